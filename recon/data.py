@@ -1,0 +1,289 @@
+"""Study > Series > KSpaceSlice: what was scanned. Frozen, and read one slice at a time.
+
+Nothing here reads files; the readers in ``recon.io`` fill a Series with a `SliceSource` that does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+
+from recon.errors import RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from recon.simulate import SimulationSpec
+
+Kind = Literal["fastmri", "dicom", "phantom"]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where the image pixels lie in the patient.
+
+    Attributes
+    ----------
+    pixel_spacing_mm
+        Distance between rows, then between columns (DICOM order).
+    slice_thickness_mm
+        Thickness of a slice.
+    orientation
+        DICOM ImageOrientationPatient: direction of a row, then direction of a column.
+    positions_mm
+        DICOM ImagePositionPatient of each slice.
+    is_synthetic
+        True where the file does not say and a plausible value stands in.
+    flip_rows
+        True where row 0 is the bottom of the picture, as in fastMRI files. Views and DICOM flip, data never.
+    """
+
+    pixel_spacing_mm: tuple[float, float] = (1.0, 1.0)
+    slice_thickness_mm: float = 5.0
+    orientation: tuple[float, float, float, float, float, float] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+    positions_mm: tuple[tuple[float, float, float], ...] = ()
+    is_synthetic: bool = True
+    flip_rows: bool = False
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the scanner said about the scan. ``None`` where it did not.
+
+    Units are in the names. ``extra`` holds everything else, as text, in the order in which it should be shown.
+    """
+
+    acquisition: str | None = None
+    protocol: str | None = None
+    sequence_type: str | None = None
+    vendor: str | None = None
+    scanner: str | None = None
+    institution: str | None = None
+    field_strength_t: float | None = None
+    frequency_hz: float | None = None
+    repetition_time_ms: float | None = None
+    echo_time_ms: float | None = None
+    inversion_time_ms: float | None = None
+    flip_angle_deg: float | None = None
+    echo_train_length: int | None = None
+    patient_position: str | None = None
+    patient_id: str | None = None
+    encoded_matrix: tuple[int, int, int] | None = None
+    recon_matrix: tuple[int, int, int] | None = None
+    encoded_fov_mm: tuple[float, float, float] | None = None
+    recon_fov_mm: tuple[float, float, float] | None = None
+    source: str | None = None
+    licence: str | None = None
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class KSpaceSlice:
+    """The raw data of one slice.
+
+    Attributes
+    ----------
+    index
+        Slice in its series.
+    kspace
+        complex64 tensor ``(coil, y, x)``, centred, phase encodes along x.
+    reference
+        float32 tensor ``(y, x)``, the fully sampled magnitude image, or None.
+    acquired_mask
+        bool array ``(1, x)`` or ``(y, x)`` of the samples that the scanner took; None when it took all of them.
+    """
+
+    index: int
+    kspace: Any
+    reference: Any | None
+    acquired_mask: NDArray[np.bool_] | None
+
+
+class SliceSource(Protocol):
+    """Reads one slice of one series; opened for each call, so that a series holds no file open."""
+
+    def kspace(self, index: int) -> NDArray[np.complex64]:
+        """Return k-space ``(coil, y, x)`` of a slice."""
+        ...
+
+    def reference(self, index: int) -> NDArray[np.float32] | None:
+        """Return the reference magnitude ``(y, x)`` of a slice, or None."""
+        ...
+
+
+class LazyReference:
+    """The reference volume of a series ``(slices, y, x)``; behaves as an array, reads a slice when asked for it."""
+
+    dtype = np.dtype(np.float32)
+    ndim = 3
+
+    def __init__(self, series: Series) -> None:
+        self._series = series
+        self.shape = (series.n_slices, *series.recon_size)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> NDArray[np.float32]:
+        if isinstance(key, (int, np.integer)):
+            return self._read(int(key))
+        if isinstance(key, tuple) and key and isinstance(key[0], (int, np.integer)):
+            return self._read(int(key[0]))[key[1:]]
+        return np.asarray(self)[key]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        volume = np.stack([self._read(index) for index in range(len(self))])
+        return volume.astype(dtype) if dtype is not None else volume
+
+    def _read(self, index: int) -> NDArray[np.float32]:
+        index = self._series.check_index(index)
+        image = self._series.source.reference(index)
+        assert image is not None  # a series makes a LazyReference only when its source has references
+        return centre_crop(np.asarray(image, np.float32), self._series.recon_size)
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """One scan: slices of equal shape that share a header.
+
+    Attributes
+    ----------
+    path
+        File or folder that it came from.
+    title
+        What the study browser shows.
+    kind
+        Which reader made it.
+    n_slices, n_coils, matrix
+        Shape of the k-space: slices, coils, ``(y, x)``.
+    recon_size
+        ``(y, x)`` of the image that a user wants to see; at most ``matrix``.
+    source
+        Reads slices.
+    has_reference
+        True when a fully sampled image exists.
+    acquired_mask
+        Samples that the scanner took, ``(1, x)`` or ``(y, x)``; None when it took all of them.
+    padding
+        First and one-past-last acquired column of zero-padded k-space; None when all columns were acquired.
+    simulation
+        How the k-space was made from magnitude images; None for measured k-space.
+    instances
+        DICOM files behind the slices, in slice order (one file for all slices of a multi-frame object).
+    notes
+        Sentences that the user must see, such as that the k-space is simulated.
+    """
+
+    path: Path
+    title: str
+    kind: Kind
+    n_slices: int
+    n_coils: int
+    matrix: tuple[int, int]
+    recon_size: tuple[int, int]
+    source: SliceSource
+    has_reference: bool
+    header: Header = field(default_factory=Header)
+    geometry: Geometry = field(default_factory=Geometry)
+    acquired_mask: NDArray[np.bool_] | None = None
+    padding: tuple[int, int] | None = None
+    simulation: SimulationSpec | None = None
+    instances: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def has_kspace(self) -> bool:
+        """True when the k-space was measured, False when it is simulated from images."""
+        return self.simulation is None
+
+    @property
+    def is_simulated(self) -> bool:
+        """True when the k-space is simulated from images; every result has to say so."""
+        return self.simulation is not None
+
+    @property
+    def name(self) -> str:
+        """File name, extension included: what a mask seeded by file name is seeded with."""
+        return self.path.name
+
+    @property
+    def stem(self) -> str:
+        """Name for output files."""
+        return self.path.stem if self.path.suffix else self.path.name
+
+    @property
+    def reference(self) -> LazyReference | None:
+        """The reference volume, read slice by slice, or None."""
+        return LazyReference(self) if self.has_reference else None
+
+    def check_index(self, index: int) -> int:
+        """Return a valid slice index (negative ones count from the end).
+
+        Raises
+        ------
+        RequestError
+            If there is no such slice.
+        """
+        if not -self.n_slices <= index < self.n_slices:
+            raise RequestError(f"{self.name} has slices 0 to {self.n_slices - 1}; slice {index} does not exist.")
+        return index % self.n_slices
+
+    def read(self, index: int) -> KSpaceSlice:
+        """Read one slice from disk.
+
+        Raises
+        ------
+        FileError
+            If the slice cannot be read, or its k-space holds NaN, infinity or nothing but zeros.
+        """
+        import torch
+
+        from recon.io.check import check_kspace
+
+        index = self.check_index(index)
+        kspace = check_kspace(self.source.kspace(index), self, index)
+        reference = self.reference
+        return KSpaceSlice(
+            index=index,
+            kspace=torch.from_numpy(kspace),
+            reference=None if reference is None else torch.from_numpy(np.ascontiguousarray(reference[index])),
+            acquired_mask=self.acquired_mask,
+        )
+
+
+@dataclass(frozen=True)
+class Declined:
+    """A file that was recognised or tried, and not opened."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What one file or folder holds."""
+
+    path: Path
+    title: str
+    series: tuple[Series, ...]
+    declined: tuple[Declined, ...] = ()
+
+
+def centre_crop(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """Crop the centre of the last two axes, as fastMRI's ``center_crop`` does; an axis that is smaller stays.
+
+    Parameters
+    ----------
+    image
+        Array ``(*batch, y, x)``.
+    size
+        Wanted ``(y, x)``.
+    """
+    rows, columns = (min(want, have) for want, have in zip(size, image.shape[-2:], strict=True))
+    top, left = (image.shape[-2] - rows) // 2, (image.shape[-1] - columns) // 2
+    return image[..., top : top + rows, left : left + columns]

@@ -1,0 +1,65 @@
+"""Everything that can go wrong, written for the person who reads it.
+
+MRIError
+├── FileError      a file cannot be read or is not what it should be         (exit status 2)
+├── RequestError   the settings ask for something impossible                 (exit status 2)
+├── ModelError     a model, its card or its weights do not fit               (exit status 2)
+├── DeviceError    the device is missing, too small or failed                (exit status 1)
+└── ExportError    a result could not be written                             (exit status 1)
+
+A message is one or two sentences: what was found, what was expected, what to do.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class MRIError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+    exit_status = 1
+
+
+class FileError(MRIError):
+    """A file cannot be read, or does not hold what it should."""
+
+    exit_status = 2
+
+    def __init__(self, path: Path | str, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.path = path
+        self.problem = problem
+
+
+class RequestError(MRIError):
+    """The request asks for something that cannot be done with this data."""
+
+    exit_status = 2
+
+
+class ModelError(MRIError):
+    """A model, its card or its weights are unknown, broken or do not fit the data."""
+
+    exit_status = 2
+
+
+class DeviceError(MRIError):
+    """A device is not there, ran out of memory or failed.
+
+    Attributes
+    ----------
+    out_of_memory
+        True when the same request may succeed on a device with more memory, such as the CPU.
+    """
+
+    def __init__(self, message: str, *, out_of_memory: bool = False) -> None:
+        super().__init__(message)
+        self.out_of_memory = out_of_memory
+
+
+class ExportError(MRIError):
+    """A result could not be written; nothing half-written is left behind."""

@@ -1,0 +1,48 @@
+"""A Stage: a named image that came out of a reconstruction at some moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One image of the stream that every reconstruction is.
+
+    A model yields stages whose ``image`` is a complex tensor of coil images ``(batch, coil, y, x)`` in its own
+    scale; the pipeline hands on the same stages with ``image`` combined over the coils, in the scale of the data: a
+    float32 numpy magnitude ``(y, x)``.
+
+    Attributes
+    ----------
+    name
+        What a person calls it: ``zero-filled``, ``4x``, ``OC``, ``refine``, ``final``.
+    path
+        Where it stands: the module and, inside it, the iteration counted from 1, e.g. ``("4x", 3)``.
+    image
+        The image, see above.
+    is_final
+        True for the last stage of a slice, whose image is the result.
+    slice_index
+        Slice of the series that it belongs to.
+    progress
+        Share of the whole request that is done once this stage is out, 0 to 1.
+    """
+
+    name: str
+    path: tuple[str | int, ...]
+    image: Any
+    is_final: bool = False
+    slice_index: int = 0
+    progress: float = 0.0
+
+    @property
+    def title(self) -> str:
+        """Readable label: ``4x · 3`` for the third iteration of module 4x."""
+        return " · ".join(str(part) for part in self.path)
+
+    @property
+    def is_module_output(self) -> bool:
+        """True for the last iteration of a module and for stages that have no iterations."""
+        return self.is_final or len(self.path) == 1
