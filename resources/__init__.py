@@ -1,0 +1,1 @@
+"""Data that the program ships: icons, model cards, weights, the demo study. No code."""

@@ -1,0 +1,130 @@
+"""What every test starts from: settings of its own, an offscreen Qt, the shared data, and a look for leaks after it."""
+
+from __future__ import annotations
+
+import gc
+import os
+import re
+import sys
+import tempfile
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Before Qt, torch or matplotlib read them. Two threads: the images are small, and the machine may be busy.
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ["QT_API"] = "pyside6"
+os.environ["PYQTGRAPH_QT_LIB"] = "PySide6"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder with real scans that lies beside the checkout; tests that need it are skipped elsewhere."""
+    return _beside("data")
+
+
+@pytest.fixture(scope="session")
+def vectors() -> Path:
+    """Folder with golden vectors that lies beside the checkout; tests that need it are skipped elsewhere."""
+    return _beside("vectors")
+
+
+def _beside(name: str) -> Path:
+    folder = ROOT.parent / "shared" / name
+    if not folder.is_dir():
+        pytest.skip(f"shared/{name} does not lie beside the checkout")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cache_folder() -> Iterator[Path]:
+    """Cache of this run: what takes long to make, such as the demo phantom, is made once."""
+    with tempfile.TemporaryDirectory(prefix="mri-workstation-cache-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(autouse=True)
+def user_folders(tmp_path_factory: pytest.TempPathFactory, cache_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give every test a home with no settings, no recent files and no weights in it; nothing of the user is touched."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache_folder))
+    for variable in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
+        monkeypatch.setenv(variable, str(home / variable.removeprefix("XDG_").removesuffix("_HOME").lower()))
+    return home
+
+
+@pytest.fixture(autouse=True)
+def leaks_no_widget_or_thread(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test of the window that leaves a top-level widget or a running thread behind.
+
+    A leaked widget is a leaked series with its images; a running thread takes the process down when Qt ends.
+    """
+    if not {"qtbot", "qapp", "qtmodeltester"} & set(request.fixturenames):
+        yield
+        return
+    from PySide6.QtCore import QCoreApplication, QEvent, QThread, QThreadPool
+    from PySide6.QtWidgets import QApplication
+
+    application = request.getfixturevalue("qapp")
+    before = {id(widget) for widget in QApplication.topLevelWidgets()}
+    started: weakref.WeakSet[QThread] = weakref.WeakSet()
+    start = QThread.start
+
+    def noted_start(thread: QThread, *arguments: Any) -> None:
+        started.add(thread)
+        start(thread, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(QThread, "start", noted_start)
+        yield
+
+    # A thread that was told to stop may be in its last step, and a closed widget in Qt's queue.
+    running = [repr(thread) for thread in list(started) if not thread.wait(5000)]
+    if not QThreadPool.globalInstance().waitForDone(5000):
+        running.append("a worker of the global QThreadPool")
+    for _ in range(2):
+        QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+        application.processEvents()
+        gc.collect()
+    widgets = [
+        f"{type(widget).__name__} {widget.objectName()!r} {widget.windowTitle()!r}"
+        for widget in QApplication.topLevelWidgets()
+        if id(widget) not in before and widget.parent() is None
+    ]
+    assert not running, f"threads still run after the test: {', '.join(running)}"
+    assert not widgets, f"top-level widgets outlive the test: {', '.join(widgets)}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Save what the window looked like when a test failed, before its widgets are closed."""
+    report = yield
+    if report.when == "call" and report.failed and "PySide6.QtWidgets" in sys.modules:
+        for path in _screenshots(re.sub(r"[^\w.-]+", "_", item.nodeid)):
+            report.sections.append(("screenshot", str(path)))
+    return report
+
+
+def _screenshots(stem: str) -> list[Path]:
+    from PySide6.QtWidgets import QApplication
+
+    if QApplication.instance() is None:
+        return []
+    folder = ROOT / "output" / "failures"
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for number, widget in enumerate(widget for widget in QApplication.topLevelWidgets() if widget.isVisible()):
+        path = folder / f"{stem}.{number}.png"
+        if widget.grab().save(str(path)):
+            paths.append(path)
+    return paths
