@@ -1,0 +1,1 @@
+"""Writers of results: each makes the whole of its output, or nothing."""

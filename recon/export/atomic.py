@@ -1,0 +1,171 @@
+"""Files and folders that appear whole or not at all.
+
+Everything is written under a temporary name beside its destination and renamed when it is complete, so that a crash,
+a full disk or an impatient user leaves what was there before.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import uuid
+from contextlib import contextmanager, suppress
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recon.errors import ExportError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# What file managers leave behind in any folder; it is nobody's work.
+_LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
+
+_SENTENCES = {
+    errno.ENOSPC: "the disk is full; free some space or choose another folder",
+    errno.EDQUOT: "your disk quota is used up; free some space or choose another folder",
+    errno.EACCES: "there is no permission to write there; choose a folder of your own",
+    errno.EPERM: "there is no permission to write there; choose a folder of your own",
+    errno.EROFS: "the disk is read-only; choose a folder elsewhere",
+    errno.ENOTDIR: "a part of the path is a file, not a folder; choose another folder",
+    errno.EISDIR: "a folder of that name is in the way; choose another name",
+    errno.EEXIST: "a file of that name is in the way; choose another name",
+    errno.ENOTEMPTY: "the folder was filled by someone else meanwhile; choose another name",
+    errno.ENAMETOOLONG: "the name is too long for the disk; choose a shorter one",
+    errno.EFBIG: "the file is too large for the disk's file system; choose another disk",
+    errno.EIO: "the disk reports an error; choose another one",
+}
+
+
+def describe(path: Path | str, error: BaseException) -> ExportError:
+    """Turn a failure to write into a sentence for the reader.
+
+    Parameters
+    ----------
+    path
+        What was to be written.
+    error
+        What the system, or a library that hides the system's error in its own, said.
+    """
+    sentence = _SENTENCES.get(_errno(error) or 0, f"the system says: {error}; choose another folder")
+    return ExportError(f"{path}: could not be written: {sentence}.")
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Give a temporary path in the same folder; move it to ``path`` when the block ends well.
+
+    Folders on the way are made. The temporary path does not exist yet and ends as ``path`` does, so that writers who
+    go by the suffix are content.
+
+    Parameters
+    ----------
+    path
+        File to write; an older one stays until the new one is complete.
+
+    Raises
+    ------
+    ExportError
+        If the disk or the folder does not let it be written.
+    """
+    path = _real(path)
+    temporary = path.with_name(_temporary_name(path))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "is a folder", str(path))
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise describe(path, error) from error
+    except RuntimeError as error:
+        # HDF5 reports a full disk at closing time as a RuntimeError with the number in its text.
+        if _errno(error) is None:
+            raise
+        raise describe(path, error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path, replaces: str = "*") -> Iterator[Path]:
+    """Give a temporary folder beside ``path``; when the block ends well it becomes ``path``, as a whole.
+
+    An older folder stays until the new one is complete, and is replaced only when nothing but former output is in it:
+    a user who points at a folder of other files keeps them.
+
+    Parameters
+    ----------
+    path
+        Folder to write.
+    replaces
+        Pattern of the file names that an older folder may hold to be replaced.
+
+    Raises
+    ------
+    ExportError
+        If the disk or the folder does not let it be written, or other files are in it.
+    """
+    path = _real(path)
+    temporary = path.with_name(_temporary_name(path))
+    former = temporary.with_name(temporary.name + ".former")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _check_replaceable(path, replaces)
+        temporary.mkdir()
+        yield temporary
+        _check_replaceable(path, replaces)  # it may have been filled meanwhile
+        if path.exists():
+            path.replace(former)
+        try:
+            temporary.replace(path)
+        except OSError:
+            if former.exists():
+                former.replace(path)
+            raise
+    except OSError as error:
+        raise describe(path, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if path.exists():
+            shutil.rmtree(former, ignore_errors=True)
+
+
+def _check_replaceable(path: Path, replaces: str) -> None:
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise NotADirectoryError(errno.EEXIST, "is a file", str(path))
+    for entry in path.iterdir():
+        if entry.name not in _LITTER and not (entry.is_file() and fnmatch(entry.name, replaces)):
+            raise ExportError(
+                f"{path}: the folder holds {entry.name}, which is not a former result; it is left as it is. "
+                "Choose a new or an empty folder."
+            )
+
+
+def _real(path: Path) -> Path:
+    # The rename must replace what a link points at, not the link.
+    return Path(os.path.realpath(path))
+
+
+def _temporary_name(path: Path) -> str:
+    # Long names leave no room for a token: file systems allow 255 bytes.
+    stem = path.stem.encode()[:150].decode(errors="ignore")
+    return f".{stem}.{uuid.uuid4().hex[:8]}.partial{path.suffix[:40]}"
+
+
+def _errno(error: BaseException) -> int | None:
+    number = getattr(error, "errno", None)
+    if isinstance(number, int):
+        return number
+    text = str(error)
+    for number in _SENTENCES:
+        if f"errno = {number}," in text or os.strerror(number) in text:
+            return number
+    return None

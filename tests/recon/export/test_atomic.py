@@ -1,0 +1,173 @@
+"""Exports appear whole or not at all."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from recon.errors import ExportError
+from recon.export.atomic import atomic_file, atomic_folder, describe
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def test_file_appears_when_the_block_ends(tmp_path):
+    target = tmp_path / "new" / "folder" / "result.h5"
+    with atomic_file(target) as temporary:
+        assert temporary.parent == target.parent
+        assert temporary.suffix == ".h5"
+        temporary.write_bytes(b"all of it")
+        assert not target.exists()
+    assert target.read_bytes() == b"all of it"
+    assert names(target.parent) == ["result.h5"]
+
+
+@pytest.mark.parametrize("failure", [ValueError("a bug"), KeyboardInterrupt(), ExportError("known")])
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, failure):
+    target = tmp_path / "result.h5"
+    target.write_bytes(b"old")
+    with pytest.raises(type(failure)), atomic_file(target) as temporary:
+        temporary.write_bytes(b"half")
+        raise failure
+    assert target.read_bytes() == b"old"
+    assert names(tmp_path) == ["result.h5"]
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "disk is full"),
+        (errno.EACCES, "no permission"),
+        (errno.EROFS, "read-only"),
+        (errno.EDQUOT, "quota"),
+    ],
+)
+@pytest.mark.parametrize("manager", [atomic_file, atomic_folder])
+def test_system_errors_become_sentences(tmp_path, manager, number, words):
+    target = tmp_path / "result"
+    with pytest.raises(ExportError, match=words) as caught, manager(target):
+        raise OSError(number, os.strerror(number))
+    assert str(target) in str(caught.value)
+    assert names(tmp_path) == []
+
+
+def test_hdf5_hides_the_full_disk_in_a_runtime_error(tmp_path):
+    hidden = RuntimeError("Can't decrement id ref count (file write failed: errno = 28, error message = 'No space')")
+    with pytest.raises(ExportError, match="disk is full"), atomic_file(tmp_path / "a.h5"):
+        raise hidden
+    with pytest.raises(RuntimeError, match="a bug"), atomic_file(tmp_path / "a.h5"):
+        raise RuntimeError("a bug")
+
+
+def test_unknown_system_errors_say_what_the_system_said():
+    assert "the moon is in the way" in str(describe("a.h5", OSError("the moon is in the way")))
+
+
+@pytest.mark.parametrize("manager", [atomic_file, atomic_folder])
+def test_a_file_on_the_way_is_named(tmp_path, manager):
+    (tmp_path / "blocker").write_text("a file")
+    with (
+        pytest.raises(ExportError, match=r"is a file, not a folder|is in the way"),
+        manager(tmp_path / "blocker" / "out"),
+    ):
+        pytest.fail("the block must not run")
+    assert names(tmp_path) == ["blocker"]
+
+
+def test_file_does_not_replace_a_folder_nor_a_folder_a_file(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ExportError, match="in the way"), atomic_file(tmp_path / "folder"):
+        pytest.fail("the block must not run")
+    with pytest.raises(ExportError, match="in the way"), atomic_folder(tmp_path / "file"):
+        pytest.fail("the block must not run")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_folder_is_replaced_as_a_whole(tmp_path):
+    target = tmp_path / "series"
+    for generation in ("first", "second"):
+        with atomic_folder(target, replaces="slice_*.dcm") as temporary:
+            (temporary / f"slice_{generation}.dcm").write_text(generation)
+            if generation == "second":
+                assert names(target) == ["slice_first.dcm"]
+        assert names(target) == [f"slice_{generation}.dcm"]
+    assert names(tmp_path) == ["series"]
+
+
+def test_folder_failure_keeps_the_old_one(tmp_path):
+    target = tmp_path / "series"
+    with atomic_folder(target) as temporary:
+        (temporary / "old").write_text("old")
+    with pytest.raises(ExportError), atomic_folder(target) as temporary:
+        (temporary / "new").write_text("new")
+        raise OSError(errno.ENOSPC, "full")
+    assert names(target) == ["old"]
+    assert names(tmp_path) == ["series"]
+
+
+def test_folder_of_other_files_is_left_alone(tmp_path):
+    target = tmp_path / "home"
+    target.mkdir()
+    (target / "thesis.tex").write_text("years of work")
+    with pytest.raises(ExportError, match=r"thesis\.tex"), atomic_folder(target, replaces="slice_*.dcm"):
+        pytest.fail("the block must not run")
+    assert (target / "thesis.tex").read_text() == "years of work"
+
+
+def test_empty_and_littered_folders_are_replaced(tmp_path):
+    for name in ("empty", "littered"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "littered" / ".DS_Store").write_text("")
+    for name in ("empty", "littered"):
+        with atomic_folder(tmp_path / name, replaces="slice_*.dcm") as temporary:
+            (temporary / "slice_1.dcm").write_text("1")
+        assert names(tmp_path / name) == ["slice_1.dcm"]
+
+
+def test_a_folder_filled_meanwhile_is_left_alone(tmp_path):
+    target = tmp_path / "series"
+    with pytest.raises(ExportError, match=r"notes\.txt"), atomic_folder(target, replaces="slice_*.dcm") as temporary:
+        (temporary / "slice_1.dcm").write_text("1")
+        target.mkdir()
+        (target / "notes.txt").write_text("mine")
+    assert names(tmp_path) == ["series"]
+    assert names(target) == ["notes.txt"]
+
+
+def test_a_failed_rename_brings_the_old_folder_back(tmp_path, monkeypatch):
+    target = tmp_path / "series"
+    target.mkdir()
+    (target / "slice_old.dcm").write_text("old")
+    rename = Path.replace
+
+    def fails_for_the_new_one(self, destination):
+        if self.name.endswith(".partial"):
+            raise OSError(errno.EIO, "bad sector")
+        return rename(self, destination)
+
+    monkeypatch.setattr(Path, "replace", fails_for_the_new_one)
+    with pytest.raises(ExportError, match="disk reports an error"), atomic_folder(target, "slice_*") as temporary:
+        (temporary / "slice_new.dcm").write_text("new")
+    assert names(target) == ["slice_old.dcm"]
+    assert names(tmp_path) == ["series"]
+
+
+def test_links_are_followed(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "result.h5").write_text("old")
+    (tmp_path / "link.h5").symlink_to(tmp_path / "disk" / "result.h5")
+    with atomic_file(tmp_path / "link.h5") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "link.h5").is_symlink()
+    assert (tmp_path / "disk" / "result.h5").read_text() == "new"
+
+
+def test_long_names_fit(tmp_path):
+    target = tmp_path / ("ß" * 110 + ".PC-RNN.h5")
+    with atomic_file(target) as temporary:
+        temporary.write_text("x")
+    assert names(tmp_path) == [target.name]
