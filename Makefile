@@ -13,9 +13,10 @@ BIN := .venv/bin
 READY := .venv/.ready
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-# What Qt needs to draw offscreen, then what it needs on an X screen.
+# What Qt needs to draw offscreen, then on an X screen, then under Wayland.
 QT_PACKAGES := libegl1 libgl1 libglib2.0-0 libdbus-1-3 libfontconfig1 libxkbcommon0 fonts-dejavu-core \
-	libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-shape0 libxcb-xkb1 libxcb-randr0
+	libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-shape0 libxcb-xkb1 libxcb-randr0 \
+	libwayland-cursor0 libwayland-egl1
 # The tests ask these for a second opinion on exported DICOM wherever they are installed.
 DICOM_PACKAGES := dcmtk dicom3tools
 

@@ -12,7 +12,9 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import jaxtyping
 import pytest
+import torch
 from hatchling.builders.wheel import WheelBuilder
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -21,6 +23,7 @@ from pathspec import GitIgnoreSpec
 
 import recon
 import resources
+from recon.fourier import fft2c
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("app", "recon", "resources", "training")
@@ -120,6 +123,8 @@ def test_every_import_is_declared() -> None:
     declared = {
         canonicalize_name(Requirement(line).name) for line in importlib.metadata.requires("mri-workstation") or ()
     }
+    # Qt's bindings come in two distributions of one version.
+    declared |= {"shiboken6"} if "pyside6-essentials" in declared else set()
     homes = importlib.metadata.packages_distributions()
     undeclared = set()
     for package in PACKAGES:
@@ -139,6 +144,11 @@ def imported(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names.add(node.module.partition(".")[0])
     return names
+
+
+def test_shapes_in_signatures_are_checked() -> None:
+    with pytest.raises(jaxtyping.TypeCheckError):
+        fft2c(torch.zeros(8, dtype=torch.complex64))
 
 
 def test_resources_are_found_beside_the_code() -> None:
