@@ -1,0 +1,73 @@
+"""Coils: combination and compression."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from recon.errors import RequestError
+from recon.shapes import Complex, Float, Shaped
+
+
+def root_sum_of_squares(x: Shaped[Tensor, "*shape"], dim: int = -3) -> Float[Tensor, "*rest"]:
+    """Return √Σ|x|² over one axis, the coils."""
+    if x.is_complex():
+        return torch.sqrt((x.real.square() + x.imag.square()).sum(dim))
+    return torch.sqrt(x.square().sum(dim))
+
+
+def compress(
+    kspace: Complex[Tensor, "*batch coil y x"], n_virtual: int, n_calibration: int = 24
+) -> tuple[Complex[Tensor, "*batch virtual y x"], Complex[Tensor, "*batch coil virtual"]]:
+    """Compress the coils to fewer virtual ones by a singular value decomposition of the k-space centre.
+
+    1. Take the central ``n_calibration`` × ``n_calibration`` block of every coil as a matrix C (samples × coils).
+    2. The right singular vectors of C are the eigenvectors of CᴴC, which is coils × coils and cheap.
+    3. Keep the first ``n_virtual`` of them: y' = y · V.
+
+    Parameters
+    ----------
+    kspace
+        K-space; only its centre must be sampled.
+    n_virtual
+        Number of virtual coils. When there are fewer coils than that, zero coils are appended, as PC-RNN does.
+    n_calibration
+        Side of the central block; smaller where k-space is smaller.
+
+    Returns
+    -------
+    Compressed k-space and the compression matrix ``(coil, virtual)``. The sign or phase of a virtual coil is arbitrary
+    in theory; here the largest element of each column of the matrix is real and positive, so results repeat.
+
+    Raises
+    ------
+    RequestError
+        If ``n_virtual`` is less than 1 or the k-space centre is empty.
+
+    References
+    ----------
+    Chen et al., PC-RNN, IEEE TMI 2022, section III-E.
+    """
+    if n_virtual < 1:
+        raise RequestError(f"{n_virtual} virtual coils were asked for; at least one is needed.")
+    rows, columns = (min(n_calibration, size) for size in kspace.shape[-2:])
+    top, left = kspace.shape[-2] // 2 - rows // 2, kspace.shape[-1] // 2 - columns // 2
+    block = kspace[..., top : top + rows, left : left + columns].flatten(-2)
+    # Double precision: squaring halves the digits, and the weak coils live in the last of them.
+    block = block.to(torch.complex128)
+    peak = block.abs().amax(dim=(-2, -1), keepdim=True)
+    if not bool((peak > 0).all()):
+        raise RequestError("the centre of k-space is empty, so coils cannot be compressed; check the sampling mask.")
+    block = block / peak
+    gram = block.conj() @ block.mT  # (coil, coil): C^H C with samples summed
+    vectors = torch.linalg.eigh(gram).eigenvectors.flip(-1)
+    n_coils = kspace.shape[-3]
+    keep = min(n_virtual, n_coils)
+    matrix = vectors[..., :keep]
+    strongest = torch.take_along_dim(matrix, matrix.abs().argmax(dim=-2, keepdim=True), dim=-2)
+    matrix = matrix * (strongest.conj() / strongest.abs())
+    if keep < n_virtual:
+        matrix = torch.nn.functional.pad(matrix, (0, n_virtual - keep))
+    matrix = matrix.to(kspace.dtype)
+    compressed = torch.einsum("...cyx,...cv->...vyx", kspace, matrix)
+    return compressed, matrix

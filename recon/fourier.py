@@ -1,0 +1,57 @@
+"""The centred orthonormal Fourier pair, crops and pads.
+
+The same operator as fastMRI's ``fft2c``/``ifft2c``, on complex tensors instead of a trailing axis of size 2.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from recon.shapes import Complex, Shaped
+
+
+def fft2c(image: Complex[Tensor, "*batch y x"]) -> Complex[Tensor, "*batch y x"]:
+    """Centred orthonormal Fourier transform over the last two axes, image to k-space."""
+    return _centred(torch.fft.fft2, image, (-2, -1))
+
+
+def ifft2c(kspace: Complex[Tensor, "*batch y x"]) -> Complex[Tensor, "*batch y x"]:
+    """Centred orthonormal inverse Fourier transform over the last two axes, k-space to image."""
+    return _centred(torch.fft.ifft2, kspace, (-2, -1))
+
+
+def fft1c(image: Complex[Tensor, "*batch n"], dim: int = -1) -> Complex[Tensor, "*batch n"]:
+    """Centred orthonormal Fourier transform along one axis."""
+    return _centred(torch.fft.fftn, image, (dim,))
+
+
+def ifft1c(kspace: Complex[Tensor, "*batch n"], dim: int = -1) -> Complex[Tensor, "*batch n"]:
+    """Centred orthonormal inverse Fourier transform along one axis."""
+    return _centred(torch.fft.ifftn, kspace, (dim,))
+
+
+def _centred(transform, tensor: Tensor, dim: tuple[int, ...]) -> Tensor:  # type: ignore[no-untyped-def]
+    tensor = torch.fft.ifftshift(tensor, dim=dim)
+    # float16 and bfloat16 have no complex partner on most devices: transforms always run in full precision.
+    with torch.autocast(tensor.device.type, enabled=False):
+        tensor = transform(tensor, dim=dim, norm="ortho")
+    result: Tensor = torch.fft.fftshift(tensor, dim=dim)
+    return result
+
+
+def centre_crop(image: Shaped[Tensor, "*batch y x"], size: tuple[int, int]) -> Shaped[Tensor, "*batch h w"]:
+    """Crop the centre of the last two axes, as fastMRI's ``center_crop``; an axis that is smaller stays as it is."""
+    rows, columns = (min(want, have) for want, have in zip(size, image.shape[-2:], strict=True))
+    top, left = (image.shape[-2] - rows) // 2, (image.shape[-1] - columns) // 2
+    return image[..., top : top + rows, left : left + columns]
+
+
+def pad_to_multiple(image: Shaped[Tensor, "*batch y x"], multiple: int) -> Shaped[Tensor, "*batch h w"]:
+    """Pad the last two axes with zeros, evenly on both sides, to the next multiple; `centre_crop` undoes it."""
+    rows, columns = image.shape[-2:]
+    extra_rows, extra_columns = -rows % multiple, -columns % multiple
+    if extra_rows == 0 and extra_columns == 0:
+        return image
+    left, top = extra_columns // 2, extra_rows // 2
+    return torch.nn.functional.pad(image, (left, extra_columns - left, top, extra_rows - top))

@@ -1,0 +1,155 @@
+"""Models by name. Listing imports no model and no torch; creating one imports its family alone.
+
+Presets are data (``resources/models/*.toml``); a family is a class and the frozen dataclass of its parameters.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from recon.errors import ModelError
+from recon.models.card import ModelCard, read_cards
+from recon.weights import Weights, load_tensors, read_header
+
+if TYPE_CHECKING:
+    from recon.models.blocks import ReconstructionModel
+
+ALIASES = {"pcrnn": "pcrnn-s"}
+
+# family -> (module, class, parameter class)
+FAMILIES = {
+    "zero-filled": ("recon.models.zero_filled", "ZeroFilled", "ZeroFilledParameters"),
+    "convrnn": ("recon.models.convrnn", "ConvRNN", "ConvRNNParameters"),
+}
+
+
+def list_models() -> list[ModelCard]:
+    """Return the cards of all presets, in reading order."""
+    return list(read_cards().values())
+
+
+def get_card(name: str) -> ModelCard:
+    """Return the card of a preset or alias.
+
+    Raises
+    ------
+    ModelError
+        If there is none of that name; the message names close ones.
+    """
+    cards = read_cards()
+    name = ALIASES.get(name, name)
+    if name not in cards:
+        import difflib
+
+        close = difflib.get_close_matches(name, [*cards, *ALIASES], n=3) or list(cards)[:6]
+        raise ModelError(f"there is no model {name!r}; did you mean {', '.join(close)}? `models list` shows all.")
+    return cards[name]
+
+
+def create(preset: str, n_coils: int = 1, **overrides: Any) -> ReconstructionModel:
+    """Make a model with fresh weights.
+
+    Parameters
+    ----------
+    preset
+        Name or alias.
+    n_coils
+        Coils in and out.
+    overrides
+        Parameters that replace the preset's.
+
+    Raises
+    ------
+    ModelError
+        If the preset or a parameter is unknown or impossible.
+    """
+    card = get_card(preset)
+    if n_coils < 1:
+        raise ModelError(f"a network for {n_coils} coils was asked for; at least one is needed.")
+    return _build(card.family, n_coils, {**card.parameters_for(n_coils), **overrides})
+
+
+def load(preset_or_weights: str, n_coils: int | None = None, device: str = "cpu") -> ReconstructionModel:
+    """Make a model with trained weights, ready for inference.
+
+    Parameters
+    ----------
+    preset_or_weights
+        Preset, alias, or path of a ``.safetensors`` file.
+    n_coils
+        Coils of the network; None takes the first weights of the preset.
+    device
+        Where the model goes.
+
+    Raises
+    ------
+    ModelError
+        If there are no weights for it, or they are broken or do not fit.
+    """
+    if str(preset_or_weights).endswith(".safetensors"):
+        return load_weights(read_header(preset_or_weights), device)
+    card = get_card(preset_or_weights)
+    if not card.needs_training:
+        return create(card.name, n_coils or 1).to(device).eval()
+    return load_weights(choose_weights(card, n_coils), device)
+
+
+def choose_weights(card: ModelCard, n_coils: int | None = None) -> Weights:
+    """Return the weights of a preset for a number of coils.
+
+    Raises
+    ------
+    ModelError
+        If there are none.
+    """
+    fitting = [weights for weights in card.weights if n_coils in (None, weights.n_coils)]
+    if not fitting:
+        having = sorted({weights.n_coils for weights in card.weights})
+        if not having:
+            raise ModelError(
+                f"{card.title} has no weights yet; train it or install some, or choose a model that `models list` "
+                "shows as ready."
+            )
+        raise ModelError(
+            f"{card.title} has no weights for {n_coils} coil(s), only for {', '.join(map(str, having))}; "
+            f"choose that number of virtual coils."
+        )
+    return fitting[-1] if not fitting[-1].is_bundled else fitting[0]
+
+
+def load_weights(weights: Weights, device: str = "cpu") -> ReconstructionModel:
+    """Make the model that a weights file describes and fill it.
+
+    Raises
+    ------
+    ModelError
+        If the numbers do not fit the model.
+    """
+    card = get_card(weights.preset)
+    model = _build(card.family, weights.n_coils, dict(weights.story["parameters"]))
+    tensors = {name: tensor.float() for name, tensor in load_tensors(weights).items()}
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise ModelError(f"{weights.path}: the weights do not fit {card.title} ({reason}).") from None
+    return model.to(device).eval()
+
+
+def _build(family: str, n_coils: int, values: dict[str, Any]) -> ReconstructionModel:
+    if family not in FAMILIES:
+        raise ModelError(f"model family {family!r} is unknown; update the workstation.")
+    module_name, class_name, parameters_name = FAMILIES[family]
+    module = importlib.import_module(module_name)
+    parameters_class = getattr(module, parameters_name)
+    known = {item.name for item in fields(parameters_class)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise ModelError(f"family {family} has no parameter {unknown[0]!r}; it has {', '.join(sorted(known)) or 'none'}.")
+    model: ReconstructionModel = getattr(module, class_name)(n_coils, parameters_class(**values))
+    return model
+
+
+__all__ = ["ALIASES", "ModelCard", "choose_weights", "create", "get_card", "list_models", "load", "load_weights"]

@@ -1,0 +1,107 @@
+"""Model cards: what a preset is, read from ``resources/models/*.toml`` without importing any model."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recon.errors import ModelError
+from recon.weights import Weights, find_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+RESOURCES = Path(__file__).resolve().parent.parent.parent / "resources"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """One preset, in words and numbers.
+
+    Attributes
+    ----------
+    name
+        What `recon.models.create` takes.
+    title
+        What a person reads.
+    family
+        Key of the class in `recon.models.FAMILIES`.
+    group
+        Heading in lists: ``PC-RNN``, ``OUCR``, ``Classical``, …
+    paper
+        Citation.
+    summary
+        One or two sentences.
+    parameters
+        Values of the family's parameter class.
+    parameters_by_coils
+        Values that replace them at a number of coils, where the paper keeps the size constant.
+    needs_training
+        True when the method means nothing without weights.
+    """
+
+    name: str
+    title: str
+    family: str
+    group: str
+    paper: str
+    summary: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters_by_coils: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    needs_training: bool = True
+
+    @property
+    def weights(self) -> tuple[Weights, ...]:
+        """Weights that exist for this preset, bundled ones first."""
+        return tuple(weights for weights in find_weights() if weights.preset == self.name)
+
+    @property
+    def available(self) -> bool:
+        """True when the preset can reconstruct now."""
+        return not self.needs_training or bool(self.weights)
+
+    def parameters_for(self, n_coils: int) -> dict[str, Any]:
+        """Return the parameters for a number of coils; between listed numbers, those of the nearest."""
+        values = dict(self.parameters)
+        if self.parameters_by_coils:
+            nearest = min(self.parameters_by_coils, key=lambda listed: abs(listed - n_coils))
+            values.update(self.parameters_by_coils[nearest])
+        return values
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values that JSON can hold."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "family": self.family,
+            "group": self.group,
+            "paper": self.paper,
+            "summary": self.summary,
+            "parameters": dict(self.parameters),
+            "available": self.available,
+            "weights": [weights.to_dict() for weights in self.weights],
+        }
+
+
+@cache
+def read_cards() -> dict[str, ModelCard]:
+    """Read all cards, in the order in which they should be listed."""
+    cards = [_read_card(path) for path in sorted((RESOURCES / "models").glob("*.toml"))]
+    order = {path: position for position, path in enumerate(_listing())}
+    return {card.name: card for card in sorted(cards, key=lambda card: order.get(card.name, len(order)))}
+
+
+def _read_card(path: Path) -> ModelCard:
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+        by_coils = {int(coils): dict(part) for coils, part in values.pop("parameters_by_coils", {}).items()}
+        return ModelCard(name=path.stem, parameters_by_coils=by_coils, **values)
+    except (OSError, tomllib.TOMLDecodeError, TypeError, ValueError) as error:
+        raise ModelError(f"{path}: the model card cannot be read ({error}); reinstall the workstation.") from None
+
+
+def _listing() -> list[str]:
+    return (RESOURCES / "models" / "order.txt").read_text("utf-8").split()

@@ -1,0 +1,292 @@
+"""The ConvRNN family: PC-RNN, OUCR and every ablation of both papers are one module, configured.
+
+A ConvRNN module G runs one encoder, one residual block and one decoder for a number of iterations, with a hidden state:
+
+    h⁽ᵏ⁺¹⁾ = res(h⁽ᵏ⁾) + enc(x⁽ᵏ⁾),   x⁽ᵏ⁺¹⁾ = σ(dec(h⁽ᵏ⁺¹⁾)),   h⁽⁰⁾ = 0
+
+σ is hard data consistency. PC-RNN chains modules whose hidden state lives at 1/4, 1/2 and full resolution; OUCR
+chains an overcomplete (×4) and an undercomplete (1/4) one. A final CNN fuses all module outputs.
+
+References
+----------
+Chen et al., Pyramid Convolutional RNN for MRI Image Reconstruction, IEEE TMI 2022, eq. 11-13.
+Guo et al., Over-and-Under Complete Convolutional RNN for MRI Reconstruction, MICCAI 2021, eq. 4-5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from recon.errors import ModelError
+from recon.fourier import centre_crop, pad_to_multiple
+from recon.models.blocks import Refine, ResidualConvolutions, ReconstructionModel, to_channels, to_complex
+from recon.operator import HardDataConsistency
+from recon.shapes import Bool, Complex, Float
+from recon.stage import Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+ModuleKind = Literal["4x", "2x", "1x", "oc", "uc"]
+
+# Strides of the encoder's two convolutions; the decoder mirrors them.
+_STRIDES: dict[str, tuple[int, int]] = {"4x": (2, 2), "2x": (1, 2), "1x": (1, 1)}
+
+
+@dataclass(frozen=True)
+class ConvRNNParameters:
+    """Configuration of the family.
+
+    Attributes
+    ----------
+    modules
+        Kinds in order: ``4x``, ``2x``, ``1x`` (PC-RNN) or ``oc``, ``uc`` (OUCR).
+    widths
+        Channels of each module.
+    wiring
+        ``series``: each module reads the output of the one before; ``parallel``: each reads the zero-filled image.
+    refine_width
+        Channels of the final CNN; 0 leaves it out, and the last module's output is the result.
+    n_iterations
+        Iterations of each module.
+    first_iteration
+        ``zeros``: res(0) is computed as the equation says; ``skip``: the first hidden state is enc(x) alone.
+    hidden_activation
+        ``prelu`` puts a one-parameter PReLU on the hidden state, as ReconFormer does; the papers have ``none``.
+    decoder_order
+        For oc and uc: ``conv_resample`` is the literal figure of OUCR; ``resample_conv`` resamples first, which ends on
+        a convolution instead of a max-pool of signed values and needs less memory.
+    oc_scale
+        Up-sampling of the overcomplete module: 4 in the paper, 2 saves memory.
+    refine_last_activation
+        ReLU between the last two convolutions of the final CNN.
+    checkpointing
+        Recompute each iteration in the backward pass instead of storing it.
+    """
+
+    modules: tuple[ModuleKind, ...] = ("4x", "2x", "1x")
+    widths: tuple[int, ...] = (128, 64, 32)
+    wiring: Literal["series", "parallel"] = "series"
+    refine_width: int = 32
+    n_iterations: int = 5
+    first_iteration: Literal["zeros", "skip"] = "zeros"
+    hidden_activation: Literal["none", "prelu"] = "none"
+    decoder_order: Literal["conv_resample", "resample_conv"] = "conv_resample"
+    oc_scale: int = 4
+    refine_last_activation: bool = False
+    checkpointing: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("modules", "widths"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        problems = []
+        unknown = [kind for kind in self.modules if kind not in get_args(ModuleKind)]
+        if unknown or not self.modules:
+            problems.append(f"modules {list(self.modules)} must be one or more of {', '.join(get_args(ModuleKind))}")
+        if len(self.widths) != len(self.modules):
+            problems.append(f"{len(self.widths)} widths do not match {len(self.modules)} modules")
+        if min((*self.widths, self.n_iterations)) < 1 or self.refine_width < 0:
+            problems.append("widths and n_iterations must be at least 1, refine_width at least 0")
+        if self.oc_scale not in (2, 4):
+            problems.append(f"oc_scale is {self.oc_scale}, choose 2 or 4")
+        for name, allowed in (
+            ("wiring", ("series", "parallel")),
+            ("first_iteration", ("zeros", "skip")),
+            ("hidden_activation", ("none", "prelu")),
+            ("decoder_order", ("conv_resample", "resample_conv")),
+        ):
+            if getattr(self, name) not in allowed:
+                problems.append(f"{name} is {getattr(self, name)!r}, choose {' or '.join(allowed)}")
+        if problems:
+            raise ModelError(f"the ConvRNN configuration is wrong: {'; '.join(problems)}.")
+
+
+class ConvRNN(ReconstructionModel):
+    """PC-RNN, OUCR and their ablations.
+
+    Parameters
+    ----------
+    n_coils
+        Coils in and out; each is two real channels.
+    parameters
+        The configuration.
+    """
+
+    def __init__(self, n_coils: int, parameters: ConvRNNParameters) -> None:
+        super().__init__()
+        self.n_coils = n_coils
+        self.parameters_ = parameters
+        channels = 2 * n_coils
+        self.convrnn = nn.ModuleList(
+            _Recurrence(kind, channels, width, parameters)
+            for kind, width in zip(parameters.modules, parameters.widths, strict=True)
+        )
+        self.refine = (
+            Refine(
+                len(parameters.modules) * channels,
+                parameters.refine_width,
+                channels,
+                last_activation=parameters.refine_last_activation,
+            )
+            if parameters.refine_width
+            else None
+        )
+        self.names = _module_names(parameters.modules)
+
+    @property
+    def n_stages(self) -> int:
+        return len(self.convrnn) * self.parameters_.n_iterations + 1
+
+    def stages(
+        self,
+        zero_filled: Complex[Tensor, "batch coil y x"],
+        kspace: Complex[Tensor, "batch coil y x"],
+        mask: Bool[Tensor, "*mask"],
+        maps: Complex[Tensor, "batch coil y x"] | None = None,  # noqa: ARG002  no maps in this family
+    ) -> Iterator[Stage]:
+        """Yield every iteration of every module, then the fused image; see `ReconstructionModel.stages`.
+
+        The image size is free: the regulariser pads inside, data consistency stays on the measured grid.
+        """
+        if zero_filled.shape[1] != self.n_coils:
+            raise ModelError(
+                f"the network was made for {self.n_coils} coil(s) and was given {zero_filled.shape[1]}; "
+                "compress the data to the network's coils."
+            )
+        parameters = self.parameters_
+        consistency = HardDataConsistency(kspace, mask)
+        outputs: list[Tensor] = []
+        total = self.n_stages
+        done = 0
+        for recurrence, name in zip(self.convrnn, self.names, strict=True):
+            image = zero_filled if parameters.wiring == "parallel" or not outputs else outputs[-1]
+            hidden: Tensor | None = None
+            for iteration in range(1, parameters.n_iterations + 1):
+                hidden, image = self._iterate(recurrence, hidden, image, consistency)
+                done += 1
+                if iteration < parameters.n_iterations:
+                    yield Stage(name, (name, iteration), image, progress=done / total)
+            outputs.append(image)
+            yield Stage(name, (name, parameters.n_iterations), image, progress=done / total)
+        if self.refine is not None:
+            image = self._regularise(
+                self.refine, torch.cat([to_channels(output) for output in outputs], dim=1), consistency
+            )
+        yield Stage("final", ("final",), image, is_final=True, progress=1.0)
+
+    def _iterate(
+        self, recurrence: _Recurrence, hidden: Tensor | None, image: Tensor, consistency: HardDataConsistency
+    ) -> tuple[Tensor, Tensor]:
+        def step(image: Tensor, hidden: Tensor | None) -> tuple[Tensor, Tensor]:
+            channels, size = self._enter(to_channels(image))
+            hidden, channels = recurrence(channels, hidden)
+            return hidden, consistency(to_complex(centre_crop(channels, size)))
+
+        if self.parameters_.checkpointing and torch.is_grad_enabled():
+            result: tuple[Tensor, Tensor] = checkpoint(step, image, hidden, use_reentrant=False)
+            return result
+        return step(image, hidden)
+
+    def _regularise(self, network: nn.Module, channels: Tensor, consistency: HardDataConsistency) -> Tensor:
+        padded, size = self._enter(channels)
+        return consistency(to_complex(centre_crop(network(padded), size)))
+
+    def _enter(self, channels: Float[Tensor, "batch channel y x"]) -> tuple[Tensor, tuple[int, int]]:
+        size = (channels.shape[-2], channels.shape[-1])
+        padded = pad_to_multiple(channels, 4)
+        # channels_last is what makes bfloat16 pay on CPUs; the weights say which precision is wanted.
+        return padded.to(dtype=self.dtype, memory_format=torch.channels_last), size
+
+
+class _Recurrence(nn.Module):
+    """One ConvRNN module without its data consistency."""
+
+    def __init__(self, kind: str, channels: int, width: int, parameters: ConvRNNParameters) -> None:
+        super().__init__()
+        self.skip_first = parameters.first_iteration == "skip"
+        self.width = width
+        if kind in _STRIDES:
+            self.encoder, self.decoder = _strided_coder(channels, width, _STRIDES[kind])
+        else:
+            factors = (2, 2) if kind == "uc" or parameters.oc_scale == 4 else (2, 1)
+            self.encoder, self.decoder = _resampling_coder(kind, channels, width, factors, parameters.decoder_order)
+        self.residual = ResidualConvolutions(width)
+        self.activation: nn.Module = nn.PReLU() if parameters.hidden_activation == "prelu" else nn.Identity()
+
+    def forward(
+        self, channels: Float[Tensor, "batch channel y x"], hidden: Tensor | None
+    ) -> tuple[Tensor, Float[Tensor, "batch channel y x"]]:
+        encoded = self.encoder(channels)
+        if hidden is not None:
+            encoded = encoded + self.residual(hidden)
+        elif not self.skip_first:
+            # h = 0: the biases make res(0) a constant map except at the border, so it has to be computed.
+            encoded = encoded + self.residual(torch.zeros_like(encoded[:1]))
+        hidden = self.activation(encoded)
+        return hidden, self.decoder(hidden)
+
+
+def _strided_coder(channels: int, width: int, strides: tuple[int, int]) -> tuple[nn.Module, nn.Module]:
+    """Encoder and decoder of PC-RNN: kernel 4 where a convolution halves or doubles the grid, else 3."""
+
+    def layer(convolution: Callable[..., nn.Module], n_in: int, n_out: int, stride: int) -> nn.Module:
+        return convolution(n_in, n_out, 4 if stride == 2 else 3, stride=stride, padding=1)
+
+    first, second = strides
+    encoder = nn.Sequential(
+        layer(nn.Conv2d, channels, width, first), nn.ReLU(inplace=True), layer(nn.Conv2d, width, width, second)
+    )
+    decoder = nn.Sequential(
+        layer(nn.ConvTranspose2d, width, width, second),
+        nn.ReLU(inplace=True),
+        layer(nn.ConvTranspose2d, width, channels, first),
+    )
+    return encoder, decoder
+
+
+def _resampling_coder(
+    kind: str, channels: int, width: int, factors: tuple[int, int], order: str
+) -> tuple[nn.Module, nn.Module]:
+    """Encoder and decoder of OUCR: 3×3 convolutions with nearest up-sampling or max-pooling."""
+
+    def resample(factor: int, *, up: bool) -> nn.Module:
+        if factor == 1:
+            return nn.Identity()
+        return nn.Upsample(scale_factor=factor, mode="nearest") if up else nn.MaxPool2d(factor)
+
+    def convolve(n_in: int, n_out: int) -> nn.Module:
+        return nn.Conv2d(n_in, n_out, 3, padding=1)
+
+    over = kind == "oc"
+    first, second = factors
+    encoder = nn.Sequential(
+        convolve(channels, width),
+        resample(first, up=over),
+        nn.ReLU(inplace=True),
+        convolve(width, width),
+        resample(second, up=over),
+    )
+    blocks: Sequence[tuple[nn.Module, nn.Module]] = [
+        (convolve(width, width), resample(second, up=not over)),
+        (convolve(width, channels), resample(first, up=not over)),
+    ]
+    layers: list[nn.Module] = []
+    for index, (convolution, resampling) in enumerate(blocks):
+        layers += [convolution, resampling] if order == "conv_resample" else [resampling, convolution]
+        if index == 0:
+            layers.append(nn.ReLU(inplace=True))
+    return encoder, nn.Sequential(*layers)
+
+
+def _module_names(kinds: Sequence[str]) -> tuple[str, ...]:
+    """Names for stages: OC and UC in capitals; equal kinds are numbered."""
+    names = [kind.upper() if kind in ("oc", "uc") else kind for kind in kinds]
+    return tuple(
+        name if names.count(name) == 1 else f"{name} ({names[: index + 1].count(name)})"
+        for index, name in enumerate(names)
+    )

@@ -1,0 +1,409 @@
+"""The one pipeline: a series and a request become a stream of stages.
+
+    read → sampling mask → coil compression → scale → model → unscale → combine coils → crop
+
+`prepare` is the only place that masks, compresses and scales data; training calls it too, so what a network sees in
+use is what it saw in training.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recon import coils, device, fourier, masks, models
+from recon.errors import RequestError
+from recon.result import Reconstruction, versions
+from recon.stage import Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    from recon.data import KSpaceSlice, Series
+    from recon.masks import SamplingMask
+    from recon.models.blocks import ReconstructionModel
+    from recon.request import Request
+    from recon.weights import Weights
+
+# Virtual coils for a single-coil network that takes the coils of an array one by one.
+_COIL_BY_COIL = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What a network gets.
+
+    Attributes
+    ----------
+    zero_filled, kspace
+        complex64 ``(batch, coil, y, x)``, divided by ``scale``; k-space is zero where nothing was sampled.
+    mask
+        bool ``(1, x)`` or ``(y, x)``.
+    scale
+        ``(batch, 1, 1, 1)``: the mean magnitude of the zero-filled coil images. The output is multiplied by it.
+    """
+
+    zero_filled: Tensor
+    kspace: Tensor
+    mask: Tensor
+    scale: Tensor
+
+
+def prepare(kspace: Tensor, mask: Tensor, n_virtual: int | None = None, *, coil_by_coil: bool = False) -> Prepared:
+    """Mask, compress and scale the k-space of one slice.
+
+    Parameters
+    ----------
+    kspace
+        complex64 ``(coil, y, x)``.
+    mask
+        bool, broadcastable to ``(y, x)``.
+    n_virtual
+        Virtual coils; None or the present number leaves the coils alone, more than there are appends zero coils.
+    coil_by_coil
+        Make each coil a batch entry of its own, scaled by itself, for a single-coil network.
+
+    References
+    ----------
+    Chen et al., PC-RNN, IEEE TMI 2022, section IV-B (scale) and III-E (compression).
+    """
+    kspace = kspace * mask
+    if n_virtual is not None and n_virtual != kspace.shape[0]:
+        kspace, _ = coils.compress(kspace, n_virtual)
+    kspace = kspace[:, None] if coil_by_coil else kspace[None]
+    zero_filled = fourier.ifft2c(kspace)
+    scale = zero_filled.abs().mean(dim=(1, 2, 3), keepdim=True)
+    # A coil that saw nothing stays nothing; the scale of the others must not suffer.
+    scale = torch.where(scale > 0, scale, torch.ones_like(scale))
+    return Prepared(zero_filled / scale, kspace / scale, mask, scale)
+
+
+def reconstruct(series: Series, request: Request) -> Iterator[Stage]:
+    """Reconstruct slices one after another, yielding every stage as it comes out.
+
+    Parameters
+    ----------
+    series
+        What to reconstruct.
+    request
+        How.
+
+    Yields
+    ------
+    Stages whose image is a float32 numpy magnitude ``(y, x)`` of ``series.recon_size``. Each slice begins with
+    ``zero-filled`` and ends with a stage that has ``is_final``. Close the stream to cancel.
+
+    Raises
+    ------
+    MRIError
+        If the request, the model, the data or the device does not allow it.
+    """
+    plan = Plan(series, request)
+    for position, index in enumerate(plan.indices):
+        yield from plan.stream(index, position)
+
+
+def run(
+    series: Series,
+    request: Request,
+    callback: Callable[[Stage], bool | None] | None = None,
+    keep: Literal["all", "modules", "none"] = "all",
+) -> Reconstruction:
+    """Exhaust the stream and collect it.
+
+    Parameters
+    ----------
+    series, request
+        See `reconstruct`.
+    callback
+        Called with every stage; returning False stops, and the slices done so far are the result.
+    keep
+        Which stages stay in the result: all, the last iteration of each module, or none.
+
+    Raises
+    ------
+    RequestError
+        If the callback stopped before the first slice was done.
+    """
+    plan = Plan(series, request)
+    collector = Collector(plan, keep)
+    with torch.inference_mode():
+        stopped = False
+        for position, index in enumerate(plan.indices):
+            with closing(plan.stream(index, position)) as stream:
+                for stage in stream:
+                    collector.add(stage)
+                    if callback is not None and callback(stage) is False:
+                        stopped = True
+                        break
+            if stopped:
+                break
+    return collector.result()
+
+
+def sampling_mask(series: Series, request: Request) -> SamplingMask:
+    """Return the samples that a reconstruction of this series uses.
+
+    The scanner's own pattern wins over the request's, as in fastMRI. On the native grid, columns that were never
+    acquired do not count as sampled.
+    """
+    if series.acquired_mask is not None:
+        return masks.SamplingMask(series.acquired_mask, masks.count_low_frequency(series.acquired_mask))
+    native = _uses_native_grid(series, request)
+    size = series.matrix if native else series.recon_size
+    sampling = masks.make(request.mask, size, filename=series.name)
+    if not native or series.padding is None:
+        return sampling
+    first, last = series.padding
+    inside = np.zeros(size[1], bool)
+    inside[first:last] = True
+    return masks.SamplingMask(sampling.mask & inside, sampling.n_low_frequency)
+
+
+def preview(
+    series: Series, index: int, request: Request
+) -> tuple[NDArray[np.float32], SamplingMask, NDArray[np.float32] | None]:
+    """Return the zero-filled image, the mask and the reference of one slice; cheap, without a model."""
+    sampling = sampling_mask(series, request)
+    slice_ = series.read(index)
+    kspace = on_grid(slice_, series, native=_uses_native_grid(series, request))
+    image = coils.root_sum_of_squares(fourier.ifft2c(kspace * torch.from_numpy(sampling.mask)), dim=0)
+    reference = None if slice_.reference is None else slice_.reference.numpy()
+    return fourier.centre_crop(image, series.recon_size).numpy(), sampling, reference
+
+
+def on_grid(slice_: KSpaceSlice, series: Series, *, native: bool) -> Tensor:
+    """Return the k-space of a slice on the grid of the reconstruction.
+
+    The cropped grid is made by cropping the fully sampled image, so it exists for fully sampled data alone; measured
+    that way, results are not comparable with those of the native grid.
+    """
+    if native or series.recon_size == series.matrix:
+        kspace: Tensor = slice_.kspace
+        return kspace
+    return fourier.fft2c(fourier.centre_crop(fourier.ifft2c(slice_.kspace), series.recon_size))
+
+
+def _uses_native_grid(series: Series, request: Request) -> bool:
+    return request.grid == "native" or series.acquired_mask is not None
+
+
+class Plan:
+    """A request, checked against a series, with its model loaded.
+
+    Raises
+    ------
+    MRIError
+        If the two do not fit.
+    """
+
+    def __init__(self, series: Series, request: Request) -> None:
+        self.series = series
+        self.request = request
+        wanted = range(series.n_slices) if request.slices is None else request.slices
+        self.indices = tuple(series.check_index(index) for index in wanted)
+        self.warnings = _warnings(series, request)
+        self.mask = sampling_mask(series, request)
+        if not self.mask.mask.any():
+            raise RequestError(f"the mask keeps none of the columns that were acquired in {series.name}.")
+        self.device = device.resolve(request.device)
+        self.dtype = device.resolve_precision(request.precision, self.device)
+        self.native = _uses_native_grid(series, request)
+        self.weights, self.n_virtual, self.coil_by_coil = _fit_coils(series, request)
+        if self.coil_by_coil:
+            self.warnings.append(
+                f"{request.model} is a single-coil network: it took the {self.n_virtual} coils one by one."
+            )
+        elif self.weights is not None and series.n_coils < self.n_virtual:
+            self.warnings.append(
+                f"the network was trained on {self.n_virtual} coils and the data has {series.n_coils}; "
+                "zero coils fill the difference."
+            )
+        with device.explain_memory(self.device):
+            self.model = _load(self)
+
+    def stream(self, index: int, position: int) -> Iterator[Stage]:
+        """Yield the stages of one slice; `position` counts slices for the progress."""
+        n_slices = len(self.indices)
+        slice_ = self.series.read(index)
+        with device.explain_memory(self.device):
+            kspace = on_grid(slice_, self.series, native=self.native).to(self.device)
+            mask = torch.from_numpy(self.mask.mask).to(self.device)
+            data = prepare(kspace, mask, self.n_virtual, coil_by_coil=self.coil_by_coil)
+            # The zero-filled image of all coils, as the preview shows it: compression is the model's business.
+            zero_filled = coils.root_sum_of_squares(fourier.ifft2c(kspace * mask), dim=0)
+            del kspace
+            first = Stage("zero-filled", ("zero-filled",), self._to_view(zero_filled), False, index)
+        yield replace(first, progress=position / n_slices)
+        stream = self.model.stages(data.zero_filled, data.kspace, data.mask)
+        with closing(stream):  # type: ignore[type-var]
+            while True:
+                with device.explain_memory(self.device):
+                    stage = next(stream, None)
+                    if stage is None:
+                        return
+                    # Batch entries are coils in the coil-by-coil case, coils are coils otherwise: both are combined.
+                    combined = coils.root_sum_of_squares((stage.image * data.scale).flatten(0, 1), dim=0)
+                    image = self._to_view(combined)
+                yield replace(
+                    stage, image=image, slice_index=index, progress=(position + stage.progress) / n_slices
+                )
+
+    def _to_view(self, image: Tensor) -> NDArray[np.float32]:
+        view: NDArray[np.float32] = fourier.centre_crop(image, self.series.recon_size).float().cpu().numpy()
+        return view
+
+
+class Collector:
+    """Gathers a stream of stages into a Reconstruction."""
+
+    def __init__(self, plan: Plan, keep: Literal["all", "modules", "none"] = "all") -> None:
+        self.plan = plan
+        self._keep = keep
+        self._finals: dict[int, NDArray[np.float32]] = {}
+        self._zero_filled: dict[int, NDArray[np.float32]] = {}
+        self._stages: dict[tuple[str | int, ...], dict[int, NDArray[np.float32]]] = {}
+        self._last: dict[str, tuple[str | int, ...]] = {}
+        self._started = time.perf_counter()
+        self._seconds = 0.0
+
+    def add(self, stage: Stage) -> None:
+        """Take one stage."""
+        index = stage.slice_index
+        if stage.path == ("zero-filled",):
+            self._zero_filled[index] = stage.image
+        elif stage.is_final:
+            self._finals[index] = stage.image
+            self._seconds = time.perf_counter() - self._started
+        elif self._keep != "none":
+            previous = self._last.get(stage.name)
+            if self._keep == "modules" and previous is not None and previous != stage.path:
+                self._stages.get(previous, {}).pop(index, None)
+            self._last[stage.name] = stage.path
+            self._stages.setdefault(stage.path, {})[index] = stage.image
+
+    def result(self) -> Reconstruction:
+        """Return what is complete.
+
+        Raises
+        ------
+        RequestError
+            If no slice is.
+        """
+        plan = self.plan
+        done = tuple(index for index in plan.indices if index in self._finals)
+        if not done:
+            raise RequestError("the reconstruction was stopped before its first slice was done.")
+        warnings = list(plan.warnings)
+        if len(done) < len(plan.indices):
+            warnings.append(f"stopped after {len(done)} of {len(plan.indices)} slices; the result is partial.")
+        reference = plan.series.reference
+        stages = {
+            path: np.stack([images[index] for index in done])
+            for path, images in self._stages.items()
+            if all(index in images for index in done)
+        }
+        return Reconstruction(
+            series=plan.series,
+            request=plan.request,
+            indices=done,
+            final=np.stack([self._finals[index] for index in done]),
+            zero_filled=np.stack([self._zero_filled[index] for index in done]),
+            reference=None if reference is None else np.stack([reference[index] for index in done]),
+            stage_paths=tuple(stages),
+            stages={" · ".join(map(str, path)): volume for path, volume in stages.items()},
+            mask=plan.mask,
+            seconds=self._seconds,
+            device=str(plan.device),
+            precision=str(plan.dtype).removeprefix("torch."),
+            n_virtual_coils=plan.n_virtual,
+            grid="native" if plan.native else "cropped",
+            weights_sha256=None if plan.weights is None else plan.weights.sha256,
+            warnings=tuple(warnings),
+            versions=versions(),
+        )
+
+
+def _warnings(series: Series, request: Request) -> list[str]:
+    found = list(series.notes)
+    if series.acquired_mask is not None:
+        if request.mask.kind != "none":
+            found.append("the scan is undersampled already: its own sampling was used, not the requested mask.")
+        if request.grid == "cropped" and series.recon_size != series.matrix:
+            found.append("undersampled data cannot be cropped first: the native grid was used.")
+    return found
+
+
+def _fit_coils(series: Series, request: Request) -> tuple[Weights | None, int, bool]:
+    """Return the weights, the number of virtual coils, and whether a single-coil network takes them one by one."""
+    if request.model.endswith(".safetensors"):
+        weights = models.read_header(request.model)
+    else:
+        card = models.get_card(request.model)
+        if not card.needs_training:
+            return None, request.coils or series.n_coils, False
+        weights = _choose(card, request.coils or series.n_coils, asked=request.coils is not None)
+    if weights.n_coils == 1:
+        n_virtual = request.coils or min(series.n_coils, _COIL_BY_COIL)
+        return weights, n_virtual, n_virtual > 1
+    if request.coils not in (None, weights.n_coils):
+        raise RequestError(
+            f"{request.model} was trained on {weights.n_coils} virtual coils; {request.coils} do not fit. "
+            f"Choose {weights.n_coils}, or leave the choice to the model."
+        )
+    return weights, weights.n_coils, False
+
+
+def _choose(card: models.ModelCard, n_coils: int, *, asked: bool) -> Weights:
+    """Single-coil weights for one coil, multi-coil weights for more, whichever exist otherwise."""
+    having = sorted({weights.n_coils for weights in card.weights})
+    if asked and n_coils > 1 and n_coils not in having and having != [1]:
+        return models.choose_weights(card, n_coils)  # says which there are
+    multiple = [n for n in having if n > 1]
+    if not having or n_coils in having:
+        return models.choose_weights(card, n_coils)
+    if n_coils > 1 and multiple:
+        return models.choose_weights(card, max((n for n in multiple if n <= n_coils), default=multiple[0]))
+    return models.choose_weights(card, having[0])
+
+
+def _load(plan: Plan) -> ReconstructionModel:
+    weights = plan.weights
+    if weights is None:
+        model = models.create(plan.request.model, plan.n_virtual, **plan.request.overrides)
+        return model.to(plan.device).eval().requires_grad_(False)
+    if plan.request.overrides:
+        raise RequestError(
+            f"{plan.request.model} has trained weights; overriding {', '.join(plan.request.overrides)} would not fit "
+            "them."
+        )
+    return _load_cached(str(weights.path), weights.sha256, str(plan.device), plan.dtype)
+
+
+@lru_cache(maxsize=4)
+def _load_cached(path: str, sha256: str, device_name: str, dtype: torch.dtype) -> ReconstructionModel:  # noqa: ARG001
+    model = models.load(path, device=device_name)
+    # channels_last is what makes bfloat16 pay on a CPU: it spares a reorder around every convolution.
+    model = model.to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    result: ReconstructionModel = model.requires_grad_(False)
+    return result
+
+
+def describe(plan: Plan) -> dict[str, Any]:
+    """Return what will happen, for the log: model, coils, device, precision, mask."""
+    return {
+        "model": plan.request.model,
+        "n_virtual_coils": plan.n_virtual,
+        "device": str(plan.device),
+        "precision": str(plan.dtype),
+        "acceleration": plan.mask.acceleration,
+    }

@@ -1,0 +1,236 @@
+"""Reconstruction: what came out, with everything that is needed to say how."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recon import __version__
+from recon.errors import RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from recon.data import Series
+    from recon.masks import SamplingMask
+    from recon.request import Request
+
+FORMATS = ("hdf5", "dicom", "nifti", "png")
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """The result of a request on a series.
+
+    Attributes
+    ----------
+    series, request
+        What was asked of what.
+    indices
+        Slices of the series that were done, in the order of the arrays below.
+    final, zero_filled
+        float32 magnitudes ``(slices, y, x)``.
+    reference
+        The fully sampled magnitudes, or None.
+    stages
+        Title to ``(slices, y, x)``, in order of appearance: the iterations or module outputs that were kept.
+    stage_paths
+        The paths that belong to the titles.
+    mask
+        The samples that were used.
+    seconds
+        Wall time from the first slice's start to the last slice's end.
+    warnings
+        Sentences that the user must see.
+    """
+
+    series: Series
+    request: Request
+    indices: tuple[int, ...]
+    final: NDArray[np.float32]
+    zero_filled: NDArray[np.float32]
+    reference: NDArray[np.float32] | None
+    mask: SamplingMask
+    stages: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    stage_paths: tuple[tuple[str | int, ...], ...] = ()
+    seconds: float = 0.0
+    device: str = "cpu"
+    precision: str = "float32"
+    n_virtual_coils: int = 1
+    grid: str = "cropped"
+    weights_sha256: str | None = None
+    warnings: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_simulated(self) -> bool:
+        """True when the k-space was simulated from images."""
+        return self.series.is_simulated
+
+    @property
+    def model_title(self) -> str:
+        """The model as a person reads it."""
+        from recon import models
+
+        if self.request.model.endswith(".safetensors"):
+            return Path(self.request.model).stem
+        return models.get_card(self.request.model).title
+
+    @property
+    def name(self) -> str:
+        """Stem of the files that this result is saved to: ``STEM.MODEL``."""
+        model = self.request.model
+        return f"{self.series.stem}.{Path(model).stem if model.endswith('.safetensors') else model}"
+
+    @cached_property
+    def metrics(self) -> dict[str, dict[str, Any]] | None:
+        """PSNR, SSIM and NMSE of the final volume and its slices, or None without a reference."""
+        return self._score(self.final)
+
+    @cached_property
+    def zero_filled_metrics(self) -> dict[str, dict[str, Any]] | None:
+        """The same for the zero-filled volume."""
+        return self._score(self.zero_filled)
+
+    def _score(self, volume: NDArray[np.float32]) -> dict[str, dict[str, Any]] | None:
+        if self.reference is None or not self.reference.any():
+            return None
+        from recon import metrics
+
+        return metrics.score(self.reference, volume)
+
+    def module_outputs(self) -> dict[str, NDArray[np.float32]]:
+        """Return the last iteration of each module, by module name, in order."""
+        last: dict[str, NDArray[np.float32]] = {}
+        for path, volume in zip(self.stage_paths, self.stages.values(), strict=True):
+            last[str(path[0])] = volume
+        return last
+
+    def record(self) -> dict[str, Any]:
+        """Return the record of this result: everything but the images, as plain values for JSON."""
+        return {
+            "name": self.name,
+            "input": self.series.name,
+            "slices": list(self.indices),
+            "request": self.request.to_dict(),
+            "sampling": {
+                "effective_acceleration": self.mask.acceleration,
+                "n_low_frequency": self.mask.n_low_frequency,
+                "grid": self.grid,
+            },
+            "n_virtual_coils": self.n_virtual_coils,
+            "device": self.device,
+            "precision": self.precision,
+            "simulated_kspace": self.is_simulated,
+            "simulation": None if self.series.simulation is None else self.series.simulation.to_dict(),
+            "versions": dict(self.versions),
+            "weights_sha256": self.weights_sha256,
+            "seconds": self.seconds,
+            "warnings": list(self.warnings),
+            "metrics": _finite(self.metrics),
+            "zero_filled_metrics": _finite(self.zero_filled_metrics),
+            "notice": "Research use only. Not for diagnosis.",
+            "files": [],
+        }
+
+    def save(
+        self,
+        folder: Path | str,
+        formats: Sequence[str] = ("hdf5",),
+        *,
+        stages: bool = False,
+        name: str | None = None,
+    ) -> list[Path]:
+        """Write the result and its record.
+
+        Parameters
+        ----------
+        folder
+            Made where it is not there.
+        formats
+            Any of `FORMATS`.
+        stages
+            Write the stages too, where the format can hold them.
+        name
+            Replaces ``STEM.MODEL``.
+
+        Returns
+        -------
+        The paths that were written; the last one is the record.
+
+        Raises
+        ------
+        RequestError
+            If a format is unknown.
+        ExportError
+            If something cannot be written; files that were complete stay, nothing is half-written.
+        """
+        import json
+
+        from recon.export.atomic import atomic_file
+
+        unknown = [one for one in formats if one not in FORMATS]
+        if unknown:
+            raise RequestError(f"format {unknown[0]!r} is unknown; choose among {', '.join(FORMATS)}.")
+        folder = Path(folder)
+        name = name or self.name
+        written: list[Path] = []
+        for one in dict.fromkeys(formats):
+            if one == "hdf5":
+                from recon.export import hdf5
+
+                written.append(folder / f"{name}.h5")
+                hdf5.write(self, written[-1], stages=stages)
+            elif one == "dicom":
+                from recon.export import dicom
+
+                written.append(folder / f"{name}.dcm")
+                dicom.write(self, written[-1])
+            elif one == "nifti":
+                from recon.export import nifti
+
+                written.append(folder / f"{name}.nii.gz")
+                nifti.write(self, written[-1])
+            else:
+                from recon.export import figure
+
+                written.append(folder / f"{name}.png")
+                figure.write(self, written[-1])
+        record = self.record() | {"files": [path.name for path in written]}
+        written.append(folder / f"{name}.json")
+        with atomic_file(written[-1]) as temporary:
+            temporary.write_text(json.dumps(record, indent=2), "utf-8")
+        return written
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that decide a result."""
+    import torch
+
+    return {
+        "mri-workstation": __version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+    }
+
+
+def _finite(scores: dict[str, dict[str, Any]] | None) -> dict[str, dict[str, Any]] | None:
+    """JSON has no infinity and no NaN: perfect and undefined scores become null."""
+    if scores is None:
+        return None
+
+    def plain(value: float) -> float | None:
+        return float(value) if np.isfinite(value) else None
+
+    return {
+        metric: {"volume": plain(values["volume"]), "slices": [plain(value) for value in values["slices"]]}
+        for metric, values in scores.items()
+    }
