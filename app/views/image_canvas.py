@@ -1,0 +1,352 @@
+"""One image well: an image, where it is looked at, and what lies on top of it.
+
+The image is painted by Qt's raster engine from packed colours. That costs a third of a pyqtgraph view at the size of
+a panel, links exactly (all wells share one `View`), and leaves the mouse to us.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PySide6.QtCore import QEvent, QPoint, QPointF, QRect, QRectF, Qt
+from PySide6.QtGui import QColor, QImage, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QSizePolicy, QWidget
+
+from app import theme
+from app.views import levels
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_NEAREST_FROM_SCALE = 6.0
+"""From this many screen pixels per voxel on, voxels are shown as squares: smoothing would invent detail."""
+_MAXIMUM_ZOOM = 40.0
+
+
+@dataclass(frozen=True)
+class View:
+    """What part of an image is seen: the same object for all linked wells.
+
+    Attributes
+    ----------
+    zoom
+        1 fits the whole image into the well.
+    x, y
+        Point of the image at the centre of the well, as shares of its width and height.
+    """
+
+    zoom: float = 1.0
+    x: float = 0.5
+    y: float = 0.5
+
+    def zoomed(self, factor: float, x: float = 0.5, y: float = 0.5) -> View:
+        """View magnified by ``factor`` with the point (x, y) of the image held in place."""
+        zoom = min(max(self.zoom * factor, 0.25), _MAXIMUM_ZOOM)
+        kept = self.zoom / zoom
+        return replace(self, zoom=zoom, x=x + (self.x - x) * kept, y=y + (self.y - y) * kept).bounded()
+
+    def moved(self, right: float, down: float) -> View:
+        """View after the image was dragged by shares of its own width and height."""
+        return replace(self, x=self.x - right, y=self.y - down).bounded()
+
+    def bounded(self) -> View:
+        """View whose centre lies on the image, so that the image cannot be lost."""
+        return replace(self, x=min(max(self.x, 0.0), 1.0), y=min(max(self.y, 0.0), 1.0))
+
+
+FIT = View()
+
+
+class ImageCanvas(QWidget):
+    """Paints one image; holds no state of the session.
+
+    Setters: `set_image`, `set_levels`, `set_table`, `set_view`, `set_flip`, `set_pixel_aspect`, `set_crosshair`,
+    `set_box`, `set_message`, `set_note`. Geometry: `pixel_at`, `share_at`, `position_of`.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.setMinimumSize(24, 24)
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
+        self._image: NDArray[np.float32] | None = None
+        self._limits: levels.Limits = (0.0, 1.0)
+        self._table = levels.packed(levels.gray_table())
+        self._view = FIT
+        self._is_flipped = False
+        self._pixel_aspect = 1.0
+        self._crosshair: tuple[int, int] | None = None
+        self._box: QRect | None = None
+        self._message = ""
+        self._note = ""
+        self._quantiser = levels.Quantiser()
+        self._picture: QImage | None = None
+        self._buffer: NDArray[np.uint32] | None = None
+        self._reduced: QImage | None = None
+        self._is_stale = True
+
+    # -- setters ---------------------------------------------------------------------------------------------------
+
+    def set_image(self, image: NDArray[np.floating] | None) -> None:
+        """Show an image ``(y, x)``, or nothing; zoom and levels stay as they are."""
+        if image is not None and image.ndim != 2:
+            raise ValueError(f"an image has two axes, this array has the shape {image.shape}")
+        self._image = None if image is None else np.asarray(image, dtype=np.float32)
+        self._invalidate()
+
+    def set_levels(self, low: float, high: float) -> None:
+        """Set the values shown as the first and the last colour."""
+        if (low, high) != self._limits:
+            self._limits = (low, high)
+            self._invalidate()
+
+    def set_table(self, table: NDArray[np.uint8]) -> None:
+        """Set the 256 RGBA colours."""
+        self._table = levels.packed(table)
+        self._invalidate()
+
+    def set_view(self, view: View) -> None:
+        """Look at another part of the image."""
+        if view != self._view:
+            self._view = view
+            self.update()
+
+    def set_flip(self, is_flipped: bool) -> None:
+        """Show the image upside down; coordinates handed out stay those of the array."""
+        if is_flipped != self._is_flipped:
+            self._is_flipped = is_flipped
+            self._invalidate()
+
+    def set_pixel_aspect(self, height_per_width: float) -> None:
+        """Set the height of a voxel divided by its width."""
+        self._pixel_aspect = height_per_width if height_per_width > 0 else 1.0
+        self.update()
+
+    def set_crosshair(self, pixel: tuple[int, int] | None) -> None:
+        """Show the crosshair at an array element (x, y), or none."""
+        if pixel != self._crosshair:
+            self._crosshair = pixel
+            self.update()
+
+    def set_box(self, box: QRect | None) -> None:
+        """Show a rubber band in widget coordinates, or none."""
+        if box != self._box:
+            self._box = box
+            self.update()
+
+    def set_message(self, text: str) -> None:
+        """Say why there is no image; shown only while there is none."""
+        if text != self._message:
+            self._message = text
+            self.update()
+
+    def set_note(self, text: str) -> None:
+        """Write a short note into the lower left corner of the well."""
+        if text != self._note:
+            self._note = text
+            self.update()
+
+    # -- what is shown ----------------------------------------------------------------------------------------------
+
+    @property
+    def image(self) -> NDArray[np.float32] | None:
+        """Image shown, as it came in."""
+        return self._image
+
+    @property
+    def view(self) -> View:
+        """Part of the image that is seen."""
+        return self._view
+
+    @property
+    def is_flipped(self) -> bool:
+        """Whether the image is shown upside down."""
+        return self._is_flipped
+
+    @property
+    def message(self) -> str:
+        """Message shown in place of an image."""
+        return self._message
+
+    @property
+    def crosshair(self) -> tuple[int, int] | None:
+        """Array element (x, y) under the crosshair."""
+        return self._crosshair
+
+    @property
+    def limits(self) -> levels.Limits:
+        """Values shown as the first and the last colour."""
+        return self._limits
+
+    def value_at(self, x: int, y: int) -> float | None:
+        """Value of the array element (x, y), None outside."""
+        if self._image is None or not (0 <= y < self._image.shape[0] and 0 <= x < self._image.shape[1]):
+            return None
+        return float(self._image[y, x])
+
+    # -- geometry ---------------------------------------------------------------------------------------------------
+
+    def scale(self) -> float:
+        """Screen pixels per voxel along x."""
+        if self._image is None:
+            return 1.0
+        height, width = self._image.shape
+        fit = min(self.width() / width, self.height() / (height * self._pixel_aspect))
+        return fit * self._view.zoom
+
+    def target(self) -> QRectF:
+        """Rectangle of the whole image in widget coordinates, of which the well may show a part."""
+        if self._image is None:
+            return QRectF()
+        scale = self.scale()
+        height, width = self._image.shape
+        shown_width, shown_height = width * scale, height * scale * self._pixel_aspect
+        left = 0.5 * self.width() - self._view.x * shown_width
+        top = 0.5 * self.height() - self._view.y * shown_height
+        return QRectF(left, top, shown_width, shown_height)
+
+    def share_at(self, position: QPointF) -> tuple[float, float]:
+        """Point of the shown image under a position, as shares of its width and height (unflipped, unbounded)."""
+        target = self.target()
+        if target.isEmpty():
+            return 0.5, 0.5
+        return (position.x() - target.left()) / target.width(), (position.y() - target.top()) / target.height()
+
+    def pixel_at(self, position: QPointF) -> tuple[int, int] | None:
+        """Array element (x, y) under a position, None beside the image."""
+        if self._image is None:
+            return None
+        height, width = self._image.shape
+        share_x, share_y = self.share_at(position)
+        x, y = math.floor(share_x * width), math.floor(share_y * height)
+        if not (0 <= x < width and 0 <= y < height):
+            return None
+        return x, height - 1 - y if self._is_flipped else y
+
+    def position_of(self, x: int, y: int) -> QPointF:
+        """Position of the centre of the array element (x, y)."""
+        target = self.target()
+        if self._image is None or target.isEmpty():
+            return QPointF(self.rect().center())
+        height, width = self._image.shape
+        row = height - 1 - y if self._is_flipped else y
+        return QPointF(
+            target.left() + (x + 0.5) / width * target.width(), target.top() + (row + 0.5) / height * target.height()
+        )
+
+    def pixels_in(self, box: QRect) -> NDArray[np.float32] | None:
+        """Values of the array inside a rectangle of the widget, None if it misses the image."""
+        if self._image is None:
+            return None
+        height, width = self._image.shape
+        left, top = self.share_at(QPointF(box.topLeft()))
+        right, bottom = self.share_at(QPointF(box.bottomRight()))
+        columns = slice(max(0, math.floor(left * width)), max(0, min(width, math.ceil(right * width))))
+        shown = self._image[::-1] if self._is_flipped else self._image
+        rows = slice(max(0, math.floor(top * height)), max(0, min(height, math.ceil(bottom * height))))
+        values = shown[rows, columns]
+        return values if values.size else None
+
+    # -- painting ---------------------------------------------------------------------------------------------------
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """Paint the well."""
+        colours = theme.colours()
+        painter = QPainter(self)
+        painter.fillRect(self.rect(), QColor(colours.well))
+        if self._image is None:
+            self._paint_message(painter)
+        else:
+            self._paint_image(painter)
+            self._paint_crosshair(painter)
+        if self._note:
+            painter.setFont(theme.small_font(self.font()))
+            painter.setPen(QColor(colours.well_muted))
+            flags = Qt.AlignmentFlag.AlignBottom | Qt.AlignmentFlag.AlignLeft
+            painter.drawText(self.rect().adjusted(5, 0, -5, -3), flags, self._note)
+        if self._box is not None:
+            painter.setPen(QPen(QColor(colours.well_accent), 1, Qt.PenStyle.DashLine))
+            painter.drawRect(self._box)
+        painter.end()
+
+    def _paint_image(self, painter: QPainter) -> None:
+        picture = self._current_picture()
+        target = self.target()
+        pixels_per_voxel = target.width() / picture.width() * self.devicePixelRatioF()
+        is_reduced = min(pixels_per_voxel, target.height() / picture.height() * self.devicePixelRatioF()) < 0.75
+        if is_reduced:
+            # Averaging keeps fine structure that picking single voxels would turn into moiré.
+            picture = self._reduced_picture(picture, target)
+        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, pixels_per_voxel < _NEAREST_FROM_SCALE)
+        seen = target.intersected(QRectF(self.rect()))
+        if seen.isEmpty():
+            return
+        across, down = picture.width() / target.width(), picture.height() / target.height()
+        # Whole voxels around what is seen: fractions at the border would shift the picture while panning.
+        left, top = math.floor((seen.left() - target.left()) * across), math.floor((seen.top() - target.top()) * down)
+        right = min(picture.width(), math.ceil((seen.right() - target.left()) * across))
+        bottom = min(picture.height(), math.ceil((seen.bottom() - target.top()) * down))
+        source = QRectF(left, top, right - left, bottom - top)
+        where = QRectF(
+            target.left() + left / across, target.top() + top / down, source.width() / across, source.height() / down
+        )
+        painter.drawImage(where, picture, source)
+
+    def _paint_message(self, painter: QPainter) -> None:
+        painter.setPen(QColor(theme.colours().well_muted))
+        painter.setFont(theme.small_font(self.font()))
+        flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
+        painter.drawText(QRectF(self.rect()).adjusted(6, 6, -6, -6), int(flags), self._message)
+
+    def _paint_crosshair(self, painter: QPainter) -> None:
+        if self._crosshair is None:
+            return
+        centre = self.position_of(*self._crosshair)
+        gap, arm = 5.0, 12.0
+        # A dark line under a light one is seen on any grey; the gap leaves the voxel itself free.
+        for colour, width in ((QColor(0, 0, 0, 150), 3.0), (QColor(theme.colours().well_accent), 1.0)):
+            painter.setPen(QPen(colour, width, Qt.PenStyle.SolidLine, Qt.PenCapStyle.FlatCap))
+            for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+                painter.drawLine(
+                    QPointF(centre.x() + dx * gap, centre.y() + dy * gap),
+                    QPointF(centre.x() + dx * (gap + arm), centre.y() + dy * (gap + arm)),
+                )
+
+    def _current_picture(self) -> QImage:
+        """Image in colours; the QImage looks into our buffer, which is only filled anew when something changed."""
+        assert self._image is not None
+        if self._is_stale or self._picture is None:
+            shown = self._image[::-1] if self._is_flipped else self._image
+            colours = self._quantiser.colour(self._quantiser.grey(shown, *self._limits), self._table)
+            if self._picture is None or colours is not self._buffer:
+                height, width = colours.shape
+                self._buffer = colours
+                self._picture = QImage(colours.data, width, height, 4 * width, QImage.Format.Format_RGB32)
+            self._is_stale = False
+            self._reduced = None
+        return self._picture
+
+    def _reduced_picture(self, picture: QImage, target: QRectF) -> QImage:
+        ratio = self.devicePixelRatioF()
+        width, height = max(1, round(target.width() * ratio)), max(1, round(target.height() * ratio))
+        if self._reduced is None or (self._reduced.width(), self._reduced.height()) != (width, height):
+            ignore, smooth = Qt.AspectRatioMode.IgnoreAspectRatio, Qt.TransformationMode.SmoothTransformation
+            self._reduced = picture.scaled(width, height, ignore, smooth)
+        return self._reduced
+
+    def _invalidate(self) -> None:
+        self._is_stale = True
+        self.update()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Repaint in the colours of a new theme."""
+        if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.FontChange):
+            self.update()
+        super().changeEvent(event)
+
+    def global_centre(self) -> QPoint:
+        """Centre of the well on the screen, where a menu opened by a key appears."""
+        return self.mapToGlobal(self.rect().center())
