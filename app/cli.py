@@ -1,0 +1,163 @@
+"""The console script. Without a sub-command, or with paths only, it opens the window; sub-commands import no Qt.
+
+Exit status: 0 done; 1 the work failed; 2 wrong usage or unreadable input; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from recon import __version__
+from recon.errors import MRIError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PROGRAM = "mri-workstation"
+
+# Name -> one line for the overview; the module of the same name in app.commands holds the rest.
+COMMANDS = {
+    "info": "say what files and folders hold, and what is wrong with the bad ones",
+    "reconstruct": "reconstruct scans with one or more models, write images and records",
+    "simulate": "make a fastMRI-style raw data file from magnitude images",
+    "train": "train a model from a TOML file",
+    "models": "list, show, install and verify models and their weights",
+    "export": "write a stored reconstruction in other formats",
+    "demo": "write the demo study, or reconstruct it without a display",
+    "doctor": "check the installation and say what is missing and how to get it",
+    "bench": "measure speed and memory against anchors in the same run",
+}
+
+_EPILOGUE = "Research use only. A file that is named like a sub-command is opened as ./NAME."
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in the same words as every other error."""
+
+    def error(self, message: str) -> NoReturn:
+        sys.stderr.write(f"{PROGRAM}: error: {message}\nRun `{self.prog} --help` for the arguments.\n")
+        raise SystemExit(2)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program.
+
+    Parameters
+    ----------
+    argv
+        Arguments without the program's name; those of the process when None.
+
+    Returns
+    -------
+        Exit status.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    is_verbose = False
+    try:
+        arguments = parse(words)
+        is_verbose = getattr(arguments, "verbose", 0) > 0
+        status = _dispatch(arguments)
+        sys.stdout.flush()
+        return status
+    except MRIError as error:
+        return _report(error, str(error), error.exit_status, is_verbose)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{PROGRAM}: interrupted\n")
+        return 130
+    except BrokenPipeError:
+        # The reader of a pipe went away; without this Python would complain once more while it shuts down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except MemoryError as error:
+        return _report(error, "the memory of this machine ran out; use fewer slices or a smaller model.", 1, is_verbose)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _report(error, f"{where}{error.strerror or error}.", 1, is_verbose)
+    except Exception as error:  # noqa: BLE001  the last line of defence: a sentence, never a traceback
+        text = f"unexpected {type(error).__name__}: {one_line(error)}\nRun again with -v for the traceback."
+        return _report(error, text, 1, is_verbose)
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """Turn arguments into values; exits with status 2 and a sentence where they are wrong."""
+    first = next((word for word in words if not word.startswith("-")), None)
+    if first not in COMMANDS or "--demo" in words[: words.index(first)]:
+        return _window_parser().parse_args(words)
+    words = [first, *(word for position, word in enumerate(words) if position != words.index(first))]
+    module = importlib.import_module(f"app.commands.{first}")
+    parser = _Parser(prog=f"{PROGRAM} {first}", description=module.__doc__, formatter_class=_Formatter)
+    module.add_arguments(parser)
+    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
+    parser.add_argument("-v", "--verbose", action="count", default=0, help="say more; tracebacks with errors")
+    arguments = parser.parse_args(words[1:])
+    arguments.run = module.run
+    return arguments
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30)
+
+
+def _window_parser() -> _Parser:
+    overview = "\n".join(f"  {name:13} {text}" for name, text in COMMANDS.items())
+    parser = _Parser(
+        prog=PROGRAM,
+        usage=f"{PROGRAM} [--demo] [PATH ...]\n       {PROGRAM} COMMAND [--help] ...",
+        description="Reconstruction of undersampled MRI. Without a command, the window opens.\n\n"
+        f"commands:\n{overview}",
+        epilog=_EPILOGUE,
+        formatter_class=_Formatter,
+    )
+    parser.add_argument("paths", nargs="*", metavar="PATH", type=Path, help="files or folders to open in the window")
+    parser.add_argument("--demo", action="store_true", help="open the window on the demo study")
+    parser.add_argument("-v", "--verbose", action="count", default=0, help="tracebacks with errors")
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    parser.set_defaults(run=_open_window)
+    return parser
+
+
+def _open_window(arguments: argparse.Namespace) -> int:
+    try:
+        from app.window import open_window
+    except ImportError as error:
+        missing = error.name or str(error)
+        if missing.split(".")[0] in ("app", "recon"):
+            raise
+        raise MRIError(
+            f"the window cannot start: {one_line(error)}. "
+            f"`{PROGRAM} doctor` names what is missing; the sub-commands work without it."
+        ) from error
+    return int(open_window(arguments.paths, demo=arguments.demo))
+
+
+def _dispatch(arguments: argparse.Namespace) -> int:
+    if arguments.run is not _open_window:
+        level = logging.ERROR if arguments.quiet else logging.DEBUG if arguments.verbose else logging.INFO
+        logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format=f"{PROGRAM}: %(message)s", force=True)
+        for name in ("app", "recon", "training"):
+            logging.getLogger(name).setLevel(level)
+    return int(arguments.run(arguments))
+
+
+def _report(error: BaseException, text: str, status: int, is_verbose: bool) -> int:
+    if is_verbose:
+        traceback.print_exception(error)
+    sys.stderr.write(f"{PROGRAM}: error: {text}\n")
+    return status
+
+
+def one_line(error: BaseException) -> str:
+    """Return the first line of an error's text, or its kind where it has none."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
+if __name__ == "__main__":
+    sys.exit(main())

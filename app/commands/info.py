@@ -1,0 +1,188 @@
+"""Say what files and folders hold: studies and series, their shape, header and sampling, and what is wrong with
+those that do not open. The exit status is 2 when a path cannot be read or holds nothing."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.output import count, table, write_json, write_line
+from app.progress import Progress
+from recon.errors import FileError, MRIError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from recon.data import Series, Study
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("paths", nargs="+", metavar="PATH", type=Path, help="file or folder")
+    parser.add_argument("--check", action="store_true", help="read every slice, not only the middle one of each series")
+    parser.add_argument("--json", action="store_true", help="write JSON to stdout")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Describe each path."""
+    found: list[dict[str, Any]] = []
+    with Progress(enabled=False if arguments.quiet else None) as progress:
+        for position, path in enumerate(arguments.paths):
+            progress.update(f"reading {path.name}", position / len(arguments.paths))
+            found.append(describe_path(path, check_all=arguments.check))
+    if arguments.json:
+        write_json(found)
+    elif not arguments.quiet:
+        texts = [_as_text(item, show_extra=arguments.verbose > 0) for item in found]
+        if any(texts):
+            write_line("\n\n".join(filter(None, texts)))
+    for item in found:
+        if item["error"]:
+            sys.stderr.write(f"mri-workstation: error: {item['error']}\n")
+    return 2 if any(item["error"] for item in found) else 0
+
+
+def describe_path(path: Path, *, check_all: bool = False) -> dict[str, Any]:
+    """Return what a path holds as plain values; ``error`` is a sentence where it cannot be used, else None.
+
+    Parameters
+    ----------
+    path
+        File or folder.
+    check_all
+        Read every slice instead of the middle one of each series.
+    """
+    import recon
+
+    values: dict[str, Any] = {"path": str(path), "title": path.name, "series": [], "declined": [], "error": None}
+    try:
+        study: Study = recon.open_study(path)
+    except MRIError as error:
+        return values | {"error": str(error)}
+    values["title"] = study.title
+    values["series"] = [_describe_series(series, check_all) for series in study.series]
+    values["declined"] = [{"path": str(item.path), "reason": item.reason} for item in study.declined]
+    problems = [series["problem"] for series in values["series"]]
+    if not problems:
+        reason = values["declined"][0]["reason"] if values["declined"] else "it holds nothing that can be opened."
+        values["error"] = f"{path}: {reason}"
+    elif all(problems):
+        values["error"] = problems[0]
+    return values
+
+
+def _describe_series(series: Series, check_all: bool) -> dict[str, Any]:
+    header = {item.name: getattr(series.header, item.name) for item in fields(series.header) if item.name != "extra"}
+    geometry = series.geometry
+    return {
+        "title": series.title,
+        "path": str(series.path),
+        "kind": series.kind,
+        "n_slices": series.n_slices,
+        "n_coils": series.n_coils,
+        "matrix": list(series.matrix),
+        "recon_size": list(series.recon_size),
+        "has_kspace": series.has_kspace,
+        "has_reference": series.has_reference,
+        "sampling": _describe_sampling(series),
+        "padding": list(series.padding) if series.padding else None,
+        "pixel_spacing_mm": list(geometry.pixel_spacing_mm),
+        "slice_thickness_mm": geometry.slice_thickness_mm,
+        "geometry_is_synthetic": geometry.is_synthetic,
+        "header": {name: value for name, value in header.items() if value is not None},
+        "extra": dict(series.header.extra),
+        "notes": list(series.notes),
+        "problem": _find_problem(series, range(series.n_slices) if check_all else [series.n_slices // 2]),
+    }
+
+
+def _describe_sampling(series: Series) -> dict[str, Any]:
+    mask = series.acquired_mask
+    if mask is None:
+        return {"pattern": "full", "acceleration": 1.0}
+    kept = int(mask.sum())
+    return {
+        "pattern": "lines" if mask.shape[0] == 1 else "points",
+        "acceleration": mask.size / kept if kept else None,
+        "n_acquired": kept,
+        "n_positions": int(mask.size),
+    }
+
+
+def _find_problem(series: Series, indices: Any) -> str | None:
+    """Read slices; return the sentence about the first that cannot be used."""
+    from recon.io.check import check_kspace
+
+    for index in indices:
+        try:
+            check_kspace(series.source.kspace(index), series, index)
+            if series.has_reference:
+                series.source.reference(index)
+        except MRIError as error:
+            return str(error)
+        except OSError as error:
+            return str(FileError(series.path, f"slice {index} cannot be read ({error}); copy the file again."))
+    return None
+
+
+def _as_text(item: dict[str, Any], show_extra: bool) -> str:
+    if not item["series"]:
+        declined = [f"  declined: {Path(entry['path']).name}: {entry['reason']}" for entry in item["declined"]]
+        return "\n".join([item["path"], *declined]) if declined else ""
+    lines = [item["path"]]
+    for series in item["series"]:
+        lines += ["", f"  {series['title']}", table(_rows(series, show_extra), indent="    ")]
+        lines += [f"    note: {note}" for note in series["notes"]]
+        if series["problem"]:
+            lines.append(f"    problem: {series['problem']}")
+    if item["declined"]:
+        lines += ["", f"  {len(item['declined'])} declined:"]
+        lines += [f"    {Path(entry['path']).name}: {entry['reason']}" for entry in item["declined"]]
+    return "\n".join(lines)
+
+
+def _rows(series: dict[str, Any], show_extra: bool) -> list[tuple[str, str]]:
+    y, x = series["matrix"]
+    height, width = series["recon_size"]
+    sampling = series["sampling"]
+    if sampling["pattern"] == "full":
+        words = "full"
+    elif sampling["acceleration"] is None:
+        words = "nothing acquired"
+    else:
+        kind = "columns" if sampling["pattern"] == "lines" else "points"
+        words = (
+            f"{sampling['n_acquired']} of {sampling['n_positions']} {kind}, acceleration {sampling['acceleration']:.2f}"
+        )
+    spacing = " × ".join(f"{value:g}" for value in (*series["pixel_spacing_mm"], series["slice_thickness_mm"]))
+    rows = [
+        ("kind", series["kind"] + ("" if series["has_kspace"] else " (k-space simulated from images)")),
+        ("k-space", f"{count(series['n_slices'], 'slice')}, {count(series['n_coils'], 'coil')}, {y} × {x}"),
+        (
+            "image",
+            f"{height} × {width}, {spacing} mm" + (" (position assumed)" if series["geometry_is_synthetic"] else ""),
+        ),
+        ("reference", "yes" if series["has_reference"] else "no"),
+        ("sampling", words),
+    ]
+    if series["padding"]:
+        first, last = series["padding"]
+        rows.append(("padding", f"columns {first} to {last - 1} were acquired, the rest is zero"))
+    for name, value in series["header"].items():
+        rows.append((_words(name), " × ".join(map(str, value)) if isinstance(value, tuple) else str(value)))
+    if show_extra:
+        rows += list(series["extra"].items())
+    elif series["extra"]:
+        rows.append(("more", f"{count(len(series['extra']), 'field')}, shown with -v"))
+    return rows
+
+
+_UNITS = {"mm": "mm", "ms": "ms", "hz": "Hz", "t": "T", "deg": "°"}
+
+
+def _words(name: str) -> str:
+    """Turn a field's name into words: ``echo_time_ms`` becomes ``echo time (ms)``."""
+    *words, last = name.split("_")
+    return f"{' '.join(words)} ({_UNITS[last]})" if words and last in _UNITS else name.replace("_", " ")

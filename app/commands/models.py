@@ -1,0 +1,150 @@
+"""List, show, install and verify models and their weights.
+
+list shows every model and whether it is ready; show prints a card with its weights and their scores; install checks
+a .safetensors file and copies it to the user's own weights; verify recomputes the hash of all weights."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.output import table, write_json, write_line
+from recon.errors import ModelError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from recon.models import ModelCard
+    from recon.weights import Weights
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, text in (
+        ("list", "every model, and whether it has weights"),
+        ("show", "one model: paper, parameters, weights, scores"),
+        ("install", "check a weights file and copy it to your own weights"),
+        ("verify", "recompute the hash of all weights, or of the files named"),
+    ):
+        action = actions.add_parser(name, help=text, description=text)
+        action.add_argument("--json", action="store_true", help="write JSON to stdout")
+        if name == "show":
+            action.add_argument("name", metavar="NAME", help="model, such as pcrnn-s")
+        elif name == "install":
+            action.add_argument("file", metavar="FILE", type=Path, help="a .safetensors file")
+        elif name == "verify":
+            action.add_argument("files", metavar="FILE", type=Path, nargs="*", help="files; all weights when left out")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what was asked."""
+    actions = {"list": _list, "show": _show, "install": _install, "verify": _verify}
+    return actions[arguments.action](arguments)
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from recon.models import list_models
+
+    cards = list_models()
+    if arguments.json:
+        write_json([card.to_dict() for card in cards])
+        return 0
+    rows = [(card.name, card.title, _state(card), _first_sentence(card.summary)) for card in cards]
+    write_line(table(rows, ("name", "title", "state", "what it is")))
+    return 0
+
+
+def _state(card: ModelCard) -> str:
+    if not card.needs_training:
+        return "ready"
+    coils = sorted({weights.n_coils for weights in card.weights})
+    return f"ready for {', '.join(map(str, coils))} coil{'s' if coils != [1] else ''}" if coils else "no weights"
+
+
+def _first_sentence(text: str) -> str:
+    sentence = text.split(". ")[0].rstrip(".")
+    return sentence if len(sentence) <= 90 else sentence[:89].rsplit(" ", 1)[0] + " …"
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from recon.models import create, get_card
+
+    card = get_card(arguments.name)
+    n_coils = card.weights[0].n_coils if card.weights else 1
+    n_parameters = sum(parameter.numel() for parameter in create(card.name, n_coils).parameters())
+    if arguments.json:
+        write_json(card.to_dict() | {"n_parameters": n_parameters, "n_parameters_for_coils": n_coils})
+        return 0
+    write_line(f"{card.title} ({card.name})\n{card.summary}\n")
+    rows: list[tuple[str, Any]] = [("paper", card.paper), ("state", _state(card))]
+    if n_parameters:
+        rows.append(("size", f"{n_parameters:,} parameters with {n_coils} coil{'s' if n_coils != 1 else ''}"))
+    rows += [(name.replace("_", " "), _value(value)) for name, value in card.parameters_for(n_coils).items()]
+    write_line(table(rows, indent="  "))
+    for weights in card.weights:
+        write_line(f"\nweights {weights.path.name} ({'bundled' if weights.is_bundled else 'yours'})")
+        story = [(key.replace("_", " "), _value(value)) for key, value in weights.story.items() if key != "parameters"]
+        write_line(table(story, indent="  "))
+    return 0
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_value(item)}" for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_value, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _install(arguments: argparse.Namespace) -> int:
+    from recon.export.atomic import atomic_file
+    from recon.models import load_weights
+    from recon.weights import read_header, user_folder
+
+    weights = read_header(arguments.file)
+    load_weights(weights)  # checks the hash, and that the numbers fit the model
+    target = user_folder() / f"{arguments.file.stem}.safetensors"
+    if not (target.exists() and target.samefile(arguments.file)):
+        with atomic_file(target) as temporary:
+            shutil.copyfile(arguments.file, temporary)
+    if arguments.json:
+        write_json({"installed": str(target), **read_header(target).to_dict()})
+    else:
+        write_line(f"installed {weights.preset} for {weights.n_coils} coil(s): {target}")
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    files = arguments.files or _weight_files()
+    results = [_check(path) for path in files]
+    if arguments.json:
+        write_json(results)
+    elif not results:
+        write_line("there are no weights to verify; `models install FILE` adds some.")
+    else:
+        rows = [("ok" if item["ok"] else "BAD", item["file"], item["problem"] or item["sha256"]) for item in results]
+        write_line(table(rows))
+    return 0 if all(item["ok"] for item in results) else ModelError.exit_status
+
+
+def _weight_files() -> list[Path]:
+    from recon.models.card import RESOURCES
+    from recon.weights import user_folder
+
+    return [path for folder in (RESOURCES / "weights", user_folder()) for path in sorted(folder.glob("*.safetensors"))]
+
+
+def _check(path: Path) -> dict[str, Any]:
+    from recon.models import load_weights
+    from recon.weights import read_header
+
+    weights: Weights | None = None
+    try:
+        weights = read_header(path)
+        load_weights(weights)
+    except ModelError as error:
+        problem = str(error).removeprefix(f"{path}: ")
+        return {"file": str(path), "ok": False, "problem": problem, "sha256": weights and weights.sha256}
+    return {"file": str(path), "ok": True, "problem": None, "sha256": weights.sha256}

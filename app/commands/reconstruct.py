@@ -1,0 +1,329 @@
+"""Reconstruct scans and write images and records.
+
+For each volume and model DIR gets STEM.MODEL.h5, STEM.MODEL.dcm/, STEM.MODEL.nii.gz or STEM.MODEL.png, and always
+STEM.MODEL.json, the record: request, versions, hash of the weights, seconds, files and, where the scan is fully
+sampled, PSNR, SSIM and NMSE. A volume that fails does not stop the others."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+import traceback
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.output import table, write_json, write_line
+from app.progress import Progress
+from recon.errors import MRIError, RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from recon.data import Series
+    from recon.request import Request
+    from recon.stage import Stage
+
+logger = logging.getLogger(__name__)
+
+FORMATS = ("hdf5", "dicom", "nifti", "png")
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A series to reconstruct, and the name of its files."""
+
+    series: Series
+    stem: str
+
+
+class Failures:
+    """Says what failed as it fails, and remembers the worst exit status."""
+
+    def __init__(self, *, is_verbose: bool = False) -> None:
+        self.status = 0
+        self._is_verbose = is_verbose
+
+    def add(self, where: str, error: Exception) -> None:
+        """Report an error on stderr, in one or two lines."""
+        text = str(error) if isinstance(error, MRIError) else f"unexpected {type(error).__name__}: {error}"
+        if isinstance(error, MemoryError):
+            text = "the memory of this machine ran out; reconstruct fewer slices or use a smaller model."
+        if where not in text:
+            text = f"{where}: {text}"
+        self.status = max(self.status, error.exit_status if isinstance(error, MRIError) else 1)
+        if self._is_verbose:
+            traceback.print_exception(error)
+        sys.stderr.write(f"mri-workstation: error: {text}\n")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("paths", nargs="+", metavar="PATH", type=Path, help="file or folder")
+    parser.add_argument(
+        "--model",
+        action="append",
+        metavar="NAME",
+        help="model or .safetensors file; repeat for several (default: pcrnn)",
+    )
+    sampling = parser.add_argument_group("sampling (the scanner's own pattern wins where a file has one)")
+    sampling.add_argument(
+        "--mask",
+        default="equispaced-fraction",
+        metavar="KIND",
+        help="random, equispaced, equispaced-fraction (default), magic, magic-fraction, gaussian-2d, poisson-2d, "
+        "none, or file:MASK.npy",
+    )
+    sampling.add_argument("--acceleration", type=float, default=4.0, metavar="R", help="default: 4")
+    sampling.add_argument(
+        "--center-fraction", type=float, metavar="F", help="share of the columns kept in the centre (default: by R)"
+    )
+    sampling.add_argument("--seed", type=_seed, default="filename", metavar="N|filename", help="default: filename")
+    work = parser.add_argument_group("reconstruction")
+    work.add_argument("--slices", type=SliceList, metavar="LIST", help="such as 0:10 or 3,5,8:12 (default: all)")
+    work.add_argument("--coils", type=int, metavar="N", help="number of virtual coils (default: the model's)")
+    work.add_argument(
+        "--grid",
+        choices=("cropped", "native"),
+        default="cropped",
+        help="crop before or after masking (default: cropped)",
+    )
+    work.add_argument("--device", default="auto", metavar="DEVICE", help="auto (default), cpu, cuda[:i] or mps")
+    work.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="default: auto")
+    output = parser.add_argument_group("output")
+    output.add_argument("--out", type=Path, default=Path("reconstructions"), metavar="DIR", help="default: %(default)s")
+    output.add_argument(
+        "--format",
+        action="append",
+        type=formats,
+        metavar="LIST",
+        help=f"{', '.join(FORMATS)}; repeat or separate by commas (default: hdf5)",
+    )
+    output.add_argument("--stages", action="store_true", help="store every module and iteration in the HDF5 file")
+    output.add_argument("--json", action="store_true", help="write the list of the records to stdout")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Reconstruct every volume with every model."""
+    models = list(dict.fromkeys(arguments.model or ["pcrnn"]))
+    requests = [build_request(arguments, model) for model in models]
+    wanted = list(dict.fromkeys(name for part in arguments.format or [["hdf5"]] for name in part))
+    for request in requests:
+        check_model(request.model)
+    check_folder(arguments.out)
+    failures = Failures(is_verbose=arguments.verbose > 0)
+    volumes = collect(arguments.paths, failures)
+    jobs = [(volume, request) for volume in volumes for request in requests]
+    records: list[dict[str, Any]] = []
+    with Progress(enabled=False if arguments.quiet else None) as progress:
+        for position, (volume, request) in enumerate(jobs):
+            label = f"{volume.stem} · {request.model}"
+
+            def show(stage: Stage, position: int = position, label: str = label) -> None:
+                share = (position + stage.progress) / len(jobs)
+                progress.update(f"{label} · slice {stage.slice_index} · {stage.title}", share)
+
+            progress.update(label, position / len(jobs))
+            try:
+                if arguments.slices is not None:
+                    request = replace(request, slices=arguments.slices.resolve(volume.series))
+                records.append(_reconstruct(volume, request, wanted, arguments, show))
+            except Exception as error:  # noqa: BLE001  one bad volume must not stop a night's batch
+                failures.add(str(volume.series.path), error)
+    if arguments.json:
+        write_json(records)
+    elif records and not arguments.quiet:
+        _write_summary(records, arguments.out)
+    return failures.status
+
+
+def _reconstruct(
+    volume: Volume, request: Request, wanted: Sequence[str], arguments: argparse.Namespace, show: Any
+) -> dict[str, Any]:
+    import recon
+
+    result = recon.run(volume.series, request, callback=show, keep="all" if arguments.stages else "modules")
+    for warning in result.warnings:
+        logger.info("%s: %s", volume.series.path, warning)
+    name = volume.stem + result.name.removeprefix(volume.series.stem)
+    files = result.save(arguments.out, formats=wanted, stages=arguments.stages, name=name)
+    record: dict[str, Any] = json.loads(files[-1].read_text("utf-8"))
+    return record
+
+
+def build_request(arguments: argparse.Namespace, model: str) -> Request:
+    """Turn arguments into a request; raises RequestError where they are impossible."""
+    from recon.masks import MaskSpec
+    from recon.request import Request
+
+    mask = MaskSpec(
+        kind=arguments.mask,
+        acceleration=arguments.acceleration,
+        center_fraction=arguments.center_fraction,
+        seed=arguments.seed,
+    )
+    return Request(
+        model=model,
+        mask=mask,
+        coils=arguments.coils,
+        grid=arguments.grid,
+        device=arguments.device,
+        precision=arguments.precision,
+    )
+
+
+def check_model(name: str) -> None:
+    """Raise ModelError for a model that does not exist, before any scan is read."""
+    from recon.models import get_card
+    from recon.weights import read_header
+
+    if name.endswith(".safetensors"):
+        read_header(name)
+    else:
+        get_card(name)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise ExportError where nothing can be written, before hours are spent on computing it."""
+    from recon.export.atomic import atomic_file
+
+    probe = folder / ".mri-workstation-probe"
+    with atomic_file(probe) as temporary:
+        temporary.write_bytes(b"")
+    probe.unlink(missing_ok=True)
+
+
+def collect(paths: Iterable[Path], failures: Failures) -> list[Volume]:
+    """Open every path and give each series a name of its own.
+
+    Parameters
+    ----------
+    paths
+        Files and folders.
+    failures
+        Where those that cannot be opened are reported.
+    """
+    import recon
+
+    found: list[Series] = []
+    for path in paths:
+        try:
+            study = recon.open_study(path)
+        except MRIError as error:
+            failures.add(str(path), error)
+            continue
+        found += study.series
+        for item in study.declined:
+            logger.warning("%s: declined: %s", item.path, item.reason)
+        if not study.series:
+            reason = study.declined[0].reason if study.declined else "it holds nothing that can be reconstructed"
+            failures.add(str(path), RequestError(f"{path}: {reason}"))
+    return [Volume(series, stem) for series, stem in zip(found, distinct([s.stem for s in found]), strict=True)]
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Number the names that occur more than once, so that no volume overwrites another: ``a``, ``a-2``, ``a-3``.
+
+    Names that differ only in case count as one: the file systems of two of three operating systems think so.
+    """
+    taken = {name.casefold() for name in names}
+    seen: set[str] = set()
+    result = []
+    for name in names:
+        candidate, number = name, 2
+        if name.casefold() in seen:
+            while (candidate := f"{name}-{number}").casefold() in taken:
+                number += 1
+            taken.add(candidate.casefold())
+        seen.add(candidate.casefold())
+        result.append(candidate)
+    return result
+
+
+class SliceList:
+    """Slices as the user wrote them, such as ``0:10`` or ``3,5,8:12``; negative ones count from the end.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        If the text is no such list.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._parts: list[int | slice] = []
+        for word in text.split(","):
+            try:
+                numbers = [int(number) if number.strip() else None for number in word.split(":")]
+            except ValueError:
+                numbers = []
+            if len(numbers) == 1 and numbers[0] is not None:
+                self._parts.append(numbers[0])
+            elif len(numbers) in (2, 3) and 0 not in numbers[2:]:
+                self._parts.append(slice(*numbers))
+            else:
+                raise argparse.ArgumentTypeError(f"{text!r} is no list of slices; write 0:10, 7, or 3,5,8:12")
+
+    def resolve(self, series: Series) -> tuple[int, ...]:
+        """Return the indices for a series, each once; a range may reach beyond its end, a single slice may not.
+
+        Raises
+        ------
+        RequestError
+            If a slice does not exist, or none is left.
+        """
+        indices: dict[int, None] = {}
+        for part in self._parts:
+            if isinstance(part, slice):
+                indices.update(dict.fromkeys(range(series.n_slices)[part]))
+            else:
+                indices[series.check_index(part)] = None
+        if not indices:
+            raise RequestError(f"{series.name} has slices 0 to {series.n_slices - 1}; --slices {self.text} names none.")
+        return tuple(indices)
+
+
+def formats(text: str) -> list[str]:
+    """Split a list of formats; raises argparse.ArgumentTypeError for an unknown one."""
+    names = [name.strip().lower() for name in text.split(",") if name.strip()]
+    aliases = {"h5": "hdf5", "dcm": "dicom", "nii": "nifti", "figure": "png"}
+    names = [aliases.get(name, name) for name in names]
+    unknown = [name for name in names if name not in FORMATS]
+    if unknown or not names:
+        raise argparse.ArgumentTypeError(
+            f"format {', '.join(unknown) or text!r} is unknown; choose {', '.join(FORMATS)}"
+        )
+    return names
+
+
+def _seed(text: str) -> int | str:
+    if text == "filename":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no seed; give a whole number or 'filename'") from None
+
+
+def _write_summary(records: Sequence[dict[str, Any]], folder: Path) -> None:
+    write_line(metrics_table(records))
+    write_line(f"\nwritten to {folder}:")
+    for record in records:
+        write_line(f"  {', '.join([*record['files'], record['name'] + '.json'])}")
+
+
+def metrics_table(records: Sequence[dict[str, Any]]) -> str:
+    """Return one line a record: volume, model, seconds, and the scores next to those of zero-filled."""
+    rows = []
+    for record in records:
+        metrics, before = record.get("metrics") or {}, record.get("zero_filled_metrics") or {}
+        scores = [
+            text.format(value) if (value := part.get(name, {}).get("volume")) is not None else "–"
+            for name, text in (("psnr", "{:.2f}"), ("ssim", "{:.4f}"), ("nmse", "{:.5f}"))
+            for part in (before, metrics)
+        ]
+        rows.append((record["input"], record["request"]["model"], f"{record['seconds']:.1f}", *scores))
+    header = ("volume", "model", "s", "PSNR zf", "PSNR dB", "SSIM zf", "SSIM", "NMSE zf", "NMSE")
+    return table(rows, header)

@@ -1,0 +1,83 @@
+"""What sub-commands write on stdout: JSON for programs, aligned columns for people."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+def write_line(text: str = "") -> None:
+    """Write a line to stdout."""
+    sys.stdout.write(f"{text}\n")
+
+
+def write_json(value: Any, *, indent: int | None = 2) -> None:
+    """Write a value to stdout as JSON; NaN and infinity, which JSON lacks, become null."""
+    sys.stdout.write(json.dumps(plain(value), indent=indent, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def plain(value: Any) -> Any:
+    """Return a value made of what JSON knows: paths as text, tuples as lists, numpy numbers as numbers."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, bool) or value is None or isinstance(value, (str, int)):
+        return value
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return str(value)
+
+
+def table(rows: Iterable[Sequence[object]], header: Sequence[str] = (), indent: str = "") -> str:
+    """Return rows as aligned columns; columns whose cells are all numbers are set flush right.
+
+    Parameters
+    ----------
+    rows
+        Cells, one sequence a row.
+    header
+        Titles of the columns; none when empty.
+    indent
+        Put before each line.
+    """
+    cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    lines = [list(header), *cells] if header else cells
+    if not lines:
+        return ""
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    is_number = [
+        any(line[column] for line in cells) and all(_is_number(line[column]) for line in cells if line[column])
+        for column in range(len(widths))
+    ]
+    text = [
+        indent
+        + "  ".join(
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(line, widths, is_number, strict=True)
+        ).rstrip()
+        for line in lines
+    ]
+    if header:
+        text.insert(1, indent + "  ".join("─" * width for width in widths))
+    return "\n".join(text)
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural where it needs one."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text.rstrip("%×x"))
+    except ValueError:
+        return False
+    return True
