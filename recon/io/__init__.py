@@ -1,0 +1,227 @@
+"""Files in. `open_study` looks at what a file holds, not at what it is called.
+
+Opening costs milliseconds: readers take shapes and headers, and a slice is read when a `recon.data.Series` is asked
+for it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from recon.data import Declined, Study
+from recon.errors import FileError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from recon.data import Series
+    from recon.simulate import SimulationSpec
+
+__all__ = ["open_study", "sniff"]
+
+_EXPECTED = "a fastMRI HDF5 file, a DICOM file, or a folder of either was expected."
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_HEAD_BYTES = 4096
+_MAX_FILES = 100_000
+# What people try to open, by the bytes that they start with.
+_SIGNATURES = (
+    (b"\x89PNG", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"GIF8", "a GIF image"),
+    (b"II*\0", "a TIFF image"),
+    (b"MM\0*", "a TIFF image"),
+    (b"%PDF", "a PDF document"),
+    (b"\x93NUMPY", "a NumPy array"),
+    (b"PK\x03\x04", "a ZIP archive; unpack it first"),
+    (b"\x1f\x8b", "compressed with gzip; unpack it first"),
+    (b"BZh", "compressed with bzip2; unpack it first"),
+    (b"\xfd7zXZ", "compressed with xz; unpack it first"),
+    (b"7z\xbc\xaf", "a 7-Zip archive; unpack it first"),
+    (b"MATLAB 5.0", "a MATLAB file of version 5 to 7; save k-space as fastMRI HDF5"),
+    (b"\x7fELF", "a program"),
+)
+
+
+def open_study(path: Path | str, simulation: SimulationSpec | None = None) -> Study:
+    """Open a file or folder; what it is follows from its content.
+
+    Parameters
+    ----------
+    path
+        A fastMRI HDF5 file, a DICOM file, or a folder that holds any number of them.
+    simulation
+        How k-space is simulated from magnitude images (DICOM); None takes the defaults.
+
+    Raises
+    ------
+    FileError
+        If there is nothing at the path, it may not be read, or nothing in it can be opened.
+    """
+    where = _checked(path)
+    if where.is_dir():
+        return _open_folder(where, simulation)
+    found = sniff(where)
+    if found == "hdf5":
+        from recon.io import fastmri
+
+        return fastmri.read(where)
+    if found == "dicom":
+        from recon.io import dicom
+
+        return dicom.read(where, simulation)
+    raise FileError(where, f"{found}; {_EXPECTED}")
+
+
+def sniff(path: Path) -> str:
+    """Return ``"hdf5"``, ``"dicom"``, or words for what the file is instead, such as ``"is a PNG image"``.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+            if _has_hdf5_signature(file):
+                return "hdf5"
+    except PermissionError:
+        raise FileError(path, "may not be read: permission denied. Change its permissions or copy it.") from None
+    except OSError as error:
+        raise FileError(path, f"cannot be read ({error.strerror or error}); check the disk or network share.") from None
+    if not head:
+        return "is empty (0 bytes)"
+    if head[128:132] == b"DICM":
+        return "dicom"
+    for signature, words in _SIGNATURES:
+        if head.startswith(signature):
+            return f"is {words}"
+    if head[344:348] in (b"n+1\0", b"ni1\0") or head[4:8] == b"n+2\0":
+        return "is a NIfTI image, which is not supported yet"
+    if _is_headerless_dicom(path, head):
+        return "dicom"
+    if _is_text(head):
+        return "is text"
+    return "is of an unknown format"
+
+
+def _checked(path: Path | str) -> Path:
+    """A path that exists and is a file or a folder."""
+    if not isinstance(path, (str, os.PathLike)) or not str(path):
+        raise FileError(repr(path), f"is no path; {_EXPECTED}")
+    where = Path(path)
+    try:
+        mode = where.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileError(where, "there is no such file or folder; check the spelling.") from None
+    except PermissionError:
+        raise FileError(where, "may not be read: permission denied. Change its permissions or copy it.") from None
+    except (OSError, ValueError) as error:  # too long a name, a loop of links, a null byte
+        raise FileError(where, f"cannot be opened ({error}); check the path.") from None
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise FileError(where, f"is a device, pipe or socket; {_EXPECTED}")
+    return where
+
+
+def _open_folder(folder: Path, simulation: SimulationSpec | None) -> Study:
+    """Every fastMRI file of a folder and its sub-folders is a series; DICOM files are sorted into theirs."""
+    series: list[Series] = []
+    declined: list[Declined] = []
+    has_dicom = False
+    others: list[tuple[Path, str]] = []
+    for path in _files(folder):
+        try:
+            found = sniff(path)
+            if found == "hdf5":
+                from recon.io import fastmri
+
+                series.append(fastmri.read_series(path))
+            elif found == "dicom":
+                has_dicom = True
+            else:
+                others.append((path, found))
+        except FileError as error:
+            declined.append(Declined(path, error.problem))
+    if has_dicom:
+        from recon.io import dicom
+
+        try:
+            study = dicom.read(folder, simulation)
+        except FileError as error:
+            declined.append(Declined(folder, error.problem))
+        else:
+            series += study.series
+            declined += study.declined
+    if series:
+        # A read-me beside the data is no news; a file that should have opened and did not is.
+        return Study(
+            path=folder, title=folder.resolve().name or str(folder), series=tuple(series), declined=tuple(declined)
+        )
+    raise FileError(folder, _nothing(folder, declined, others))
+
+
+def _nothing(folder: Path, declined: list[Declined], others: list[tuple[Path, str]]) -> str:
+    """Why a folder gives nothing, by its first file."""
+    n_files = len(declined) + len(others)
+    if not n_files:
+        return f"is an empty folder; {_EXPECTED}"
+    first, reason = (declined[0].path, declined[0].reason) if declined else others[0]
+    if first == folder:
+        return reason
+    beginning = "holds one file" if n_files == 1 else f"holds {n_files} files"
+    return f"{beginning} and nothing that can be opened ({first.name} {reason.rstrip('.')}); {_EXPECTED}"
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The regular files of a folder tree in the order of their names; hidden ones and linked folders are left out."""
+    n_found = 0
+
+    def unreadable(error: OSError) -> None:
+        # Only the folder that was asked for has to be readable; a closed one inside it is passed over.
+        if error.filename == str(folder):
+            raise FileError(folder, f"cannot be read ({error.strerror}); change its permissions.") from None
+
+    for root, folders, names in os.walk(folder, onerror=unreadable):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(root, name)
+            if name.startswith(".") or not path.is_file():
+                continue
+            n_found += 1
+            if n_found > _MAX_FILES:
+                raise FileError(folder, f"holds more than {_MAX_FILES} files; open the folder of one study.")
+            yield path
+
+
+def _has_hdf5_signature(file: BinaryIO) -> bool:
+    """HDF5 begins at byte 0, or behind a user block of 512, 1024, 2048, … bytes."""
+    for offset in (0, *(512 << power for power in range(12))):
+        file.seek(offset)
+        beginning = file.read(len(_HDF5_SIGNATURE))
+        if beginning == _HDF5_SIGNATURE:
+            return True
+        if len(beginning) < len(_HDF5_SIGNATURE):
+            return False
+    return False
+
+
+def _is_headerless_dicom(path: Path, head: bytes) -> bool:
+    """DICOM without its preamble starts with an element of group 2 or 8; only such files are given to the parser."""
+    if len(head) < 8 or head[0:2] not in (b"\x02\0", b"\x08\0") or head[3] != 0:
+        return False
+    from recon.io import dicom
+
+    return bool(dicom.is_dicom(path))
+
+
+def _is_text(head: bytes) -> bool:
+    if b"\0" in head:
+        return False
+    try:
+        head.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.start >= len(head) - 3  # only the last letter is cut
+    return True

@@ -1,0 +1,60 @@
+"""The last gate between a file and the computation: one slice of k-space, as it must be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recon.errors import FileError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from recon.data import Series
+
+
+def check_kspace(array: NDArray[Any], series: Series, index: int) -> NDArray[np.complex64]:
+    """Return the k-space of a slice as contiguous complex64 ``(coil, y, x)``; the scale of the data does not matter.
+
+    Parameters
+    ----------
+    array
+        What the reader of the series delivered.
+    series
+        Series that the slice belongs to.
+    index
+        Slice, for the message.
+
+    Raises
+    ------
+    FileError
+        If the shape is not the series', or the data are real, hold NaN or infinity, or are all zero.
+    """
+    array = np.asarray(array)
+    expected = (series.n_coils, *series.matrix)
+    if array.shape != expected:
+        raise FileError(
+            series.path, f"slice {index} has k-space of shape {array.shape}; {expected} (coil, y, x) was expected."
+        )
+    if array.dtype.kind != "c":
+        raise FileError(series.path, f"slice {index} holds {array.dtype} values; complex k-space was expected.")
+    with np.errstate(all="ignore"):  # what overflows is found and named below
+        kspace = np.require(array, np.complex64, ["C", "W"])
+        values = kspace.view(np.float32).ravel()
+        # One pass at the speed of memory clears almost every slice: NaN and infinity survive a sum of squares.
+        energy = float(np.dot(values, values))
+    if np.isfinite(energy) and energy > 0:
+        return kspace
+    n_bad = kspace.size - int(np.isfinite(kspace).sum())
+    if n_bad:
+        raise FileError(
+            series.path,
+            f"slice {index} holds {n_bad} of {kspace.size} samples that are NaN or infinite; "
+            "finite numbers were expected. Export the raw data again, or leave this slice out.",
+        )
+    if not values.any():
+        raise FileError(
+            series.path, f"the k-space of slice {index} is all zero: nothing was measured. Leave this slice out."
+        )
+    return kspace

@@ -1,0 +1,445 @@
+"""fastMRI HDF5: one file is one volume of raw data, with or without a reference, header and sampling mask.
+
+Opening reads shapes, attributes, the header, the mask and a few rows of one coil, never a whole slice: a file of a
+gigabyte opens in milliseconds. Slices are read when asked for, straight into their own buffer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recon.data import Geometry, Header, Series, Study
+from recon.errors import FileError
+from recon.io import ismrmrd_header, sampling
+from recon.masks import from_array
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+ACQUISITIONS = ("CORPD_FBK", "CORPDFS_FBK", "AXT1", "AXT1PRE", "AXT1POST", "AXT2", "AXFLAIR")
+
+# Rows of DICOM's ImageOrientationPatient by the first letters of the acquisition; a file says nothing better.
+_ORIENTATIONS: dict[str, tuple[float, float, float, float, float, float]] = {
+    "AX": (1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
+    "COR": (1.0, 0.0, 0.0, 0.0, 0.0, -1.0),
+    "SAG": (0.0, 1.0, 0.0, 0.0, 0.0, -1.0),
+}
+# gzip cannot shrink data further than about 1 : 1032, so a file that claims more holds fill values, not data.
+_MAX_COMPRESSION = 1100
+_MAX_ATTRIBUTE_TEXT = 500
+_SHOWN_ATTRIBUTES = ("acquisition", "patient_id", "source", "licence", "license")
+
+
+@dataclass(frozen=True)
+class FastmriSource:
+    """Reads slices of one file; the file is open only during a call.
+
+    Attributes
+    ----------
+    path
+        The file.
+    shape
+        ``(slices, coils, y, x)``.
+    recon_size
+        ``(y, x)`` of a computed reference.
+    reference_name
+        Dataset that holds the reference; None when it is computed from the full k-space.
+    """
+
+    path: Path
+    shape: tuple[int, int, int, int]
+    recon_size: tuple[int, int]
+    reference_name: str | None
+
+    def kspace(self, index: int) -> NDArray[np.complex64]:
+        """Return k-space ``(coil, y, x)`` of a slice."""
+        with _opened(self.path) as file:
+            return _read_slice(_kspace_dataset(file, self.path), index, self.shape)
+
+    def reference(self, index: int) -> NDArray[np.float32]:
+        """Return the reference magnitude ``(y, x)`` of a slice: stored, or computed from its full k-space."""
+        if self.reference_name is None:
+            return self._computed(index)
+        with _opened(self.path) as file:
+            dataset = file[self.reference_name]
+            image = np.empty(dataset.shape[1:], np.float32)
+            dataset.read_direct(image, np.s_[index])
+        if not np.isfinite(image).all():
+            raise FileError(
+                self.path,
+                f"slice {index} of `{self.reference_name}` holds NaN or infinity; a finite image was expected. "
+                "Delete that dataset to have the reference computed from the k-space.",
+            )
+        return image
+
+    def _computed(self, index: int) -> NDArray[np.float32]:
+        import torch
+
+        from recon.data import centre_crop
+        from recon.fourier import ifft2c
+
+        # Coil by coil, so that a slice needs no second copy of itself. The float64 sum cannot overflow.
+        total = np.zeros(self.shape[2:], np.float64)
+        for coil in self.kspace(index):
+            total += np.abs(ifft2c(torch.from_numpy(coil)).numpy()).astype(np.float64) ** 2
+        return centre_crop(np.sqrt(total), self.recon_size).astype(np.float32)
+
+
+def read(path: Path) -> Study:
+    """Open a fastMRI file as a study of one series.
+
+    Raises
+    ------
+    FileError
+        If it is not HDF5, is damaged, or holds no usable ``kspace``.
+    """
+    series = read_series(path)
+    return Study(path=path, title=path.stem, series=(series,))
+
+
+def read_series(path: Path) -> Series:
+    """Open a fastMRI file; no slice is read.
+
+    Raises
+    ------
+    FileError
+        If it is not HDF5, is damaged, or holds no usable ``kspace``.
+    """
+    notes: list[str] = []
+    with _opened(path) as file:
+        dataset = _kspace_dataset(file, path)
+        shape = _shape(dataset, path)
+        attributes = _attributes(file)
+        parsed = _header(file, attributes, notes)
+        mask = _stored_mask(file, shape[2:], path)
+        acquired = sampling.analyse(dataset, mask, ismrmrd_header.padding(parsed, shape[3]))
+        reference_name = _reference_name(file, shape, notes) if acquired.has_full_kspace else None
+        stored_size = file[reference_name].shape[1:] if reference_name else None
+        if not acquired.has_full_kspace and any(name in file for name in ("reconstruction_rss", "reconstruction_esc")):
+            notes.append("The stored reconstruction is not a reference: it was made from the undersampled data.")
+    matrix = shape[2:]
+    recon_size = _recon_size(matrix, stored_size, parsed.header)
+    if acquired.note:
+        notes.insert(0, acquired.note)
+    if acquired.has_full_kspace and reference_name is None:
+        notes.append("The reference is computed from the full k-space (root sum of squares); the file stores none.")
+    notes += _origin_notes(attributes)
+    header = parsed.header
+    acquisition = header.acquisition
+    return Series(
+        path=path,
+        title=path.stem if not acquisition or acquisition in path.stem else f"{path.stem} · {acquisition}",
+        kind="fastmri",
+        n_slices=shape[0],
+        n_coils=shape[1],
+        matrix=matrix,
+        recon_size=recon_size,
+        source=FastmriSource(path, shape, recon_size, reference_name),
+        has_reference=acquired.has_full_kspace,
+        header=header,
+        geometry=_geometry(header, matrix, recon_size, shape[0], _flips_rows(attributes)),
+        acquired_mask=acquired.acquired_mask,
+        padding=acquired.padding,
+        notes=tuple(notes),
+    )
+
+
+# ---- the file ---------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open an HDF5 file for reading; whatever HDF5 stumbles over becomes a FileError."""
+    import h5py
+
+    try:
+        # A slice is read once and whole, so a chunk cache would only add memory. Files on a network share that
+        # cannot lock are read without a lock.
+        with h5py.File(path, "r", rdcc_nbytes=0, locking="best-effort") as file:
+            yield file
+    except PermissionError:
+        raise FileError(path, "may not be read: permission denied. Change its permissions or copy it.") from None
+    except MemoryError:
+        raise FileError(path, "does not fit into memory: one slice is larger than what is free.") from None
+    except BlockingIOError:
+        raise FileError(path, "is locked: another program is writing it. Try again when that is done.") from None
+    except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise FileError(
+            path, f"is a damaged or truncated HDF5 file ({_detail(error)}); copy or download it again."
+        ) from error
+
+
+def _detail(error: Exception) -> str:
+    """The words of an HDF5 error that mean something to a reader."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    inner = re.search(r"\((.*)\)\s*$", text)
+    return (inner.group(1) if inner else text)[:160]
+
+
+def _hard_link(file: Any, name: str) -> bool:
+    import h5py
+
+    return isinstance(file.get(name, getlink=True), h5py.HardLink)
+
+
+def _own_dataset(file: Any, name: str) -> Any | None:
+    """A dataset whose values lie in this very file, or None: nothing else on the disk is read for a stranger."""
+    import h5py
+
+    if name not in file or not _hard_link(file, name):
+        return None
+    dataset = file[name]
+    if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
+        return None
+    return dataset
+
+
+def _kspace_dataset(file: Any, path: Path) -> Any:
+    import h5py
+
+    if file.get("kspace", getlink=True, default=None) is None:
+        raise FileError(path, f"holds no dataset `kspace`; {_contents(file)} {_what_to_do(file)}")
+    dataset = _own_dataset(file, "kspace")
+    if dataset is not None:
+        return dataset
+    if _hard_link(file, "kspace") and not isinstance(file["kspace"], h5py.Dataset):
+        raise FileError(path, "`kspace` is not a dataset; an array (slices, coils, rows, columns) was expected.")
+    raise FileError(
+        path,
+        "`kspace` is a link to data elsewhere, which is not followed; "
+        "copy the data into this file (`h5repack` or `h5copy`).",
+    )
+
+
+def _contents(file: Any) -> str:
+    # Only the top level is named: visiting everything could take minutes in a large file.
+    names = [f"`{name}`" for _, name in zip(range(8), file, strict=False)]
+    if not names:
+        return "it is empty."
+    return f"it holds {', '.join(names)}{' and more' if len(file) > len(names) else ''}."
+
+
+def _what_to_do(file: Any) -> str:
+    if "dataset" in file:
+        return "It looks like ISMRMRD raw data; convert it to the fastMRI layout."
+    if "reconstruction" in file:
+        return "It looks like a result that was exported; open the raw data that it was made from."
+    return "A fastMRI file holds `kspace` of shape (slices, coils, rows, columns) or (slices, rows, columns)."
+
+
+def _shape(dataset: Any, path: Path) -> tuple[int, int, int, int]:
+    """Shape as ``(slices, coils, y, x)``, after everything that can be wrong without reading a value."""
+    shape, dtype = tuple(dataset.shape or ()), dataset.dtype
+    expected = "complex (slices, coils, rows, columns), or (slices, rows, columns) of a single coil, was expected."
+    if _complex_fields(dtype) is None and dtype.kind != "c":
+        hint = " Join the real and imaginary parts to one complex array." if shape[-1:] == (2,) else ""
+        raise FileError(path, f"`kspace` holds {dtype} values; {expected}{hint}")
+    if len(shape) not in (3, 4):
+        raise FileError(path, f"`kspace` has {len(shape)} axes, shape {shape}; {expected}")
+    if 0 in shape:
+        raise FileError(path, f"`kspace` is empty, shape {shape}; {expected}")
+    n_bytes = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    stored = dataset.id.get_storage_size()
+    if stored * _MAX_COMPRESSION < n_bytes:
+        raise FileError(
+            path,
+            f"`kspace` claims {n_bytes / 1e6:.1f} MB, but {stored / 1e6:.1f} MB were ever written; "
+            "the file is unfinished. Copy or export it again.",
+        )
+    slices, *coils, rows, columns = shape
+    return slices, (coils[0] if coils else 1), rows, columns
+
+
+def _complex_fields(dtype: np.dtype[Any]) -> tuple[str, str] | None:
+    """Names of the two fields of a compound type that stands for a complex number."""
+    names = dtype.names
+    if names is None or len(names) != 2 or any(dtype[name].kind not in "fiu" for name in names):
+        return None
+    lowered = tuple(name.lower() for name in names)
+    known = (("r", "i"), ("re", "im"), ("real", "imag"), ("real", "imaginary"))
+    return (names[0], names[1]) if lowered in known else None
+
+
+def _read_slice(dataset: Any, index: int, shape: tuple[int, int, int, int]) -> NDArray[np.complex64]:
+    kspace = np.empty(shape[1:], np.complex64)
+    target = kspace if dataset.ndim == 4 else kspace[0]
+    fields = _complex_fields(dataset.dtype)
+    with np.errstate(all="ignore"):  # what overflows complex64 becomes infinite, which is reported
+        if fields is not None:
+            values = dataset[index]
+            target.real, target.imag = values[fields[0]], values[fields[1]]
+        elif dataset.dtype.itemsize > 16:
+            target[...] = dataset[index]
+        else:
+            dataset.read_direct(target, np.s_[index])
+    return kspace
+
+
+# ---- what stands beside the k-space -----------------------------------------------------------------------------
+
+
+def _attributes(file: Any) -> dict[str, str]:
+    """The attributes of the file as text; one that cannot be read is left out."""
+    import h5py
+
+    texts: dict[str, str] = {}
+    for name in file.attrs:
+        try:
+            value = file.attrs[name]
+        except (OSError, RuntimeError, LookupError, ValueError, TypeError):
+            continue
+        if isinstance(value, (bytes, np.bytes_)):
+            value = value.decode("utf-8", "replace")
+        if isinstance(value, h5py.Empty) or np.size(value) > 16 or getattr(value, "dtype", np.dtype(str)).kind == "O":
+            continue
+        text = "".join(letter if letter.isprintable() else " " for letter in str(value)).strip()
+        if text:
+            texts[name] = text[:_MAX_ATTRIBUTE_TEXT]
+    return texts
+
+
+def _header(file: Any, attributes: Mapping[str, str], notes: list[str]) -> ismrmrd_header.ParsedHeader:
+    parsed = ismrmrd_header.ParsedHeader(Header())
+    if "ismrmrd_header" in file:
+        try:
+            parsed = ismrmrd_header.parse(_header_text(file))
+        except (OSError, ValueError, TypeError, RuntimeError) as error:
+            notes.append(f"The scan header cannot be read ({_detail(error)}); pixel size and timing are unknown.")
+    header = replace(
+        parsed.header,
+        acquisition=attributes.get("acquisition"),
+        patient_id=attributes.get("patient_id"),
+        source=attributes.get("source"),
+        licence=attributes.get("licence", attributes.get("license")),
+        extra={
+            **{name: text for name, text in attributes.items() if name not in _SHOWN_ATTRIBUTES},
+            **parsed.header.extra,
+        },
+    )
+    return replace(parsed, header=header)
+
+
+def _header_text(file: Any) -> bytes | str:
+    dataset = _own_dataset(file, "ismrmrd_header")
+    if dataset is None:
+        raise ValueError("it is not a dataset of this file")
+    if dataset.size != 1 or dataset.dtype.kind not in "SO":
+        raise ValueError(f"it holds {dataset.dtype} values of shape {dataset.shape}; XML text was expected")
+    if dataset.dtype.itemsize > ismrmrd_header.MAX_HEADER_BYTES:
+        raise ValueError(f"it is {dataset.dtype.itemsize / 2**20:.0f} MiB long")
+    value = dataset[()] if dataset.shape == () else dataset[(0,) * dataset.ndim]
+    if not isinstance(value, (bytes, str)):
+        raise ValueError(f"it holds a {type(value).__name__}; XML text was expected")
+    return value
+
+
+def _stored_mask(file: Any, matrix: tuple[int, int], path: Path) -> NDArray[np.bool_] | None:
+    if "mask" not in file:
+        return None
+    dataset = _own_dataset(file, "mask")
+    if dataset is None:
+        raise FileError(path, "`mask` is not stored in this file; an array (columns,) or (rows, columns) was expected.")
+    if dataset.size is None or dataset.size > matrix[0] * matrix[1]:
+        # Refused before it is read: a wrong shape may also be a huge one.
+        raise FileError(
+            path,
+            f"the mask has shape {dataset.shape}, but the k-space is {matrix[0]} × {matrix[1]}; "
+            f"expected ({matrix[1]},) or {matrix}.",
+        )
+    return from_array(dataset[()], matrix, str(path))
+
+
+def _reference_name(file: Any, shape: tuple[int, int, int, int], notes: list[str]) -> str | None:
+    """Name of the stored reference that fits the k-space; one that does not is recomputed, and said so."""
+    names = ["reconstruction_esc", "reconstruction_rss"] if shape[1] == 1 else ["reconstruction_rss"]
+    for name in names:
+        if name not in file:
+            continue
+        dataset = _own_dataset(file, name)
+        if dataset is None:
+            problem = "is no dataset of this file"
+        elif dataset.dtype.kind not in "fiu":
+            problem = f"holds {dataset.dtype} values instead of magnitudes"
+        elif len(dataset.shape or ()) != 3 or 0 in dataset.shape:
+            problem = f"has shape {dataset.shape}; (slices, rows, columns) was expected"
+        elif dataset.shape[0] != shape[0]:
+            problem = f"has {dataset.shape[0]} slices, but the k-space has {shape[0]}"
+        elif dataset.shape[1] > shape[2] or dataset.shape[2] > shape[3]:
+            problem = f"is {dataset.shape[1]} × {dataset.shape[2]}, larger than the k-space {shape[2]} × {shape[3]}"
+        elif dataset.id.get_storage_size() == 0:
+            problem = "was never written"
+        else:
+            return name
+        notes.append(f"The stored `{name}` is ignored: it {problem}.")
+    return None
+
+
+def _recon_size(matrix: tuple[int, int], stored: tuple[int, int] | None, header: Header) -> tuple[int, int]:
+    """``(y, x)`` of the final image: the stored reference's, else the header's, never more than was measured."""
+    rows, columns = matrix
+    if stored is not None:
+        return min(stored[0], rows), min(stored[1], columns)
+    if header.recon_matrix is None:
+        return matrix
+    wanted_rows, wanted_columns, _ = header.recon_matrix
+    if columns < wanted_columns:
+        # fastMRI's rule for volumes narrower than the crop, such as those 203 columns wide: a square of the width.
+        wanted_rows = wanted_columns = columns
+    return min(wanted_rows, rows), min(wanted_columns, columns)
+
+
+def _flips_rows(attributes: Mapping[str, str]) -> bool:
+    """True for the files of the fastMRI release, whose row 0 is the bottom of the picture.
+
+    They are known by their acquisition and by saying nothing else about themselves: a file that was converted from
+    another source borrows the acquisition names, but not the scanner's row order. ``flip_rows`` decides where given.
+    """
+    if "flip_rows" in attributes:
+        return attributes["flip_rows"].lower() in ("true", "1")
+    return attributes.get("acquisition") in ACQUISITIONS and "source" not in attributes
+
+
+def _origin_notes(attributes: Mapping[str, str]) -> list[str]:
+    """Whatever the file says about not being measured has to be seen."""
+    texts = {attributes.get(name, "") for name in ("sampling", "note", "simulation")}
+    words = ("derived", "simulated", "synthetic")
+    said = sorted(text for text in texts if any(word in text.lower() for word in words))
+    return [f"The file says of itself: {'; '.join(said)}."] if said else []
+
+
+def _geometry(
+    header: Header, matrix: tuple[int, int], recon_size: tuple[int, int], n_slices: int, flip_rows: bool
+) -> Geometry:
+    """Pixel size from the header; position and orientation are made up around the centre, because no file has them."""
+    spacing_mm = (1.0, 1.0)
+    fov_mm, size = header.recon_fov_mm, header.recon_matrix
+    if fov_mm is None or size is None:
+        # Without a recon space, the k-space grid spans the encoded field of view.
+        fov_mm, size = header.encoded_fov_mm, (*matrix, 1)
+    if fov_mm is not None:
+        # The header's x is the readout, which is the rows of the array.
+        spacing_mm = (fov_mm[0] / size[0], fov_mm[1] / size[1])
+    thickness_mm = (fov_mm[2] / size[2] if fov_mm is not None else 0.0) or Geometry.slice_thickness_mm
+    acquisition = (header.acquisition or "").upper()
+    orientation = next((value for key, value in _ORIENTATIONS.items() if acquisition.startswith(key)), None)
+    orientation = orientation or _ORIENTATIONS["AX"]
+    row, column = np.array(orientation[:3]), np.array(orientation[3:])
+    corner = -row * spacing_mm[1] * (recon_size[1] - 1) / 2 - column * spacing_mm[0] * (recon_size[0] - 1) / 2
+    normal = np.cross(row, column)
+    positions = [corner + normal * thickness_mm * (index - (n_slices - 1) / 2) for index in range(n_slices)]
+    return Geometry(
+        pixel_spacing_mm=spacing_mm,
+        slice_thickness_mm=thickness_mm,
+        orientation=orientation,
+        positions_mm=tuple((float(x), float(y), float(z)) for x, y, z in positions),
+        is_synthetic=True,
+        flip_rows=flip_rows,
+    )

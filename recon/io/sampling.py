@@ -1,0 +1,172 @@
+"""Which samples a file's k-space holds: all of them, those of a mask, or those that are not zero.
+
+Measured samples are noise and never exactly zero, so a few rows of one coil tell which columns were acquired.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_BAND_ROWS = 16
+# Below this share of non-zero samples, a region was not fully acquired. Raw data of few bits hold some true zeros.
+_DENSE = 0.8
+_MAX_COILS_TRIED = 4
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What was acquired.
+
+    Attributes
+    ----------
+    acquired_mask
+        bool ``(1, x)`` or ``(y, x)``; None when everything was acquired.
+    padding
+        First and one-past-last acquired column; None when all were.
+    has_full_kspace
+        True when every sample is in the file, whatever the mask says: then a reference exists.
+    note
+        Sentence for the user; empty when there is nothing to say.
+    """
+
+    acquired_mask: NDArray[np.bool_] | None
+    padding: tuple[int, int] | None
+    has_full_kspace: bool
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class _Probe:
+    """What the middle slice shows: columns with data, and the sample pattern where it is not made of columns."""
+
+    columns: NDArray[np.bool_]
+    points: NDArray[np.bool_] | None
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        hit = np.flatnonzero(self.columns)
+        return int(hit[0]), int(hit[-1]) + 1
+
+    @property
+    def is_full(self) -> bool:
+        first, last = self.extent
+        return self.points is None and bool(self.columns[first:last].all())
+
+
+def analyse(dataset: Any, mask: NDArray[np.bool_] | None, header_padding: tuple[int, int] | None) -> Sampling:
+    """Find out what was acquired, reading a few rows of one coil of the middle slice.
+
+    Parameters
+    ----------
+    dataset
+        k-space ``(slices, coils, y, x)`` or ``(slices, y, x)``; read by slicing.
+    mask
+        Pattern that the file stores, ``(1, x)`` or ``(y, x)``, or None.
+    header_padding
+        Columns that were acquired according to the header's encoding limits, or None.
+    """
+    columns = dataset.shape[-1]
+    probe = _probe(dataset)
+    if probe is None:  # a slice of zeros shows nothing; reading it will say so
+        full_mask = mask is None or bool(mask.all())
+        return Sampling(None if full_mask else mask, None, full_mask)
+    padding = _padding(probe, header_padding, columns)
+    first, last = padding or (0, columns)
+    if mask is not None and not mask[:, first:last].all():
+        kept = f"{mask.mean():.1%} of the samples"
+        if probe.is_full:
+            return Sampling(
+                mask,
+                padding,
+                True,
+                f"The k-space is full, but the file brings a mask that keeps {kept}: it is laid over the data.",
+            )
+        return Sampling(
+            mask,
+            _header_only(probe, header_padding, columns),
+            False,
+            f"Prospectively undersampled: the file's mask keeps {kept}, so no reference exists.",
+        )
+    if probe.is_full:
+        return Sampling(None, padding, True)
+    found = probe.columns[None] if probe.points is None else probe.points
+    return Sampling(
+        found,
+        _header_only(probe, header_padding, columns),
+        False,
+        f"Prospectively undersampled: {found.mean():.1%} of the samples are not zero (the file holds no mask that says "
+        "so), so no reference exists.",
+    )
+
+
+def _header_only(probe: _Probe, header_padding: tuple[int, int] | None, columns: int) -> tuple[int, int] | None:
+    """Padding of undersampled data: an empty edge may be skipped or padding, so only the header can tell."""
+    if header_padding is None or header_padding == (0, columns) or not _covers(header_padding, probe):
+        return None
+    return header_padding
+
+
+def _padding(probe: _Probe, header_padding: tuple[int, int] | None, columns: int) -> tuple[int, int] | None:
+    """The header's padding where the data agree with it, else the extent of the data."""
+    padding = header_padding if header_padding is not None and _covers(header_padding, probe) else probe.extent
+    return None if padding == (0, columns) else padding
+
+
+def _covers(padding: tuple[int, int], probe: _Probe) -> bool:
+    first, last = probe.extent
+    return padding[0] <= first and last <= padding[1]
+
+
+def _probe(dataset: Any) -> _Probe | None:
+    middle, rows = int(dataset.shape[0]) // 2, int(dataset.shape[-2])
+    # One band through the centre, where every pattern has signal, and one beside it, where rows may be skipped.
+    bands = [_band(rows, rows // 2), _band(rows, rows // 4)]
+    for coil in range(min(dataset.shape[1], _MAX_COILS_TRIED) if dataset.ndim == 4 else 1):
+        where = (middle, coil) if dataset.ndim == 4 else (middle,)
+        seen = [_sampled(dataset[(*where, band)]) for band in bands]
+        hit = _any_row(np.concatenate(seen))
+        if not hit.any():
+            continue  # a dead coil
+        if all(_is_dense(part[:, hit]) for part in seen):
+            return _Probe(hit, None)
+        points = _sampled(dataset[where])
+        hit = _any_row(points)
+        return _Probe(hit, None if _fills_ellipse(points) else points)
+    return None
+
+
+def _band(rows: int, centre: int) -> slice:
+    first = max(min(centre - _BAND_ROWS // 2, rows - _BAND_ROWS), 0)
+    return slice(first, min(first + _BAND_ROWS, rows))
+
+
+def _sampled(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """True where a complex value, or one of the two fields that stand for one, is not zero."""
+    parts = [values] if values.dtype.names is None else [values[name] for name in values.dtype.names]
+    return np.asarray(sum(part != 0 for part in parts), bool)
+
+
+def _any_row(points: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return np.asarray(points.any(axis=0), bool)
+
+
+def _is_dense(points: NDArray[np.bool_]) -> bool:
+    """True when a band holds data throughout; a band that is empty lies in the padding and says nothing."""
+    return not points.any() or bool(points.mean() >= _DENSE)
+
+
+def _fills_ellipse(points: NDArray[np.bool_]) -> bool:
+    """True when the data fill the ellipse in their bounding box: padding and skipped corners, but no gaps."""
+    y, x = (np.flatnonzero(points.any(axis=axis)) for axis in (1, 0))
+    box = points[y[0] : y[-1] + 1, x[0] : x[-1] + 1]
+    if y.size < box.shape[0]:
+        return False  # a whole row is missing between others
+    rows, columns = (np.linspace(-1, 1, size) if size > 1 else np.zeros(1) for size in box.shape)
+    inside = rows[:, None] ** 2 + columns[None] ** 2 <= 1
+    return bool(box[inside].mean() >= _DENSE)
