@@ -1,0 +1,421 @@
+"""DICOM studies in: files of any vendor, sorted into series by position, k-space simulated from their magnitude images.
+
+Headers are read once, at opening; pixels one slice at a time, when a `recon.data.Series` is asked for them. What is no
+grey magnitude MR volume is declined by name, and never keeps the rest from opening.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recon.data import Declined, Geometry, Header, Series, Study
+from recon.errors import FileError, RequestError
+from recon.io.dicom_frame import Frame, Scan, is_dicom, quietly, read_header, read_image, scan
+from recon.io.dicom_header import classic, header_of, integer, text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from recon.simulate import SimulationSpec
+
+__all__ = ["DicomSource", "is_dicom", "read"]
+
+# Two planes at one place: closer than any two slices of a scan.
+_SAME_PLACE_MM = 0.01
+# Directions of one stack may differ by rounding; a localizer's planes differ by far more.
+_SAME_DIRECTION = 0.005
+_MISSING_SLICE = 1.5
+_UNEVEN_SPACING = 0.02
+
+
+@dataclass
+class DicomSource:
+    """Reads one image and makes the k-space that a scanner might have measured of it.
+
+    Attributes
+    ----------
+    frames
+        Images in slice order.
+    simulation
+        How k-space is made.
+    """
+
+    frames: tuple[Frame, ...]
+    simulation: SimulationSpec
+    # A slice is asked for its k-space, then for its reference: one simulation serves both.
+    _latest: tuple[int, NDArray[np.float32]] | None = None
+
+    def image(self, index: int) -> NDArray[np.float32]:
+        """Return the magnitude ``(y, x)`` that the file holds."""
+        return read_image(self.frames[index])
+
+    def kspace(self, index: int) -> NDArray[np.complex64]:
+        """Return simulated k-space ``(coil, y, x)``; the same for the same file and settings."""
+        kspace, reference = self._simulate(index)
+        self._latest = (index, reference)
+        return kspace
+
+    def reference(self, index: int) -> NDArray[np.float32]:
+        """Return the fully sampled image ``(y, x)`` of the simulated coils."""
+        latest = self._latest
+        return latest[1].copy() if latest is not None and latest[0] == index else self._simulate(index)[1]
+
+    def _simulate(self, index: int) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
+        import torch
+
+        from recon.simulate import simulate_slice
+
+        frame = self.frames[index]
+        image = self.image(index)
+        if not image.max() > 0:
+            raise FileError(frame.path, f"slice {index} is blank: every pixel is 0. Leave this slice out.")
+        try:
+            kspace, reference = simulate_slice(torch.from_numpy(image), self.simulation, frame.key)
+        except RequestError as error:
+            raise FileError(frame.path, f"no k-space can be simulated from slice {index}: {error}") from error
+        return np.asarray(kspace.numpy(), np.complex64), np.asarray(reference.numpy(), np.float32)
+
+
+def read(path: Path, simulation: SimulationSpec | None = None) -> Study:
+    """Open a DICOM file, or a folder and its sub-folders.
+
+    Parameters
+    ----------
+    path
+        File, or folder with files of any number of series, in any order.
+    simulation
+        How k-space is made from the images; None takes the defaults.
+
+    Raises
+    ------
+    FileError
+        If nothing in it can be opened, with the reasons.
+    """
+    from recon.simulate import SimulationSpec
+
+    simulation = simulation or SimulationSpec()
+    scans: list[tuple[Path, Scan]] = []
+    refused: list[tuple[Path, str, str]] = []  # file, series, reason
+    for file in _files(path):
+        try:
+            found = scan(file)
+        except FileError as error:
+            refused.append((file, "", error.problem))
+            continue
+        scans.append((file, found))
+        refused += [(file, found.series_uid, _named(found.title, reason)) for reason in found.declined]
+    frames = _unique(frame for _, found in scans for frame in found.frames)
+    titles = {found.series_uid: found.title for _, found in scans}
+    series: list[Series] = []
+    for stack in _stacks(frames):
+        if stack.reason is None:
+            try:
+                series.append(_series(path, stack, simulation))
+            except FileError as error:
+                refused.append((stack.frames[0].path, "", error.problem))
+        else:
+            first = stack.frames[0]
+            refused.append((first.path, first.series_uid, _named(titles.get(first.series_uid, ""), stack.reason)))
+    declined = _summed(refused)
+    if not series:
+        raise FileError(path, _nothing(path, declined))
+    ordered = sorted(series, key=lambda item: _number_of(item.title))
+    return Study(path=path, title=_study_title(path, ordered), series=_with_paths(path, ordered), declined=declined)
+
+
+# ---- files ------------------------------------------------------------------------------------------------------
+
+
+def _files(path: Path) -> Iterator[Path]:
+    """DICOM files of a folder tree in the order of their names."""
+    if not path.is_dir():
+        yield path
+        return
+    for root, folders, names in os.walk(path):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            file = Path(root, name)
+            if not name.startswith(".") and file.is_file() and is_dicom(file):
+                yield file
+
+
+def _unique(frames: Iterator[Frame]) -> list[Frame]:
+    """The same object copied twice into a folder counts once."""
+    return list({(frame.sop_instance_uid, frame.number): frame for frame in frames}.values())
+
+
+def _named(title: str, reason: str) -> str:
+    return f"(“{title}”) {reason}" if title else reason
+
+
+def _summed(refused: list[tuple[Path, str, str]]) -> tuple[Declined, ...]:
+    """One entry for all files of a series that are declined for the same reason."""
+    counts = Counter((uid, reason) for _, uid, reason in refused if uid)
+    result: list[Declined] = []
+    for file, uid, reason in refused:
+        count = counts.pop((uid, reason), 0) if uid else 1
+        if count:
+            result.append(Declined(file, f"{reason} ({count} files)" if count > 1 else reason))
+    return tuple(result)
+
+
+def _nothing(path: Path, declined: Sequence[Declined]) -> str:
+    if not declined:
+        return "holds no DICOM file" if path.is_dir() else "is no DICOM file"
+    if not path.is_dir():
+        return declined[0].reason
+    shown = "; ".join(f"{entry.path.name} {entry.reason}" for entry in declined[:3])
+    more = f"; and {len(declined) - 3} more" if len(declined) > 3 else ""
+    return f"holds no MR volume that can be opened: {shown}{more}."
+
+
+# ---- stacks: frames that make one volume ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Stack:
+    """Frames of one volume in slice order, or the reason why they are none."""
+
+    frames: tuple[Frame, ...]
+    label: str = ""
+    reason: str | None = None
+
+
+def _stacks(frames: Sequence[Frame]) -> list[_Stack]:
+    """Split by series, image size and direction; by echo and image type only where images would share a place."""
+    stacks: list[_Stack] = []
+    by_series: dict[str, list[Frame]] = {}
+    for frame in frames:
+        by_series.setdefault(frame.series_uid, []).append(frame)
+    for members in by_series.values():
+        by_plane: dict[tuple[tuple[int, int], int], list[Frame]] = {}
+        directions: list[tuple[float, ...]] = []
+        for frame in members:
+            by_plane.setdefault((frame.size, _direction(frame, directions)), []).append(frame)
+        n_directions = len({plane for _, plane in by_plane})
+        n_sizes = len({size for size, _ in by_plane})
+        for (size, _), group in by_plane.items():
+            label = _plane_name(group[0]) if n_directions > 1 else ""
+            label = " ".join(part for part in (label, f"{size[0]} × {size[1]}" if n_sizes > 1 else "") if part)
+            stacks += _volumes(group, label)
+    return stacks
+
+
+def _direction(frame: Frame, known: list[tuple[float, ...]]) -> int:
+    """Number of the frame's direction among those known; -1 for a frame without one."""
+    if frame.orientation is None or frame.position_mm is None:
+        return -1
+    for index, direction in enumerate(known):
+        if max(abs(a - b) for a, b in zip(direction, frame.orientation, strict=True)) < _SAME_DIRECTION:
+            return index
+    known.append(frame.orientation)
+    return len(known) - 1
+
+
+def _plane_name(frame: Frame) -> str:
+    if frame.orientation is None:
+        return "without position"
+    return ("sagittal", "coronal", "axial")[int(np.argmax(np.abs(_normal(frame.orientation))))]
+
+
+def _normal(orientation: Sequence[float]) -> NDArray[np.float64]:
+    return np.cross(orientation[:3], orientation[3:])
+
+
+# What tells the volumes of one series apart, in the order in which it is tried.
+_DIFFERENCES: tuple[tuple[Callable[[Frame], object], Callable[[Frame], str]], ...] = (
+    (
+        lambda frame: None if frame.echo_time_ms is None else round(frame.echo_time_ms, 3),
+        lambda frame: f"TE {frame.echo_time_ms:g} ms" if frame.echo_time_ms is not None else "no TE",
+    ),
+    (lambda frame: frame.image_type, lambda frame: " ".join(frame.image_type[2:]) or "other image type"),
+    (
+        lambda frame: frame.inversion_time_ms,
+        lambda frame: f"TI {frame.inversion_time_ms:g} ms" if frame.inversion_time_ms is not None else "no TI",
+    ),
+    (
+        lambda frame: frame.flip_angle_deg,
+        lambda frame: f"flip angle {frame.flip_angle_deg:g}°" if frame.flip_angle_deg is not None else "no flip angle",
+    ),
+)
+
+
+def _volumes(frames: list[Frame], label: str, tried: int = 0) -> list[_Stack]:
+    """Sort frames by place; where several share a place, split them by the next difference that tells them apart."""
+    places = _places(frames)
+    crowd = max(len(place) for place in places)
+    if crowd == 1:
+        return [_Stack(tuple(place[0] for place in places), label)]
+    for attempt in range(tried, len(_DIFFERENCES)):
+        key, name = _DIFFERENCES[attempt]
+        if all(len({key(frame) for frame in place}) == 1 for place in places):
+            continue
+        groups: dict[object, list[Frame]] = {}
+        for frame in frames:
+            groups.setdefault(key(frame), []).append(frame)
+        result: list[_Stack] = []
+        for group in groups.values():
+            result += _volumes(group, " ".join(part for part in (label, name(group[0])) if part), attempt + 1)
+        return result
+    return [_Stack(tuple(frames), label, _many_volumes(frames, len(places), crowd))]
+
+
+def _places(frames: list[Frame]) -> list[list[Frame]]:
+    """Frames grouped by place, in order along the normal; frames without a place in the order of the instances."""
+    orientation = frames[0].orientation
+    if orientation is None or frames[0].position_mm is None:
+        return [[frame] for frame in sorted(frames, key=lambda frame: (frame.instance_number, frame.number or 0))]
+    normal = _normal(orientation)
+
+    def distance(frame: Frame) -> float:
+        return float(normal @ np.array(frame.position_mm))
+
+    # Equal distances at different places in the plane are slabs side by side, so the place decides, not the distance.
+    ordered = sorted(frames, key=lambda frame: (round(distance(frame), 4), frame.instance_number, frame.number or 0))
+    places: list[list[Frame]] = []
+    for frame in ordered:
+        here = np.array(frame.position_mm)
+        for place in reversed(places[-8:]):
+            if float(np.abs(here - np.array(place[0].position_mm)).max()) < _SAME_PLACE_MM:
+                place.append(frame)
+                break
+        else:
+            places.append([frame])
+    return places
+
+
+def _many_volumes(frames: list[Frame], n_places: int, crowd: int) -> str:
+    if len({frame.b_value for frame in frames}) > 1:
+        what = "a diffusion series"
+    elif len({frame.trigger_time_ms for frame in frames}) >= crowd:
+        what = "a cine series"
+    else:
+        what = "a time series"
+    slices = f"each of {n_places} slices" if n_places > 1 else "one slice"
+    return f"is {what}: {crowd} images of {slices}; only single volumes are opened"
+
+
+# ---- a series ---------------------------------------------------------------------------------------------------
+
+
+def _series(path: Path, stack: _Stack, simulation: SimulationSpec) -> Series:
+    frames = stack.frames
+    first = frames[0]
+    with quietly():
+        said = classic(read_header(first), first.number)
+        header = header_of(said)
+        number = integer(said, "SeriesNumber")
+        name = (
+            text(said, "SeriesDescription") or text(said, "ProtocolName") or text(said, "SequenceName") or "MR series"
+        )
+        study = text(said, "StudyDescription")
+    if study:
+        header = replace(header, extra={"Study": study, **header.extra})
+    sentence = simulation.sentence
+    notes = [sentence[:1].upper() + sentence[1:] + "."]
+    geometry = _geometry(frames, notes)
+    spacing_mm = _spacings(geometry)
+    if spacing_mm.size:
+        header = replace(header, extra={**header.extra, "Slice spacing (mm)": f"{float(np.median(spacing_mm)):g}"})
+    if first.inverted:
+        notes.append("Its grey values are stored inverted (MONOCHROME1) and were turned round.")
+    title = name if number is None else f"{number} · {name}"
+    return Series(
+        path=path,
+        title=f"{title} · {stack.label}" if stack.label else title,
+        kind="dicom",
+        n_slices=len(frames),
+        n_coils=simulation.n_coils,
+        matrix=first.size,
+        recon_size=first.size,
+        source=DicomSource(frames, simulation),
+        has_reference=True,
+        header=_with_echo(header, first),
+        geometry=geometry,
+        simulation=simulation,
+        instances=tuple(dict.fromkeys(frame.path for frame in frames)),
+        notes=tuple(notes),
+    )
+
+
+def _with_echo(header: Header, frame: Frame) -> Header:
+    return replace(header, echo_time_ms=frame.echo_time_ms, inversion_time_ms=frame.inversion_time_ms or None)
+
+
+def _geometry(frames: Sequence[Frame], notes: list[str]) -> Geometry:
+    first = frames[0]
+    if first.spacing_mm is None:
+        notes.append("The files do not say how large a pixel is; 1 mm is assumed.")
+    spacing_mm = first.spacing_mm or Geometry.pixel_spacing_mm
+    thickness_mm = first.thickness_mm if first.thickness_mm and first.thickness_mm > 0 else None
+    positions = tuple(frame.position_mm for frame in frames if frame.position_mm is not None)
+    if first.orientation is None or len(positions) < len(frames):
+        if len(frames) > 1:
+            notes.append("The files do not say where the slices lie; they are in the order of their instance numbers.")
+        return Geometry(spacing_mm, thickness_mm or Geometry.slice_thickness_mm, is_synthetic=True)
+    gaps_mm = np.diff(np.array(positions) @ _normal(first.orientation))
+    if gaps_mm.size:
+        _check_gaps(gaps_mm, notes)
+    usual_mm = float(np.median(gaps_mm)) if gaps_mm.size else Geometry.slice_thickness_mm
+    return Geometry(
+        pixel_spacing_mm=spacing_mm,
+        slice_thickness_mm=thickness_mm or usual_mm,
+        orientation=first.orientation,
+        positions_mm=positions,
+        is_synthetic=False,
+    )
+
+
+def _spacings(geometry: Geometry) -> NDArray[np.float64]:
+    if not geometry.positions_mm:
+        return np.zeros(0)
+    return np.diff(np.array(geometry.positions_mm) @ _normal(geometry.orientation))
+
+
+def _check_gaps(gaps_mm: NDArray[np.float64], notes: list[str]) -> None:
+    usual_mm = float(np.median(gaps_mm))
+    missing = [
+        (index, round(gap / usual_mm) - 1)
+        for index, gap in enumerate(gaps_mm)
+        if usual_mm > 0 and gap > _MISSING_SLICE * usual_mm
+    ]
+    if missing:
+        n_missing = max(sum(count for _, count in missing), 1)
+        where = ", ".join(f"{index} and {index + 1}" for index, _ in missing[:3])
+        slices = "1 slice seems" if n_missing == 1 else f"{n_missing} slices seem"
+        notes.append(f"{slices} to be missing: the gap between slices {where} is too wide. Volumes are not continuous.")
+    elif float(np.ptp(gaps_mm)) > max(_UNEVEN_SPACING * usual_mm, _SAME_PLACE_MM):
+        notes.append(f"The slices are not evenly spaced: {gaps_mm.min():.2f} to {gaps_mm.max():.2f} mm apart.")
+
+
+def _number_of(title: str) -> tuple[int, str]:
+    number = title.split(" · ", 1)[0]
+    return (int(number) if number.lstrip("-").isdigit() else 2**31, title)
+
+
+def _study_title(path: Path, series: Sequence[Series]) -> str:
+    """Description of the study, else the name of the folder; never a patient's name."""
+    described = {item.header.extra.get("Study", "") for item in series}
+    only = described.pop() if len(described) == 1 else ""
+    return only or path.resolve().name or str(path)
+
+
+def _with_paths(path: Path, series: Sequence[Series]) -> tuple[Series, ...]:
+    """Name each series by its folder where that is its own, else by its first file, so that results get own names."""
+    if not path.is_dir():
+        return tuple(series)
+    owners = Counter(folder for item in series for folder in {file.parent for file in item.instances})
+    result = []
+    for item in series:
+        folders = {file.parent for file in item.instances}
+        own = next(iter(folders)) if len(folders) == 1 and owners[next(iter(folders))] == 1 else None
+        result.append(replace(item, path=own or item.instances[0]))
+    return tuple(result)

@@ -1,0 +1,497 @@
+"""One image plane of a DICOM file: found without its pixels, read when asked for, or declined by name."""
+
+from __future__ import annotations
+
+import re
+import struct
+import warnings
+import zlib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from recon.errors import FileError
+from recon.io.dicom_header import classic, integer, number, numbers, text, texts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from pydicom.dataset import Dataset
+
+MR_CLASSES = frozenset(
+    {
+        "1.2.840.10008.5.1.4.1.1.4",  # MR Image Storage
+        "1.2.840.10008.5.1.4.1.1.4.1",  # Enhanced MR Image Storage
+        "1.2.840.10008.5.1.4.1.1.4.4",  # Legacy Converted Enhanced MR Image Storage
+    }
+)
+_DICOMDIR = "1.2.840.10008.1.3.10"
+_COLOUR_CLASS = "1.2.840.10008.5.1.4.1.1.4.3"
+_DEFLATED = "1.2.840.10008.1.2.1.99"
+
+# Everything that a parser may stumble over in a damaged file.
+BROKEN = (
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    NotImplementedError,
+    ArithmeticError,
+    RecursionError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
+
+# What image types call something that is no magnitude image.
+_COMPONENTS = {
+    "a phase image": {"P", "PHASE", "PHASE MAP", "PHASE_MAP", "PHASE IMAGE"},
+    "the real part of a complex image": {"R", "REAL", "R_IR"},
+    "the imaginary part of a complex image": {"I", "IMAGINARY", "I_IR"},
+    "a field map": {"FIELD_MAP", "FIELD MAP", "B0 MAP", "B0_MAP"},
+    "a velocity map": {"VELOCITY", "VELOCITY MAP", "VELOCITY_MAP"},
+}
+_MODALITIES = {
+    "CT": "CT",
+    "PT": "PET",
+    "US": "ultrasound",
+    "CR": "X-ray",
+    "DX": "X-ray",
+    "XA": "X-ray angiography",
+    "RF": "X-ray fluoroscopy",
+    "MG": "mammography",
+    "NM": "nuclear medicine",
+    "OT": "other",
+}
+# A package for each compression whose decoder does not come with pydicom.
+_DECODERS = (
+    ("JPEG-LS", "pyjpegls"),
+    ("JPEG 2000", "pylibjpeg pylibjpeg-openjpeg"),
+    ("JPEG", "pylibjpeg pylibjpeg-libjpeg"),
+)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image plane and what decides where it belongs.
+
+    Attributes
+    ----------
+    path, number
+        File, and frame in it counted from 0; None in a file of one image.
+    sop_class_uid, sop_instance_uid, series_uid
+        DICOM identity.
+    transfer_syntax_uid
+        How the pixels are coded.
+    size
+        ``(rows, columns)``.
+    position_mm, orientation, spacing_mm, thickness_mm
+        Geometry; None where the file does not say.
+    instance_number
+        Order in the series, for files without a position.
+    image_type, echo_time_ms, inversion_time_ms, flip_angle_deg
+        What tells apart volumes of one series.
+    b_value, trigger_time_ms
+        What names a series of many volumes.
+    slope, intercept, inverted
+        From stored value to signal; inverted where small values are shown bright.
+    bits_stored
+        Low bits of a stored value that belong to the image; 0 means all.
+    typical_maximum
+        Top of the display window, 0 where the file does not say.
+    """
+
+    path: Path
+    number: int | None
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_uid: str
+    transfer_syntax_uid: str
+    size: tuple[int, int]
+    position_mm: tuple[float, float, float] | None
+    orientation: tuple[float, float, float, float, float, float] | None
+    spacing_mm: tuple[float, float] | None
+    thickness_mm: float | None
+    instance_number: int
+    image_type: tuple[str, ...]
+    echo_time_ms: float | None
+    inversion_time_ms: float | None
+    flip_angle_deg: float | None
+    b_value: float | None
+    trigger_time_ms: float | None
+    slope: float
+    intercept: float
+    inverted: bool
+    bits_stored: int
+    typical_maximum: float
+
+    @property
+    def key(self) -> str:
+        """Names the image wherever its file lies."""
+        return f"{self.sop_instance_uid}/{self.number or 0}"
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What one file holds.
+
+    Attributes
+    ----------
+    frames
+        Images that can be opened.
+    declined
+        What the other images are, one sentence for each kind.
+    series_uid, title
+        Series that the file belongs to.
+    """
+
+    frames: tuple[Frame, ...]
+    declined: tuple[str, ...]
+    series_uid: str
+    title: str
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Keep pydicom's remarks on unusual values to itself: the reader cannot mend the file."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
+
+
+def is_dicom(path: Path) -> bool:
+    """Tell by its content whether a file is DICOM, with or without the usual preamble."""
+    try:
+        with path.open("rb") as file, quietly():
+            return _looks_like_dicom(file)
+    except OSError:
+        return False
+
+
+def scan(path: Path) -> Scan:
+    """Find the images of a file; no pixel is read.
+
+    Raises
+    ------
+    FileError
+        If the file is damaged.
+    """
+    from pydicom import dcmread
+
+    try:
+        with path.open("rb") as file, quietly():
+            dataset = dcmread(file, force=True, stop_before_pixels=True)
+            syntax = _transfer_syntax(dataset)
+            title = text(dataset, "SeriesDescription") or text(dataset, "ProtocolName") or ""
+            series_uid = text(dataset, "SeriesInstanceUID") or ""
+            reason = _declined(dataset) or _missing(dataset) or _without_decoder(syntax)
+            if reason is None and syntax == _DEFLATED:
+                file.seek(0)
+                reason = None if "PixelData" in dcmread(file, force=True) else _NO_PIXELS
+            elif reason is None:
+                reason = _pixel_problem(file, dataset, syntax)
+            if reason is not None:
+                return Scan((), (reason,), series_uid, title)
+            frames, declined = _frames(path, dataset, syntax)
+            return Scan(tuple(frames), tuple(declined), series_uid, title)
+    except PermissionError:
+        raise FileError(path, "may not be read: permission denied. Change its permissions or copy it.") from None
+    except MemoryError:
+        raise FileError(path, "is damaged: it claims to hold more than fits into memory. Copy it again.") from None
+    except BROKEN as error:
+        raise FileError(path, f"is a damaged DICOM file ({_detail(error)}); copy or export it again.") from error
+
+
+def read_header(frame: Frame) -> Dataset:
+    """Return the whole header of the file behind a frame.
+
+    Raises
+    ------
+    FileError
+        If the file is gone or damaged.
+    """
+    from pydicom import dcmread
+
+    try:
+        with quietly():
+            return dcmread(frame.path, force=True, stop_before_pixels=True)
+    except BROKEN as error:
+        raise FileError(frame.path, f"cannot be read again ({_detail(error)}); was it moved or changed?") from error
+
+
+def read_image(frame: Frame) -> NDArray[np.float32]:
+    """Return the magnitude image of one frame, ``(y, x)``; of uncompressed files nothing but this frame is read.
+
+    Raises
+    ------
+    FileError
+        If the file is gone or damaged.
+    """
+    from pydicom import dcmread
+    from pydicom.pixels import pixel_array
+
+    try:
+        with quietly():
+            if frame.transfer_syntax_uid == _DEFLATED:
+                stored = pixel_array(dcmread(frame.path, force=True), index=frame.number or 0)
+            else:
+                stored = pixel_array(frame.path, index=frame.number or 0, transfer_syntax_uid=frame.transfer_syntax_uid)
+    except MemoryError:
+        raise FileError(frame.path, "does not fit into memory; close other studies.") from None
+    except BROKEN as error:
+        raise FileError(
+            frame.path, f"the pixels cannot be read ({_detail(error)}); copy or export the file again."
+        ) from error
+    if stored.shape != frame.size:
+        raise FileError(frame.path, f"holds an image of shape {stored.shape}; {frame.size} was expected.")
+    image = _signal(stored, frame.bits_stored) * np.float32(frame.slope) + np.float32(frame.intercept)
+    if frame.inverted:
+        image = image.max() + image.min() - image
+    # Noise of a magnitude image is never below zero; a scanner's filter may make it so.
+    return np.ascontiguousarray(np.maximum(np.nan_to_num(image, posinf=0.0, neginf=0.0), 0.0), np.float32)
+
+
+_NO_PIXELS = "holds no pixel data; the header alone cannot be reconstructed"
+
+
+def _looks_like_dicom(file: BinaryIO) -> bool:
+    from pydicom import dcmread
+
+    head = file.read(132)
+    if head[128:] == b"DICM":
+        return True
+    # Without its preamble, a DICOM file starts with an element of group 2 or 8, in either byte order.
+    if len(head) < 132 or head[:2] not in (b"\x02\0", b"\x08\0", b"\0\x08"):
+        return False
+    try:
+        file.seek(0)
+        found = dcmread(file, force=True, stop_before_pixels=True, specific_tags=["SOPClassUID"])
+        uid = str(found.get("SOPClassUID", ""))
+    except (*BROKEN, MemoryError):
+        return False
+    return re.fullmatch(r"[0-2](\.\d+){3,}", uid) is not None
+
+
+def _transfer_syntax(dataset: Dataset) -> str:
+    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+    stated = getattr(dataset, "file_meta", None)
+    if stated is not None and stated.get("TransferSyntaxUID"):
+        return str(stated.TransferSyntaxUID)
+    implicit, little = dataset.original_encoding
+    if implicit:
+        return str(ImplicitVRLittleEndian)
+    return str(ExplicitVRLittleEndian if little else ExplicitVRBigEndian)
+
+
+def _declined(dataset: Dataset) -> str | None:
+    """What an object is, when it is none that this program reconstructs."""
+    from pydicom.uid import UID
+
+    meta = getattr(dataset, "file_meta", None)
+    sop_class = text(dataset, "SOPClassUID") or (text(meta, "MediaStorageSOPClassUID") if meta is not None else None)
+    if sop_class is None:
+        return "names no kind of object (SOP class); an MR image was expected"
+    if sop_class == _DICOMDIR:
+        return "is a DICOMDIR, the table of contents of a medium; its images are opened through their folder"
+    if sop_class == _COLOUR_CLASS or (integer(dataset, "SamplesPerPixel") or 1) != 1:
+        return f"is a colour image ({text(dataset, 'PhotometricInterpretation') or 'RGB'}); only grey images are opened"
+    modality = text(dataset, "Modality") or ""
+    if sop_class not in MR_CLASSES:
+        name = UID(sop_class).name
+        known = _MODALITIES.get(modality)
+        what = f"{known} data ({name})" if known and modality != "OT" else f"an object of kind “{name}”"
+        if name == sop_class:
+            what = f"an object of a vendor's own kind ({sop_class})"
+        return f"is {what}; only MR images are opened"
+    if modality not in ("", "MR"):
+        return f"says that it is {_MODALITIES.get(modality, modality)} data; only MR images are opened"
+    colour = text(dataset, "PhotometricInterpretation")
+    if colour is not None and not colour.startswith("MONOCHROME"):
+        return f"is a colour image ({colour}); only grey images are opened"
+    n_tiles = _mosaic_tiles(dataset)
+    if n_tiles:
+        count = f"{n_tiles} slices" if n_tiles > 1 else "many slices"
+        return f"is a Siemens mosaic: {count} tiled in one image; export it as single slices or Enhanced MR"
+    return None
+
+
+def _missing(dataset: Dataset) -> str | None:
+    rows, columns = integer(dataset, "Rows"), integer(dataset, "Columns")
+    if not rows or not columns:
+        return "names no image size; it is no image, or its header is cut off"
+    if min(rows, columns) < 8:
+        return f"is only {rows} × {columns} pixels; an image was expected"
+    return None
+
+
+def _without_decoder(syntax: str) -> str | None:
+    from pydicom.pixels import get_decoder
+    from pydicom.uid import UID
+
+    uid = UID(syntax)
+    if uid.is_transfer_syntax and not uid.is_private and not uid.is_compressed:
+        return None
+    try:
+        available = get_decoder(uid).is_available
+    except NotImplementedError:
+        available = False
+    if available:
+        return None
+    package = next((package for word, package in _DECODERS if word in uid.name), None)
+    remedy = f"pip install {package}" if package else "save it uncompressed"
+    return f"is compressed as {uid.name}, for which no decoder is installed: {remedy}"
+
+
+def _pixel_problem(file: BinaryIO, dataset: Dataset, syntax: str) -> str | None:
+    """The parser stopped in front of the pixels: are they there, and all of them?"""
+    from pydicom.uid import UID
+
+    at = file.tell()
+    left = file.seek(0, 2) - at
+    if left < 8:
+        return f"{_NO_PIXELS} (or the file is cut off)"
+    uid = UID(syntax)
+    if uid.is_compressed:
+        return None
+    n_frames = max(integer(dataset, "NumberOfFrames") or 1, 1)
+    bits = integer(dataset, "BitsAllocated") or 16
+    rows, columns = integer(dataset, "Rows") or 0, integer(dataset, "Columns") or 0
+    expected = (n_frames * rows * columns * bits + 7) // 8
+    found = left - (8 if uid.is_implicit_VR else 12)
+    if found < expected:
+        return f"is cut off: {max(found, 0)} of {expected} bytes of its pixels are there; copy it again"
+    return None
+
+
+def _mosaic_tiles(dataset: Dataset) -> int:
+    """Slices in a Siemens mosaic, 1 where the number is unknown, 0 for other images."""
+    marked = "MOSAIC" in texts(dataset, "ImageType")
+    for creator, group, element in (("SIEMENS CSA HEADER", 0x0029, 0x10), ("SIEMENS MR HEADER", 0x0019, 0x0A)):
+        try:
+            value = dataset.private_block(group, creator)[element].value
+        except (KeyError, ValueError, TypeError, NotImplementedError):
+            continue
+        if isinstance(value, bytes):
+            n_tiles = _csa_number(value, b"NumberOfImagesInMosaic")
+        else:
+            n_tiles = int(value) if str(value).isdigit() else 0
+        if n_tiles > 1:
+            return n_tiles
+    return int(marked)
+
+
+def _csa_number(header: bytes, name: bytes) -> int:
+    """First value of a tag of the CSA header: a name of 64 bytes, then counts, then values behind their lengths."""
+    at = header.find(name + b"\0")
+    if at < 0 or len(header) < at + 84 + 16:
+        return 0
+    length = struct.unpack_from("<i", header, at + 84)[0]
+    if not 0 < length <= 16:
+        return 0
+    digits = header[at + 84 + 16 : at + 84 + 16 + length].split(b"\0")[0].strip()
+    return int(digits) if digits.isdigit() else 0
+
+
+def _component(dataset: Dataset, said: Dataset) -> str | None:
+    """Name of what an image shows, when it is no magnitude; ``said`` is the frame's classic header."""
+    types = {value.upper() for value in (*texts(said, "ImageType")[2:], *texts(said, "FrameType")[2:])}
+    # An Enhanced object of several components says MIXED at the top, and its frames say which is theirs.
+    if said.get("FrameType") is not None:
+        types = {value.upper() for value in texts(said, "FrameType")[2:]}
+    for name, words in _COMPONENTS.items():
+        if types & words:
+            return name
+    component = text(said, "ComplexImageComponent")
+    by_component = {"PHASE": "a phase image", "REAL": "the real part of a complex image"}
+    by_component["IMAGINARY"] = "the imaginary part of a complex image"
+    if component in by_component:
+        return by_component[component]
+    try:
+        code = int(dataset.private_block(0x0043, "GEMS_PARM_01")[0x2F].value)
+    except (KeyError, ValueError, TypeError, NotImplementedError):
+        return None
+    names = {1: "a phase image", 2: "the real part of a complex image", 3: "the imaginary part of a complex image"}
+    return names.get(code)
+
+
+def _frames(path: Path, dataset: Dataset, syntax: str) -> tuple[list[Frame], list[str]]:
+    n_frames = max(integer(dataset, "NumberOfFrames") or 1, 1)
+    is_multi_frame = "PerFrameFunctionalGroupsSequence" in dataset or n_frames > 1
+    frames: list[Frame] = []
+    others: dict[str, int] = {}
+    for index in range(n_frames):
+        said = classic(dataset, index if is_multi_frame else None)
+        component = _component(dataset, said)
+        if component is not None:
+            others[component] = others.get(component, 0) + 1
+        else:
+            frames.append(_frame(path, index if is_multi_frame else None, said, syntax))
+    declined = []
+    for name, count in others.items():
+        where = f"{count} of its {n_frames} frames are each {name}" if n_frames > 1 else f"is {name}"
+        declined.append(f"{where}; k-space is simulated from magnitude images only")
+    return frames, declined
+
+
+def _frame(path: Path, index: int | None, said: Dataset, syntax: str) -> Frame:
+    position, orientation = numbers(said, "ImagePositionPatient", 3), numbers(said, "ImageOrientationPatient", 6)
+    spacing = numbers(said, "PixelSpacing", 2)
+    centre, width = number(said, "WindowCenter"), number(said, "WindowWidth")
+    slope = number(said, "RescaleSlope") or 1.0
+    return Frame(
+        path=path,
+        number=index,
+        sop_class_uid=text(said, "SOPClassUID") or "",
+        sop_instance_uid=text(said, "SOPInstanceUID") or path.name,
+        series_uid=text(said, "SeriesInstanceUID") or "",
+        transfer_syntax_uid=syntax,
+        size=(integer(said, "Rows") or 0, integer(said, "Columns") or 0),
+        position_mm=(position[0], position[1], position[2]) if position else None,
+        orientation=_unit(orientation) if orientation else None,
+        spacing_mm=(spacing[0], spacing[1]) if spacing and min(spacing) > 0 else None,
+        thickness_mm=number(said, "SliceThickness"),
+        instance_number=integer(said, "InstanceNumber") or 0,
+        image_type=texts(said, "FrameType") or texts(said, "ImageType"),
+        echo_time_ms=number(said, "EchoTime"),
+        inversion_time_ms=number(said, "InversionTime"),
+        flip_angle_deg=number(said, "FlipAngle"),
+        b_value=number(said, "DiffusionBValue"),
+        trigger_time_ms=number(said, "TriggerTime"),
+        slope=slope,
+        intercept=number(said, "RescaleIntercept") or 0.0,
+        inverted=text(said, "PhotometricInterpretation") == "MONOCHROME1",
+        bits_stored=integer(said, "BitsStored") or 0,
+        typical_maximum=max(centre + width / 2, 0.0) if centre is not None and width is not None else 0.0,
+    )
+
+
+def _unit(values: tuple[float, ...]) -> tuple[float, float, float, float, float, float] | None:
+    """Two directions of length 1 at a right angle, or None: the standard asks for it, and the geometry relies on it."""
+    row, column = np.array(values[:3]), np.array(values[3:])
+    lengths = np.linalg.norm(row), np.linalg.norm(column)
+    if min(lengths) < 0.9 or max(lengths) > 1.1 or abs(float(row @ column)) > 0.02:
+        return None
+    return (values[0], values[1], values[2], values[3], values[4], values[5])
+
+
+def _signal(stored: NDArray[np.generic], bits: int) -> NDArray[np.float32]:
+    """Drop what old scanners kept in the unused high bits (overlays)."""
+    unused = stored.dtype.itemsize * 8 - bits if bits > 0 else 0
+    if stored.dtype.kind == "u" and unused > 0:
+        stored = stored & np.array((1 << bits) - 1, stored.dtype)
+    elif stored.dtype.kind == "i" and unused > 0:
+        stored = (stored << unused) >> unused
+    return stored.astype(np.float32)
+
+
+def _detail(error: BaseException) -> str:
+    words = " ".join(str(error).split()) or type(error).__name__
+    return words[:160].rstrip(".")
