@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 # Fields are smooth: they are computed on a coarse grid and interpolated.
-_COARSE = 40
-_N_SEGMENTS = 24
+_COARSE = 24
+_N_SEGMENTS = 16
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def coil_maps(rng: Generator, n_coils: int, size: tuple[int, int]) -> NDArray[np
     rows, columns = size
     extent = np.array([rows, columns]) / max(rows, columns)
     n_rings = 1 if n_coils < 12 or rng.random() < 0.4 else 2
-    distance = rng.uniform(1.05, 1.6)
+    distance = rng.uniform(1.05, 1.9)
     squash = rng.uniform(0.8, 1.25)
     start = rng.uniform(0, 2 * np.pi)
     angle = start + 2 * np.pi * (np.arange(n_coils) + rng.uniform(-0.25, 0.25, n_coils)) / n_coils * n_rings
@@ -159,7 +159,9 @@ def coil_maps(rng: Generator, n_coils: int, size: tuple[int, int]) -> NDArray[np
     field = _loop_fields(centre, tilt, radius, y, x)
     gain = rng.uniform(0.7, 1.3, n_coils) * np.exp(2j * np.pi * rng.random(n_coils))
     field *= gain[:, None, None]
-    # Not divided by the root sum of squares: the shading of surface coils is part of a real picture.
+    # Scanners differ in how much of the surface coils' shading they leave in the picture.
+    energy = np.sqrt(np.sum(np.abs(field) ** 2, axis=0))
+    field /= energy ** rng.uniform(0, 0.9)
     field /= np.sqrt(np.mean(np.sum(np.abs(field) ** 2, axis=0)))
     return resize(field, size).astype(np.complex64)
 
@@ -170,7 +172,7 @@ def _loop_fields(
     radius: float,
     y: NDArray[np.float64],
     x: NDArray[np.float64],
-) -> NDArray[np.complex128]:
+) -> NDArray[np.complex64]:
     """Receive field Bx − iBy of circular loops, by Biot-Savart over straight segments; ``(coil, y, x)``."""
     turn = 2 * np.pi * np.arange(_N_SEGMENTS) / _N_SEGMENTS
     # A loop faces the object: its plane is spanned by the tangent of the ring and the axis of the cylinder.
@@ -179,8 +181,9 @@ def _loop_fields(
     ring = np.cos(turn)[None, :, None] * tangent[:, None] + np.sin(turn)[None, :, None] * axis
     points = centre[:, None] + radius * ring
     current = -np.sin(turn)[None, :, None] * tangent[:, None] + np.cos(turn)[None, :, None] * axis
-    grid_y, grid_x = np.meshgrid(y, x, indexing="ij")
-    field = np.zeros((len(centre), *grid_y.shape), np.complex128)
+    points, current = points.astype(np.float32), current.astype(np.float32)
+    grid_y, grid_x = (axis.astype(np.float32) for axis in np.meshgrid(y, x, indexing="ij"))
+    field = np.zeros((len(centre), *grid_y.shape), np.complex64)
     for segment in range(_N_SEGMENTS):
         dx = grid_x[None] - points[:, segment, 0, None, None]
         dy = grid_y[None] - points[:, segment, 1, None, None]

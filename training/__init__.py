@@ -1,0 +1,1 @@
+"""Training: makes weights. Imports recon, never Qt; the only folder that imports lightning."""

@@ -1,0 +1,177 @@
+"""Training recipes: frozen dataclass in, TOML out. Every value has a name, a unit and a default."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from recon.errors import FileError, RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+PRESETS = Path(__file__).resolve().parent.parent / "resources" / "presets" / "training"
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """A recipe.
+
+    Attributes
+    ----------
+    model
+        Preset of ``recon.models``.
+    n_coils
+        Virtual coils of the network.
+    overrides
+        Parameters that replace the preset's.
+    images
+        HDF5 file of magnitude volumes with the groups ``train`` and ``validation``.
+    max_simulated_coils
+        Most coil elements of a simulated array, before compression.
+    accelerations
+        Drawn for each sample; repeat a value to draw it more often.
+    mask_kinds
+        Drawn for each batch; repeat a kind to draw it more often.
+    sizes
+        Side lengths of the images, drawn for each batch and each axis; repeat to draw more often.
+    batch_size
+        Samples in a step.
+    samples_per_epoch
+        Samples between two validations.
+    epochs
+        Length of the schedule.
+    minutes
+        When set, the schedule and the run end after this wall time instead.
+    loss
+        ``nmse-ssim`` (PC-RNN) or ``l1`` (OUCR), on the coil-combined magnitude.
+    optimizer
+        ``adam`` or ``lookahead-adam``.
+    learning_rate
+        After the warm-up.
+    warmup_share
+        Share of the schedule in which the rate rises from a tenth.
+    schedule
+        ``cosine`` to a hundredth, or ``step``: times ``step_factor`` every ``step_epochs``.
+    gradient_clip
+        Largest gradient norm; 0 leaves gradients alone.
+    ema_decay
+        Decay of the averaged weights that are validated and published; 0 uses the weights themselves.
+    precision
+        ``bf16`` or ``fp32``.
+    validation_slices
+        Slices of each validation volume, spread evenly.
+    initial_weights
+        safetensors file to start from; empty starts fresh.
+    seed
+        Of the weights and of every sample.
+    """
+
+    model: str = "pcrnn-s"
+    n_coils: int = 4
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    images: str = ""
+    max_simulated_coils: int = 32
+    accelerations: tuple[float, ...] = (4.0, 4.0, 8.0)
+    mask_kinds: tuple[str, ...] = ("random", "equispaced-fraction")
+    sizes: tuple[int, ...] = (128, 160, 160, 192)
+    batch_size: int = 1
+    samples_per_epoch: int = 500
+    epochs: int = 60
+    minutes: float = 0.0
+    loss: str = "nmse-ssim"
+    optimizer: str = "adam"
+    learning_rate: float = 3e-4
+    warmup_share: float = 0.02
+    schedule: str = "cosine"
+    step_epochs: int = 10
+    step_factor: float = 0.5
+    gradient_clip: float = 1.0
+    ema_decay: float = 0.998
+    precision: str = "bf16"
+    validation_slices: int = 6
+    initial_weights: str = ""
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("accelerations", "mask_kinds", "sizes"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        for name, allowed in (
+            ("loss", ("nmse-ssim", "l1")),
+            ("optimizer", ("adam", "lookahead-adam")),
+            ("schedule", ("cosine", "step")),
+            ("precision", ("bf16", "fp32")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise RequestError(f"{name} is {getattr(self, name)!r}; choose {' or '.join(allowed)}.")
+        for name in ("n_coils", "batch_size", "samples_per_epoch", "epochs", "validation_slices", "step_epochs"):
+            if getattr(self, name) < 1:
+                raise RequestError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if not (self.accelerations and self.mask_kinds and self.sizes and min(self.sizes) >= 32):
+            raise RequestError("accelerations, mask_kinds and sizes need at least one value, sizes of 32 or more.")
+        if not 0 <= self.ema_decay < 1 or self.learning_rate <= 0 or self.minutes < 0:
+            raise RequestError("ema_decay must lie in [0, 1), learning_rate above 0, minutes at 0 or above.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values that JSON and TOML can hold."""
+        return asdict(self)
+
+
+def read_config(path: Path | str, settings: Sequence[str] = ()) -> TrainingConfig:
+    """Read a recipe from a TOML file or by the name of a bundled one, with ``key=value`` changes.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be read.
+    RequestError
+        If a key is unknown or a value is of the wrong kind; all known keys are named.
+    """
+    path = Path(path)
+    bundled = PRESETS / f"{path}.toml"
+    source = bundled if not path.exists() and bundled.exists() else path
+    try:
+        values = tomllib.loads(source.read_text("utf-8"))
+    except FileNotFoundError:
+        names = ", ".join(sorted(one.stem for one in PRESETS.glob("*.toml")))
+        raise FileError(path, f"there is no such recipe; give a .toml file or one of {names}.") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise FileError(path, f"not a readable TOML recipe ({error}).") from None
+    for setting in settings:
+        key, separator, text = setting.partition("=")
+        if not separator:
+            raise RequestError(f"--set {setting!r} is not of the form key=value.")
+        values[key.strip()] = _parse(text.strip())
+    return from_dict(values)
+
+
+def from_dict(values: Mapping[str, Any]) -> TrainingConfig:
+    """Build a recipe from plain values; unknown keys and wrong kinds raise RequestError."""
+    kinds = get_type_hints(TrainingConfig, localns={"Mapping": dict})
+    defaults = {item.name for item in fields(TrainingConfig)}
+    for key, value in values.items():
+        if key not in defaults:
+            import difflib
+
+            close = difflib.get_close_matches(key, defaults, n=1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise RequestError(f"a training recipe has no key {key!r}; {hint}It has {', '.join(sorted(defaults))}.")
+        wanted = kinds[key]
+        fits = {
+            int: isinstance(value, int) and not isinstance(value, bool),
+            float: isinstance(value, (int, float)) and not isinstance(value, bool),
+            str: isinstance(value, str),
+        }.get(wanted, isinstance(value, (list, tuple, dict)))
+        if not fits:
+            raise RequestError(f"{key} = {value!r} is of the wrong kind; expected {getattr(wanted, '__name__', 'a list')}.")
+    return TrainingConfig(**values)
+
+
+def _parse(text: str) -> Any:
+    """A value on the command line is TOML where it can be, else a string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

@@ -1,0 +1,56 @@
+"""Losses on coil-combined magnitude images ``(batch, y, x)``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from recon.shapes import Float
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_WINDOW = 7
+
+
+def nmse_ssim(output: Float[Tensor, "batch y x"], target: Float[Tensor, "batch y x"]) -> Float[Tensor, ""]:
+    """Return NMSE + 0.5 (1 − SSIM), each the mean over samples.
+
+    References
+    ----------
+    Chen et al., PC-RNN, IEEE TMI 2022, section IV-B.
+    """
+    error = (output - target).square().sum((-2, -1)) / target.square().sum((-2, -1)).clamp_min(1e-12)
+    return error.mean() + 0.5 * (1 - ssim(output, target))
+
+
+def l1(output: Float[Tensor, "batch y x"], target: Float[Tensor, "batch y x"]) -> Float[Tensor, ""]:
+    """Return the mean absolute difference.
+
+    References
+    ----------
+    Guo et al., OUCR, MICCAI 2021, section 3.
+    """
+    return (output - target).abs().mean()
+
+
+def ssim(output: Float[Tensor, "batch y x"], target: Float[Tensor, "batch y x"]) -> Float[Tensor, ""]:
+    """Return the mean structural similarity as fastMRI's ``SSIMLoss``: 7×7 uniform window, range = target maximum."""
+    peak = target.amax((-2, -1), keepdim=True)
+    # Normalising first keeps float32 from cancelling in E[x²] − E[x]².
+    a, b = (output / peak)[:, None], (target / peak)[:, None]
+    sample = _WINDOW**2 / (_WINDOW**2 - 1)
+    means = torch.nn.functional.avg_pool2d(torch.cat([a, b, a * a, b * b, a * b], dim=1), _WINDOW, stride=1)
+    mean_a, mean_b, square_a, square_b, product = means.unbind(1)
+    variance_a = sample * (square_a - mean_a * mean_a)
+    variance_b = sample * (square_b - mean_b * mean_b)
+    covariance = sample * (product - mean_a * mean_b)
+    c1, c2 = 0.01**2, 0.03**2
+    numerator = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
+    denominator = (mean_a.square() + mean_b.square() + c1) * (variance_a + variance_b + c2)
+    return (numerator / denominator).mean()
+
+
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"nmse-ssim": nmse_ssim, "l1": l1}

@@ -1,0 +1,131 @@
+"""The one training loop, as a lightning module: the pipeline's model, a loss, an optimiser, averaged weights."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from recon import metrics, models
+from recon.coils import root_sum_of_squares
+from training.losses import LOSSES
+from training.optimizers import LookaheadAdam
+
+if TYPE_CHECKING:
+    from recon.models.blocks import ReconstructionModel
+    from training.config import TrainingConfig
+
+
+class ReconstructionTask(lightning.LightningModule):
+    """Trains one model by one recipe.
+
+    Parameters
+    ----------
+    config
+        The recipe.
+    """
+
+    def __init__(self, config: TrainingConfig) -> None:
+        super().__init__()
+        self.config = config
+        torch.manual_seed(config.seed)
+        if config.initial_weights:
+            model = models.load(config.initial_weights, config.n_coils).requires_grad_(True)
+        else:
+            model = models.create(config.model, config.n_coils, **config.overrides)
+        self.model: ReconstructionModel = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.averaged = (
+            AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay)) if config.ema_decay else None
+        )
+        self.loss = LOSSES[config.loss]
+        self.elapsed_seconds = 0.0
+        self._clock = time.monotonic()
+
+    @property
+    def best_model(self) -> ReconstructionModel:
+        """The model to validate and publish: the averaged one, where there is one."""
+        model: Any = self.model if self.averaged is None else self.averaged.module
+        result: ReconstructionModel = model
+        return result
+
+    @property
+    def schedule_share(self) -> float:
+        """Share of the schedule that is over, by steps or, with a time budget, by wall time."""
+        if self.config.minutes:
+            return min(self.elapsed_seconds / (60 * self.config.minutes), 1.0)
+        steps = self.config.epochs * self.config.samples_per_epoch / self.config.batch_size
+        return min(self.global_step / steps, 1.0)
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        """Return the coil-combined magnitude ``(batch, y, x)``."""
+        return _combined(self.model, batch)
+
+    def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:  # noqa: ARG002
+        """Return the loss of a batch; a loss that is not finite stops the run with the batch's number."""
+        image = self(batch)
+        with torch.autocast(image.device.type, enabled=False):
+            loss = self.loss(image.float(), batch["target"])
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"the loss of batch {self.global_step} is {float(loss)}; lower the learning rate.")
+        self.log("loss", loss)
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_index: int) -> None:  # noqa: ARG002
+        """Average the weights, set the next learning rate, and keep the time."""
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.model)
+        now = time.monotonic()
+        self.elapsed_seconds += now - self._clock
+        self._clock = now
+        rate = self.learning_rate()
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = rate
+        if self.config.minutes and self.schedule_share >= 1:
+            self.trainer.should_stop = True
+
+    def on_train_start(self) -> None:
+        """Start the clock; what loading took does not count."""
+        self._clock = time.monotonic()
+
+    def learning_rate(self) -> float:
+        """Return the rate at this point of the schedule."""
+        config, share = self.config, self.schedule_share
+        if share < config.warmup_share:
+            return config.learning_rate * (0.1 + 0.9 * share / config.warmup_share)
+        if config.schedule == "cosine":
+            return config.learning_rate * (0.01 + 0.99 * 0.5 * (1 + float(np.cos(np.pi * share))))
+        return config.learning_rate * float(config.step_factor ** (self.current_epoch // config.step_epochs))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Return the recipe's optimiser; the rate is set after every step, see `learning_rate`."""
+        kind = LookaheadAdam if self.config.optimizer == "lookahead-adam" else torch.optim.Adam
+        return kind(self.model.parameters(), lr=self.config.learning_rate * 0.1)
+
+    def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:  # noqa: ARG002
+        """Score the averaged weights on fixed simulated slices."""
+        image = _combined(self.best_model, batch).float().cpu().numpy()
+        target = batch["target"].cpu().numpy()
+        zero_filled = root_sum_of_squares(batch["zero_filled"], 1).cpu().numpy()
+        for one, wanted, start in zip(image, target, zero_filled, strict=True):
+            self.log("psnr", metrics.psnr(wanted, one), on_epoch=True, batch_size=1)
+            self.log("ssim", metrics.ssim(wanted, one), on_epoch=True, batch_size=1)
+            self.log("nmse", metrics.nmse(wanted, one), on_epoch=True, batch_size=1)
+            self.log("zero_filled_psnr", metrics.psnr(wanted, start), on_epoch=True, batch_size=1)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put the recipe and the time into the checkpoint."""
+        checkpoint["elapsed_seconds"] = self.elapsed_seconds
+        checkpoint["config"] = self.config.to_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the time up where it stopped."""
+        self.elapsed_seconds = checkpoint["elapsed_seconds"]
+
+
+def _combined(model: torch.nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    return root_sum_of_squares(model(batch["zero_filled"], batch["kspace"], batch["mask"]), 1)

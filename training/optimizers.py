@@ -1,0 +1,67 @@
+"""Lookahead around Adam, the optimiser of PC-RNN."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+class LookaheadAdam(torch.optim.Adam):
+    """Adam whose weights step back towards a slow copy every few updates.
+
+    Every ``n_fast`` updates: slow ← slow + α (fast − slow), fast ← slow.
+
+    Parameters
+    ----------
+    params
+        As for Adam.
+    n_fast
+        Fast updates between two slow ones.
+    slow_step
+        α.
+
+    References
+    ----------
+    Zhang et al., Lookahead Optimizer: k steps forward, 1 step back, NeurIPS 2019; k = 5, α = 0.5.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-4,
+        *,
+        n_fast: int = 5,
+        slow_step: float = 0.5,
+    ) -> None:
+        super().__init__(params, lr=lr)
+        self.n_fast = n_fast
+        self.slow_step = slow_step
+
+    def step(self, closure: Callable[[], float] | None = None) -> Any:  # type: ignore[override]
+        """Do one fast update, and a slow one when it is due."""
+        parameters = [one for group in self.param_groups for one in group["params"]]
+        for parameter in parameters:
+            # The slow copy lives in the state, so that checkpoints hold it and runs resume exactly.
+            if "slow" not in self.state[parameter]:
+                self._begin(parameter)
+        result = super().step(closure)
+        for parameter in parameters:
+            state = self.state[parameter]
+            state["n_fast_steps"] += 1
+            if state["n_fast_steps"] % self.n_fast == 0:
+                state["slow"].lerp_(parameter.detach(), self.slow_step)
+                parameter.data.copy_(state["slow"])
+        return result
+
+    def _begin(self, parameter: torch.nn.Parameter) -> None:
+        state = self.state[parameter]
+        # Adam takes an empty state as "not started"; start it here, since ours makes it non-empty.
+        state["step"] = torch.tensor(0.0)
+        state["exp_avg"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
+        state["exp_avg_sq"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
+        state["slow"] = parameter.detach().clone(memory_format=torch.preserve_format)
+        state["n_fast_steps"] = 0
