@@ -1,0 +1,142 @@
+"""The strip above the grid: slice, window and level in numbers, how they were chosen, and the zoom."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QSlider, QToolButton, QWidget
+
+from app import theme
+from app.views import levels
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MANUAL = "manual"
+
+
+class LevelBar(QWidget):
+    """Slice slider, window presets and numbers (object name ``levelBar``).
+
+    Setters, which never emit: ``set_slice(index, n)``, ``set_levels(low, high)``, ``set_preset(key)``,
+    ``set_matched(bool | None)``, ``set_presets(presets)``, ``set_zoom(zoom)``, ``set_probe(text)``.
+    """
+
+    sliceRequested = Signal(int)
+    """Slice that the user went to, counted from 0."""
+    presetChosen = Signal(str)
+    """Key of a preset of `levels.PRESETS`."""
+    zoomToFitRequested = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("levelBar")
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.slice_label = QLabel("Slice", self)
+        self.slice_slider = QSlider(Qt.Orientation.Horizontal, self)
+        self.slice_slider.setObjectName("sliceSlider")
+        self.slice_slider.setAccessibleName("Slice")
+        self.slice_slider.setMinimumWidth(72)
+        self.slice_slider.setMaximumWidth(180)
+        self.slice_number = QLabel("–", self)
+        self.preset = QComboBox(self)
+        self.preset.setObjectName("levelPreset")
+        self.preset.setAccessibleName("Window preset")
+        self.values = QLabel(self)
+        self.values.setObjectName("levelValues")
+        self.values.setAccessibleName("Window and level")
+        self.values.setToolTip("W: width, L: centre of the grey values shown. Drag with the right button to change them.")
+        self.matched = QLabel(self)
+        self.matched.setObjectName("levelMatch")
+        self.probe = QLabel(self)
+        self.probe.setAccessibleName("Voxel under the crosshair")
+        self.fit = QToolButton(self)
+        self.fit.setAccessibleName("Fit the images")
+        self.fit.setToolTip("Zoom; press to fit the images")
+        self.fit.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        theme.set_icon(self.fit, "fit-to-page-outline")
+        for label in (self.slice_number, self.values, self.probe):
+            label.setFont(theme.number_font(self.font()))
+        for label in (self.slice_label, self.matched, self.probe):
+            label.setProperty("muted", True)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(theme.GAP, theme.SPACE, theme.GAP, theme.SPACE)
+        layout.setSpacing(theme.GAP)
+        layout.addWidget(self.slice_label)
+        layout.addWidget(self.slice_slider, 1)
+        layout.addWidget(self.slice_number)
+        layout.addSpacing(theme.GAP)
+        layout.addWidget(self.preset)
+        layout.addWidget(self.values)
+        layout.addWidget(self.matched)
+        layout.addStretch(1)
+        layout.addWidget(self.probe)
+        layout.addWidget(self.fit)
+        self.set_presets(levels.PRESETS)
+        self.set_slice(0, 0)
+        self.set_levels(0.0, 1.0)
+        self.set_matched(None)
+        self.set_zoom(1.0)
+        self.slice_slider.valueChanged.connect(self._slice_moved)
+        self.preset.activated.connect(self._preset_chosen)
+        self.fit.clicked.connect(self.zoomToFitRequested)
+
+    def set_slice(self, index: int, n_slices: int) -> None:
+        """Show the slice, counted from 0, of so many."""
+        self.slice_slider.blockSignals(True)
+        self.slice_slider.setRange(0, max(0, n_slices - 1))
+        self.slice_slider.setValue(index)
+        self.slice_slider.blockSignals(False)
+        self.slice_slider.setEnabled(n_slices > 1)
+        self.slice_number.setText(f"{index + 1} / {n_slices}" if n_slices else "–")
+        self.slice_number.setMinimumWidth(self.fontMetrics().horizontalAdvance(f"{n_slices} / {n_slices}"))
+
+    def set_levels(self, low: float, high: float) -> None:
+        """Show width and centre of the window."""
+        width, centre = levels.format_value(high - low, 3), levels.format_value(0.5 * (low + high), 3)
+        self.values.setText(f"W {width}  L {centre}")
+
+    def set_presets(self, presets: Sequence[levels.Preset]) -> None:
+        """Set the choices of the menu; one for levels set by hand is added."""
+        self.preset.clear()
+        for preset in presets:
+            self.preset.addItem(preset.title, preset.key)
+            self.preset.setItemData(self.preset.count() - 1, f"{preset.hint}   [{preset.digit}]", Qt.ItemDataRole.ToolTipRole)
+        self.preset.addItem("Manual", MANUAL)
+
+    def set_preset(self, key: str) -> None:
+        """Show which preset is in use; ``manual`` after a drag."""
+        self.preset.setCurrentIndex(max(0, self.preset.findData(key)))
+
+    def set_matched(self, is_matched: bool | None) -> None:
+        """Say whether all panels share the window of the reference, or None without a reference."""
+        texts = {
+            True: ("matched to reference", "All panels show the window of the reference: a bias stays visible"),
+            False: ("independent", "The window was not taken from the reference: a bias may be hidden"),
+            None: ("", ""),
+        }
+        text, hint = texts[is_matched]
+        self.matched.setText(text)
+        self.matched.setToolTip(hint)
+
+    def set_zoom(self, zoom: float) -> None:
+        """Show the zoom; 1 fits the image."""
+        self.fit.setText("Fit" if abs(zoom - 1) < 5e-3 else f"{zoom:.0%}")
+
+    def set_probe(self, text: str) -> None:
+        """Show where the crosshair is."""
+        self.probe.setText(text)
+
+    def sizeHint(self) -> QSize:
+        """Width of the grid."""
+        return QSize(760, super().sizeHint().height())
+
+    def _slice_moved(self, index: int) -> None:
+        self.slice_number.setText(f"{index + 1} / {self.slice_slider.maximum() + 1}")
+        self.sliceRequested.emit(index)
+
+    def _preset_chosen(self, index: int) -> None:
+        key = self.preset.itemData(index)
+        if key != MANUAL:
+            self.presetChosen.emit(key)
