@@ -8,7 +8,6 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app import theme
 
-
 _INSET = 3
 """Keeps the texts of neighbouring columns apart."""
 

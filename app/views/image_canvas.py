@@ -103,10 +103,11 @@ class ImageCanvas(QWidget):
             self._limits = (low, high)
             self._invalidate()
 
-    def set_table(self, table: NDArray[np.uint8]) -> None:
-        """Set the 256 RGBA colours."""
-        self._table = levels.packed(table)
-        self._invalidate()
+    def set_table(self, table: NDArray[np.uint32]) -> None:
+        """Set the 256 colours, as `levels.packed` makes them."""
+        if table is not self._table:
+            self._table = table
+            self._invalidate()
 
     def set_view(self, view: View) -> None:
         """Look at another part of the image."""
@@ -305,7 +306,8 @@ class ImageCanvas(QWidget):
         if self._crosshair is None:
             return
         centre = self.position_of(*self._crosshair)
-        gap, arm = 5.0, 12.0
+        arm = min(12.0, min(self.width(), self.height()) / 14)
+        gap = 0.4 * arm
         # A dark line under a light one is seen on any grey; the gap leaves the voxel itself free.
         for colour, width in ((QColor(0, 0, 0, 150), 3.0), (QColor(theme.colours().well_accent), 1.0)):
             painter.setPen(QPen(colour, width, Qt.PenStyle.SolidLine, Qt.PenCapStyle.FlatCap))

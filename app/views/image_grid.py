@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, QSize, Signal
-from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.views import levels
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+    from PySide6.QtGui import QResizeEvent
 
 __all__ = ["ImageGrid", "PanelSpec"]
 
@@ -79,7 +80,7 @@ class ImageGrid(QWidget):
         self._is_flipped = False
         self._pixel_aspect = 1.0
         self._slice_note = ""
-        self._error_table = levels.inferno_table()
+        self._error_table = levels.packed(levels.inferno_table())
         self.key = ErrorKey(self)
         self.key.hide()
         self.key.set_gain(DEFAULT_GAIN)
@@ -127,7 +128,7 @@ class ImageGrid(QWidget):
         self._images[key].set_title(title)
         if key in self._errors:
             self._errors[key].set_title(title)
-        self._arrange()
+        self._restack()
 
     def set_image(self, key: str, image: NDArray[np.floating] | None, caption: str = "") -> None:
         """Show an image ``(y, x)`` with its scores, or nothing; zoom and levels stay as they are."""
@@ -355,7 +356,7 @@ class ImageGrid(QWidget):
 
     def _set_tab_order(self) -> None:
         wells = [panel.well for panel in self._images.values()] + [panel.well for panel in self._errors.values()]
-        for first, second in zip(wells, wells[1:], strict=False):
+        for first, second in pairwise(wells):
             QWidget.setTabOrder(first, second)
 
     # -- places ------------------------------------------------------------------------------------------------------

@@ -9,18 +9,24 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QSlid
 
 from app import theme
 from app.views import levels
+from app.views.caption import Caption
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MANUAL = "manual"
+_MATCH_TEXTS = {
+    True: ("matched", "All panels show the window of the reference: a bias stays visible"),
+    False: ("independent", "The window was not taken from the reference: a bias may be hidden"),
+    None: ("", ""),
+}
 
 
 class LevelBar(QWidget):
     """Slice slider, window presets and numbers (object name ``levelBar``).
 
-    Setters, which never emit: ``set_slice(index, n)``, ``set_levels(low, high)``, ``set_preset(key)``,
-    ``set_matched(bool | None)``, ``set_presets(presets)``, ``set_zoom(zoom)``, ``set_probe(text)``.
+    Setters, which never emit: ``set_slice(index, n)``, ``set_levels(low, high)``, ``set_preset(key | None)``,
+    ``set_matched(True | False | None)``, ``set_presets(presets)``, ``set_zoom(zoom)``, ``set_probe(text)``.
     """
 
     sliceRequested = Signal(int)
@@ -37,28 +43,30 @@ class LevelBar(QWidget):
         self.slice_slider = QSlider(Qt.Orientation.Horizontal, self)
         self.slice_slider.setObjectName("sliceSlider")
         self.slice_slider.setAccessibleName("Slice")
-        self.slice_slider.setMinimumWidth(72)
+        self.slice_slider.setMinimumWidth(56)
         self.slice_slider.setMaximumWidth(180)
         self.slice_number = QLabel("–", self)
+        self.window_label = QLabel("Window", self)
         self.preset = QComboBox(self)
         self.preset.setObjectName("levelPreset")
         self.preset.setAccessibleName("Window preset")
         self.values = QLabel(self)
         self.values.setObjectName("levelValues")
         self.values.setAccessibleName("Window and level")
-        self.values.setToolTip("W: width, L: centre of the grey values shown. Drag with the right button to change them.")
+        self.values.setToolTip(
+            "W: width of the window, L: its centre. Drag an image with the right button to change them."
+        )
         self.matched = QLabel(self)
         self.matched.setObjectName("levelMatch")
-        self.probe = QLabel(self)
-        self.probe.setAccessibleName("Voxel under the crosshair")
+        self.probe = Caption(parent=self)
         self.fit = QToolButton(self)
         self.fit.setAccessibleName("Fit the images")
         self.fit.setToolTip("Zoom; press to fit the images")
         self.fit.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         theme.set_icon(self.fit, "fit-to-page-outline")
-        for label in (self.slice_number, self.values, self.probe):
+        for label in (self.slice_number, self.values):
             label.setFont(theme.number_font(self.font()))
-        for label in (self.slice_label, self.matched, self.probe):
+        for label in (self.slice_label, self.window_label, self.matched):
             label.setProperty("muted", True)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(theme.GAP, theme.SPACE, theme.GAP, theme.SPACE)
@@ -67,11 +75,11 @@ class LevelBar(QWidget):
         layout.addWidget(self.slice_slider, 1)
         layout.addWidget(self.slice_number)
         layout.addSpacing(theme.GAP)
+        layout.addWidget(self.window_label)
         layout.addWidget(self.preset)
         layout.addWidget(self.values)
         layout.addWidget(self.matched)
-        layout.addStretch(1)
-        layout.addWidget(self.probe)
+        layout.addWidget(self.probe, 2)
         layout.addWidget(self.fit)
         self.set_presets(levels.PRESETS)
         self.set_slice(0, 0)
@@ -100,23 +108,23 @@ class LevelBar(QWidget):
     def set_presets(self, presets: Sequence[levels.Preset]) -> None:
         """Set the choices of the menu; one for levels set by hand is added."""
         self.preset.clear()
-        for preset in presets:
+        for number, preset in enumerate(presets):
             self.preset.addItem(preset.title, preset.key)
-            self.preset.setItemData(self.preset.count() - 1, f"{preset.hint}   [{preset.digit}]", Qt.ItemDataRole.ToolTipRole)
+            self.preset.setItemData(number, f"{preset.hint}   [{preset.digit}]", Qt.ItemDataRole.ToolTipRole)
         self.preset.addItem("Manual", MANUAL)
+        self.preset.setItemData(
+            self.preset.count() - 1, "Set by dragging with the right button", Qt.ItemDataRole.ToolTipRole
+        )
 
-    def set_preset(self, key: str) -> None:
-        """Show which preset is in use; ``manual`` after a drag."""
-        self.preset.setCurrentIndex(max(0, self.preset.findData(key)))
+    def set_preset(self, key: str | None) -> None:
+        """Show which preset is in use; None or ``manual`` after a drag."""
+        found = self.preset.findData(MANUAL if key is None else key)
+        self.preset.setCurrentIndex(found if found >= 0 else self.preset.findData(MANUAL))
+        self.preset.setToolTip(str(self.preset.currentData(Qt.ItemDataRole.ToolTipRole)))
 
     def set_matched(self, is_matched: bool | None) -> None:
         """Say whether all panels share the window of the reference, or None without a reference."""
-        texts = {
-            True: ("matched to reference", "All panels show the window of the reference: a bias stays visible"),
-            False: ("independent", "The window was not taken from the reference: a bias may be hidden"),
-            None: ("", ""),
-        }
-        text, hint = texts[is_matched]
+        text, hint = _MATCH_TEXTS[is_matched]
         self.matched.setText(text)
         self.matched.setToolTip(hint)
 
@@ -126,11 +134,11 @@ class LevelBar(QWidget):
 
     def set_probe(self, text: str) -> None:
         """Show where the crosshair is."""
-        self.probe.setText(text)
+        self.probe.set_texts(right=text)
 
     def sizeHint(self) -> QSize:
         """Width of the grid."""
-        return QSize(760, super().sizeHint().height())
+        return QSize(720, super().sizeHint().height())
 
     def _slice_moved(self, index: int) -> None:
         self.slice_number.setText(f"{index + 1} / {self.slice_slider.maximum() + 1}")
@@ -138,5 +146,7 @@ class LevelBar(QWidget):
 
     def _preset_chosen(self, index: int) -> None:
         key = self.preset.itemData(index)
-        if key != MANUAL:
-            self.presetChosen.emit(key)
+        if key == MANUAL:
+            return
+        self.set_preset(key)
+        self.presetChosen.emit(key)

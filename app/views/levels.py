@@ -20,7 +20,7 @@ Limits = tuple[float, float]
 class Policy(Protocol):
     """How limits are chosen from an image and, where there is one, the reference."""
 
-    def limits(self, image: NDArray[np.floating], reference: NDArray[np.floating] | None = None) -> Limits:
+    def limits(self, image: NDArray[np.floating], reference: NDArray[np.floating] | None = None, /) -> Limits:
         """Values shown as black and as white."""
         ...
 
@@ -39,8 +39,8 @@ class Percentile:
     gain: float = 1.0
     is_matched = False
 
-    def limits(self, image: NDArray[np.floating], reference: NDArray[np.floating] | None = None) -> Limits:
-        """Percentiles of ``image``; ``reference`` is not looked at."""
+    def limits(self, image: NDArray[np.floating], _reference: NDArray[np.floating] | None = None, /) -> Limits:
+        """Percentiles of ``image``; the reference is not looked at."""
         values = _finite(image)
         low, high = (float(value) for value in np.percentile(values, (self.low, self.high)))
         return ordered(low, low + (high - low) * self.gain)
@@ -53,7 +53,7 @@ class Fraction:
     fraction: float
     is_matched = False
 
-    def limits(self, image: NDArray[np.floating], reference: NDArray[np.floating] | None = None) -> Limits:
+    def limits(self, image: NDArray[np.floating], reference: NDArray[np.floating] | None = None, /) -> Limits:
         """Zero and the fraction of the 99.5th percentile of the reference, or of ``image`` without one."""
         values = _finite(image if reference is None else reference)
         return ordered(0.0, float(np.percentile(values, 99.5)) * self.fraction)
@@ -65,7 +65,7 @@ class MatchedToReference:
 
     is_matched = True
 
-    def limits(self, image: NDArray[np.floating], reference: NDArray[np.floating] | None = None) -> Limits:
+    def limits(self, image: NDArray[np.floating], reference: NDArray[np.floating] | None = None, /) -> Limits:
         """Minimum and maximum of ``reference``."""
         if reference is None:
             return Percentile().limits(image)
@@ -79,7 +79,7 @@ class Full:
 
     is_matched = False
 
-    def limits(self, image: NDArray[np.floating], reference: NDArray[np.floating] | None = None) -> Limits:
+    def limits(self, image: NDArray[np.floating], _reference: NDArray[np.floating] | None = None, /) -> Limits:
         """Minimum and maximum of ``image``."""
         values = _finite(image)
         return ordered(float(values.min()), float(values.max()))
@@ -93,7 +93,7 @@ class Manual:
     high: float
     is_matched = False
 
-    def limits(self, image: NDArray[np.floating], reference: NDArray[np.floating] | None = None) -> Limits:
+    def limits(self, _image: NDArray[np.floating], _reference: NDArray[np.floating] | None = None, /) -> Limits:
         """The stored limits, whatever the image."""
         return ordered(self.low, self.high)
 
@@ -110,7 +110,7 @@ class Preset:
 
 
 PRESETS: tuple[Preset, ...] = (
-    Preset("matched", "Matched to reference", MatchedToReference(), 1, "Minimum to maximum of the reference, all panels"),
+    Preset("matched", "Reference", MatchedToReference(), 1, "Smallest to largest value of the reference, all panels"),
     Preset("full", "Full range", Full(), 2, "Smallest to largest value of the image"),
     Preset("soft", "Soft", Fraction(0.70), 3, "0 to 70 % of the 99.5th percentile"),
     Preset("bright", "Bright", Fraction(0.45), 4, "0 to 45 % of the 99.5th percentile"),
@@ -158,7 +158,7 @@ def widened(limits: Limits, right: float, up: float, span: float) -> Limits:
 
 
 def format_value(value: float, digits: int = 4) -> str:
-    """Number to a few significant digits, in the style that keeps neighbours alike: ``7.26e-4``, ``0.8125``, ``123.4``."""
+    """Number to a few significant digits, in a style that keeps neighbours alike: ``7.26e-4``, ``0.812``."""
     if not np.isfinite(value):
         return "–"
     if value == 0:
@@ -197,7 +197,7 @@ class Quantiser:
         return self._grey
 
     def error(self, error: NDArray[np.floating], data_range: float, gain: float) -> NDArray[np.uint8]:
-        """Bytes of an error map: white at ``data_range / gain``, so that a gain of 5 shows errors five times as bright."""
+        """Bytes of an error map: the last colour stands for ``data_range / gain``; a gain of 5 is 5 times as bright."""
         return self.grey(error, 0.0, data_range / gain)
 
     def colour(self, grey: NDArray[np.uint8], table: NDArray[np.uint32]) -> NDArray[np.uint32]:
@@ -236,7 +236,8 @@ def inferno_table() -> NDArray[np.uint8]:
 def packed(table: NDArray[np.uint8]) -> NDArray[np.uint32]:
     """RGBA table as 256 packed ``0xAARRGGBB`` numbers, the form that Qt paints fastest."""
     red, green, blue, alpha = (table[:, channel].astype(np.uint32) for channel in range(4))
-    result: NDArray[np.uint32] = (alpha << 24) | (red << 16) | (green << 8) | blue
+    eight, sixteen, rest = np.uint32(8), np.uint32(16), np.uint32(24)
+    result: NDArray[np.uint32] = (alpha << rest) | (red << sixteen) | (green << eight) | blue
     return result
 
 

@@ -54,7 +54,7 @@ class MaskPreview(QWidget):
         """Show nothing."""
         self.set_mask(None)
 
-    def mask(self) -> NDArray[np.bool_] | None:
+    def shown_mask(self) -> NDArray[np.bool_] | None:
         """Mask shown, two axes."""
         return self._mask
 
@@ -146,7 +146,8 @@ def coverage(lines: NDArray[np.bool_], n_pixels: int) -> NDArray[np.float32]:
     """Share of each screen pixel that is sampled: exact bars, whether there are more pixels or more lines."""
     sampled = np.concatenate([[0.0], np.cumsum(lines, dtype=np.float64)])
     edges = np.linspace(0, len(lines), max(1, n_pixels) + 1)
-    return np.diff(np.interp(edges, np.arange(len(lines) + 1), sampled) / (len(lines) / max(1, n_pixels))).astype(np.float32)
+    lines_per_pixel = len(lines) / max(1, n_pixels)
+    return np.diff(np.interp(edges, np.arange(len(lines) + 1), sampled) / lines_per_pixel).astype(np.float32)
 
 
 def coverage_2d(mask: NDArray[np.bool_], n_rows: int, n_columns: int) -> NDArray[np.float32]:

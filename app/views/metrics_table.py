@@ -131,6 +131,7 @@ class MetricsTable(QTableWidget):
         layout = QVBoxLayout(self.viewport())
         layout.addWidget(self._empty)
         theme.notifier().changed.connect(self._fill)
+        self._fill()
 
     def set_rows(
         self, slice_rows: Sequence[MetricsRow], volume_rows: Sequence[MetricsRow] = (), slice_title: str = "Slice"

@@ -32,6 +32,7 @@ class Segmented(QWidget):
         self.setAccessibleName(name)
         self._group = QButtonGroup(self)
         self._group.setExclusive(True)
+        self._buttons: list[QToolButton] = []
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
@@ -44,6 +45,7 @@ class Segmented(QWidget):
             button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
             button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
             self._group.addButton(button, index)
+            self._buttons.append(button)
             layout.addWidget(button)
         self._group.idClicked.connect(self._choose)
         if labels:
@@ -51,12 +53,12 @@ class Segmented(QWidget):
 
     def set_index(self, index: int) -> None:
         """Choose without telling anybody; -1 chooses none."""
-        button = self._group.button(index)
-        if button is not None:
-            button.setChecked(True)
-        elif (checked := self._group.checkedButton()) is not None:
+        if index >= 0:
+            self._buttons[index].setChecked(True)
+        else:
             self._group.setExclusive(False)
-            checked.setChecked(False)
+            for button in self._buttons:
+                button.setChecked(False)
             self._group.setExclusive(True)
         self._route_focus()
 
@@ -66,9 +68,7 @@ class Segmented(QWidget):
 
     def button(self, index: int) -> QToolButton:
         """Button at an index."""
-        button = self._group.button(index)
-        assert isinstance(button, QToolButton)
-        return button
+        return self._buttons[index]
 
     def _choose(self, index: int) -> None:
         self._route_focus()
@@ -76,8 +76,8 @@ class Segmented(QWidget):
 
     def _route_focus(self) -> None:
         """Let Tab stop once, at the chosen button; the arrow keys go on from there."""
-        current = self._group.checkedButton() or self._group.button(0)
-        for button in self._group.buttons():
+        current = self._buttons[max(0, self.index())]
+        for button in self._buttons:
             is_stop = button is current
             button.setFocusPolicy(Qt.FocusPolicy.StrongFocus if is_stop else Qt.FocusPolicy.ClickFocus)
         self.setFocusProxy(current)

@@ -342,9 +342,9 @@ class StageScrubber(QAbstractSlider):
 
         painter.setPen(QPen(QColor(colours.accent), 1.6))
         run: list[QPointF] = []
-        for index, score in enumerate([*self._scores, None]):
-            if score is not None:
-                run.append(point(index, score))
+        for index, reached in enumerate([*self._scores, None]):
+            if reached is not None:
+                run.append(point(index, reached))
                 continue
             if len(run) > 1:
                 painter.drawPolyline(QPolygonF(run))

@@ -1,4 +1,4 @@
-"""A training run seen from outside: its curves, what the network makes of a validation slice, and one line of status."""
+"""A training run seen from outside: its curves, what the network makes of a slice, and one line of status."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-EMPTY_TEXT = "No training run yet — start one in Settings › Training"
+EMPTY_TEXT = "No training run yet — start one in Settings \N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK} Training"
 
 
 class TrainingMonitor(QWidget):
@@ -114,7 +114,7 @@ class TrainingMonitor(QWidget):
             self.preview.set_levels(*levels.Percentile().limits(self.preview.image))
 
     def _make_plots(self) -> None:
-        """Import pyqtgraph on the first curve only: it takes half a second, which the start of the window cannot spare."""
+        """Import pyqtgraph with the first curve: the start of the window has no half second to spare for it."""
         if self._plots:
             return
         theme.configure_plots()
@@ -136,8 +136,7 @@ class TrainingMonitor(QWidget):
         self._restyle()
 
     def _draw(self) -> None:
-        import_done = bool(self._plots)
-        if not import_done:
+        if not self._plots:
             return
         import pyqtgraph
 
@@ -155,7 +154,7 @@ class TrainingMonitor(QWidget):
                 pen = pyqtgraph.mkPen(colours.series[number % len(colours.series)], width=1.6)
                 plot.plot(x[finite], y[finite], pen=pen, name=name)
         if names["score"]:
-            self._plots["score"].setLabel("left", " / ".join(names["score"]) if len(names["score"]) == 1 else "score")
+            self._plots["score"].setLabel("left", names["score"][0] if len(names["score"]) == 1 else "score")
 
     def _restyle(self) -> None:
         colours = theme.colours()
