@@ -7,6 +7,7 @@ grey magnitude MR volume is declined by name, and never keeps the rest from open
 from __future__ import annotations
 
 import os
+import zlib
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,9 +19,10 @@ from recon.data import Declined, Geometry, Header, Series, Study
 from recon.errors import FileError, RequestError
 from recon.io.dicom_frame import Frame, Scan, is_dicom, quietly, read_header, read_image, scan
 from recon.io.dicom_header import classic, header_of, integer, text
+from recon.io.dicom_stack import Stack, normal_of, stacks_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -28,12 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["DicomSource", "is_dicom", "read"]
 
-# Two planes at one place: closer than any two slices of a scan.
-_SAME_PLACE_MM = 0.01
-# Directions of one stack may differ by rounding; a localizer's planes differ by far more.
-_SAME_DIRECTION = 0.005
 _MISSING_SLICE = 1.5
 _UNEVEN_SPACING = 0.02
+_UNEVEN_MM = 0.01
 
 
 @dataclass
@@ -76,12 +75,28 @@ class DicomSource:
         frame = self.frames[index]
         image = self.image(index)
         if not image.max() > 0:
-            raise FileError(frame.path, f"slice {index} is blank: every pixel is 0. Leave this slice out.")
+            return self._air(index)
         try:
             kspace, reference = simulate_slice(torch.from_numpy(image), self.simulation, frame.key)
         except RequestError as error:
             raise FileError(frame.path, f"no k-space can be simulated from slice {index}: {error}") from error
         return np.asarray(kspace.numpy(), np.complex64), np.asarray(reference.numpy(), np.float32)
+
+    def _air(self, index: int) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
+        """What a scanner records beside the head: noise alone. Blank slices at the ends of a volume are common."""
+        import torch
+
+        from recon.fourier import ifft2c
+
+        frame, spec = self.frames[index], self.simulation
+        sigma = spec.noise * frame.typical_maximum
+        if sigma <= 0:
+            raise FileError(frame.path, f"slice {index} is blank: every pixel is 0. Leave this slice out.")
+        rng = np.random.default_rng([spec.seed, zlib.crc32(frame.key.encode())])
+        parts = rng.standard_normal((2, spec.n_coils, *frame.size), np.float32) * np.float32(sigma)
+        kspace = np.asarray(parts[0] + 1j * parts[1], np.complex64)
+        coil_images = ifft2c(torch.from_numpy(kspace)).numpy()
+        return kspace, np.asarray(np.sqrt((np.abs(coil_images) ** 2).sum(axis=0)), np.float32)
 
 
 def read(path: Path, simulation: SimulationSpec | None = None) -> Study:
@@ -115,7 +130,7 @@ def read(path: Path, simulation: SimulationSpec | None = None) -> Study:
     frames = _unique(frame for _, found in scans for frame in found.frames)
     titles = {found.series_uid: found.title for _, found in scans}
     series: list[Series] = []
-    for stack in _stacks(frames):
+    for stack in stacks_of(frames):
         if stack.reason is None:
             try:
                 series.append(_series(path, stack, simulation))
@@ -177,136 +192,10 @@ def _nothing(path: Path, declined: Sequence[Declined]) -> str:
     return f"holds no MR volume that can be opened: {shown}{more}."
 
 
-# ---- stacks: frames that make one volume ------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Stack:
-    """Frames of one volume in slice order, or the reason why they are none."""
-
-    frames: tuple[Frame, ...]
-    label: str = ""
-    reason: str | None = None
-
-
-def _stacks(frames: Sequence[Frame]) -> list[_Stack]:
-    """Split by series, image size and direction; by echo and image type only where images would share a place."""
-    stacks: list[_Stack] = []
-    by_series: dict[str, list[Frame]] = {}
-    for frame in frames:
-        by_series.setdefault(frame.series_uid, []).append(frame)
-    for members in by_series.values():
-        by_plane: dict[tuple[tuple[int, int], int], list[Frame]] = {}
-        directions: list[tuple[float, ...]] = []
-        for frame in members:
-            by_plane.setdefault((frame.size, _direction(frame, directions)), []).append(frame)
-        n_directions = len({plane for _, plane in by_plane})
-        n_sizes = len({size for size, _ in by_plane})
-        for (size, _), group in by_plane.items():
-            label = _plane_name(group[0]) if n_directions > 1 else ""
-            label = " ".join(part for part in (label, f"{size[0]} × {size[1]}" if n_sizes > 1 else "") if part)
-            stacks += _volumes(group, label)
-    return stacks
-
-
-def _direction(frame: Frame, known: list[tuple[float, ...]]) -> int:
-    """Number of the frame's direction among those known; -1 for a frame without one."""
-    if frame.orientation is None or frame.position_mm is None:
-        return -1
-    for index, direction in enumerate(known):
-        if max(abs(a - b) for a, b in zip(direction, frame.orientation, strict=True)) < _SAME_DIRECTION:
-            return index
-    known.append(frame.orientation)
-    return len(known) - 1
-
-
-def _plane_name(frame: Frame) -> str:
-    if frame.orientation is None:
-        return "without position"
-    return ("sagittal", "coronal", "axial")[int(np.argmax(np.abs(_normal(frame.orientation))))]
-
-
-def _normal(orientation: Sequence[float]) -> NDArray[np.float64]:
-    return np.cross(orientation[:3], orientation[3:])
-
-
-# What tells the volumes of one series apart, in the order in which it is tried.
-_DIFFERENCES: tuple[tuple[Callable[[Frame], object], Callable[[Frame], str]], ...] = (
-    (
-        lambda frame: None if frame.echo_time_ms is None else round(frame.echo_time_ms, 3),
-        lambda frame: f"TE {frame.echo_time_ms:g} ms" if frame.echo_time_ms is not None else "no TE",
-    ),
-    (lambda frame: frame.image_type, lambda frame: " ".join(frame.image_type[2:]) or "other image type"),
-    (
-        lambda frame: frame.inversion_time_ms,
-        lambda frame: f"TI {frame.inversion_time_ms:g} ms" if frame.inversion_time_ms is not None else "no TI",
-    ),
-    (
-        lambda frame: frame.flip_angle_deg,
-        lambda frame: f"flip angle {frame.flip_angle_deg:g}°" if frame.flip_angle_deg is not None else "no flip angle",
-    ),
-)
-
-
-def _volumes(frames: list[Frame], label: str, tried: int = 0) -> list[_Stack]:
-    """Sort frames by place; where several share a place, split them by the next difference that tells them apart."""
-    places = _places(frames)
-    crowd = max(len(place) for place in places)
-    if crowd == 1:
-        return [_Stack(tuple(place[0] for place in places), label)]
-    for attempt in range(tried, len(_DIFFERENCES)):
-        key, name = _DIFFERENCES[attempt]
-        if all(len({key(frame) for frame in place}) == 1 for place in places):
-            continue
-        groups: dict[object, list[Frame]] = {}
-        for frame in frames:
-            groups.setdefault(key(frame), []).append(frame)
-        result: list[_Stack] = []
-        for group in groups.values():
-            result += _volumes(group, " ".join(part for part in (label, name(group[0])) if part), attempt + 1)
-        return result
-    return [_Stack(tuple(frames), label, _many_volumes(frames, len(places), crowd))]
-
-
-def _places(frames: list[Frame]) -> list[list[Frame]]:
-    """Frames grouped by place, in order along the normal; frames without a place in the order of the instances."""
-    orientation = frames[0].orientation
-    if orientation is None or frames[0].position_mm is None:
-        return [[frame] for frame in sorted(frames, key=lambda frame: (frame.instance_number, frame.number or 0))]
-    normal = _normal(orientation)
-
-    def distance(frame: Frame) -> float:
-        return float(normal @ np.array(frame.position_mm))
-
-    # Equal distances at different places in the plane are slabs side by side, so the place decides, not the distance.
-    ordered = sorted(frames, key=lambda frame: (round(distance(frame), 4), frame.instance_number, frame.number or 0))
-    places: list[list[Frame]] = []
-    for frame in ordered:
-        here = np.array(frame.position_mm)
-        for place in reversed(places[-8:]):
-            if float(np.abs(here - np.array(place[0].position_mm)).max()) < _SAME_PLACE_MM:
-                place.append(frame)
-                break
-        else:
-            places.append([frame])
-    return places
-
-
-def _many_volumes(frames: list[Frame], n_places: int, crowd: int) -> str:
-    if len({frame.b_value for frame in frames}) > 1:
-        what = "a diffusion series"
-    elif len({frame.trigger_time_ms for frame in frames}) >= crowd:
-        what = "a cine series"
-    else:
-        what = "a time series"
-    slices = f"each of {n_places} slices" if n_places > 1 else "one slice"
-    return f"is {what}: {crowd} images of {slices}; only single volumes are opened"
-
-
 # ---- a series ---------------------------------------------------------------------------------------------------
 
 
-def _series(path: Path, stack: _Stack, simulation: SimulationSpec) -> Series:
+def _series(path: Path, stack: Stack, simulation: SimulationSpec) -> Series:
     frames = stack.frames
     first = frames[0]
     with quietly():
@@ -361,7 +250,7 @@ def _geometry(frames: Sequence[Frame], notes: list[str]) -> Geometry:
         if len(frames) > 1:
             notes.append("The files do not say where the slices lie; they are in the order of their instance numbers.")
         return Geometry(spacing_mm, thickness_mm or Geometry.slice_thickness_mm, is_synthetic=True)
-    gaps_mm = np.diff(np.array(positions) @ _normal(first.orientation))
+    gaps_mm = np.diff(np.array(positions) @ normal_of(first.orientation))
     if gaps_mm.size:
         _check_gaps(gaps_mm, notes)
     usual_mm = float(np.median(gaps_mm)) if gaps_mm.size else Geometry.slice_thickness_mm
@@ -377,7 +266,7 @@ def _geometry(frames: Sequence[Frame], notes: list[str]) -> Geometry:
 def _spacings(geometry: Geometry) -> NDArray[np.float64]:
     if not geometry.positions_mm:
         return np.zeros(0)
-    return np.diff(np.array(geometry.positions_mm) @ _normal(geometry.orientation))
+    return np.diff(np.array(geometry.positions_mm) @ normal_of(geometry.orientation))
 
 
 def _check_gaps(gaps_mm: NDArray[np.float64], notes: list[str]) -> None:
@@ -392,7 +281,7 @@ def _check_gaps(gaps_mm: NDArray[np.float64], notes: list[str]) -> None:
         where = ", ".join(f"{index} and {index + 1}" for index, _ in missing[:3])
         slices = "1 slice seems" if n_missing == 1 else f"{n_missing} slices seem"
         notes.append(f"{slices} to be missing: the gap between slices {where} is too wide. Volumes are not continuous.")
-    elif float(np.ptp(gaps_mm)) > max(_UNEVEN_SPACING * usual_mm, _SAME_PLACE_MM):
+    elif float(np.ptp(gaps_mm)) > max(_UNEVEN_SPACING * usual_mm, _UNEVEN_MM):
         notes.append(f"The slices are not evenly spaced: {gaps_mm.min():.2f} to {gaps_mm.max():.2f} mm apart.")
 
 

@@ -1,0 +1,325 @@
+"""DICOM out: one classic MR Image Storage file a slice, one series a result.
+
+The patient and study of a DICOM source stay, geometry stays, private data goes; data without geometry get an honestly
+synthetic one. Pixels are uint16 under one factor for the whole series, which stands in the real-world value mapping:
+MR images know no rescale slope. The same result of the same data gets the same UIDs, so exporting twice replaces
+instead of doubling.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recon import __version__
+from recon.errors import ExportError
+from recon.export.atomic import atomic_folder
+from recon.export.dicom_source import code, fill, reference_source, source_uid
+from recon.export.dicom_values import clean, decimal, put, uid
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pydicom.dataset import Dataset, FileDataset
+
+    from recon.result import Reconstruction
+
+NOTICE = "RESEARCH USE ONLY. Not for diagnosis."
+
+_FILE_NAMES = "reconstruction_*.dcm"
+_MR_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.4"
+_LARGEST = 65535
+# Tails of the grey values that the window leaves out, as the viewers' automatic window does.
+_WINDOW_PERCENT = (0.5, 99.5)
+# Slices count as evenly spaced when their distances differ by less than this share.
+_EVEN = 0.01
+
+
+def write(result: Reconstruction, folder: Path) -> list[Path]:
+    """Write the final images as a DICOM series.
+
+    Parameters
+    ----------
+    result
+        What came out of a reconstruction.
+    folder
+        Folder of the series; a former export in it is replaced as a whole, other files are never touched.
+
+    Returns
+    -------
+    The files, in slice order.
+
+    Raises
+    ------
+    ExportError
+        If the disk or folder does not let it be written, or the result cannot stand in a DICOM object.
+    """
+    _check(result, folder)
+    stored, factor = _scaled(result.final)
+    names = [f"reconstruction_{index + 1:04d}.dcm" for index in result.indices]
+    headers: dict[Path, Dataset] = {}
+    common = _Common(result, stored, factor)
+    with atomic_folder(folder, _FILE_NAMES) as temporary:
+        for number, (name, index) in enumerate(zip(names, result.indices, strict=True)):
+            dataset = _instance(result, common, headers, number, index, stored[number])
+            dataset.save_as(temporary / name, enforce_file_format=True)
+    return [folder / name for name in names]
+
+
+class _Common:
+    """What all images of the series share."""
+
+    def __init__(self, result: Reconstruction, stored: NDArray[np.uint16], factor: float) -> None:
+        self.now = datetime.now()
+        self.factor = factor
+        self.recipe = _recipe_hash(result)
+        self.series_uid = uid("series", source_uid(result.series), self.recipe)
+        low, high = np.percentile(stored, _WINDOW_PERCENT)
+        self.window_width = max(round(float(high - low)), 1)
+        self.window_centre = round(float(high + low) / 2)
+        self.description = _description(result)
+        self.derivation = _derivation(result)
+        self.comments = _comments(result)
+        self.positions_mm, self.spacing_mm = _positions(result)
+
+
+def _check(result: Reconstruction, folder: Path) -> None:
+    final = np.asarray(result.final)
+    if final.ndim != 3 or len(final) != len(result.indices) or not len(final):
+        raise ExportError(f"{folder}: the result has shape {final.shape}; (slices, y, x) was expected.")
+    if not np.isfinite(final).all():
+        raise ExportError(
+            f"{folder}: the result holds NaN or infinity, which no image can show; "
+            "reconstruct it again in precision fp32."
+        )
+    if max(final.shape[1:]) > _LARGEST:
+        raise ExportError(f"{folder}: an image of {final.shape[1:]} pixels is larger than a DICOM image can be.")
+    target = folder.resolve()
+    if any(target == file.resolve().parent for file in result.series.instances):
+        raise ExportError(f"{folder}: the source files lie there and would be replaced; choose another folder.")
+
+
+def _scaled(final: NDArray[np.float32]) -> tuple[NDArray[np.uint16], float]:
+    """Stored values and the factor that turns them back into signal, one for the whole series."""
+    magnitude = np.maximum(np.asarray(final, np.float64), 0.0)
+    peak = float(magnitude.max())
+    factor = peak / _LARGEST if peak > 0 else 1.0
+    if factor < np.finfo(np.float64).tiny:
+        factor = 1.0  # so small that it is rounding, not signal
+    return np.rint(magnitude / factor).clip(0, _LARGEST).astype(np.uint16), factor
+
+
+def _instance(
+    result: Reconstruction,
+    common: _Common,
+    headers: dict[Path, Dataset],
+    number: int,
+    index: int,
+    pixels: NDArray[np.uint16],
+) -> FileDataset:
+    from pydicom.dataset import FileDataset, FileMetaDataset
+    from pydicom.uid import UID, ExplicitVRLittleEndian
+
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = UID(_MR_IMAGE_STORAGE)
+    meta.MediaStorageSOPInstanceUID = UID(uid("instance", common.series_uid, str(index)))
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID = UID(uid("mri-workstation"))
+    meta.ImplementationVersionName = f"MRIWS_{__version__}"[:16]
+    dataset = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)  # type: ignore[arg-type]
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    fill(dataset, result.series, headers, index)
+    _identify(dataset, result, common, headers, index)
+    _explain(dataset, result, common, index)
+    _place(dataset, result, common, number)
+    _draw(dataset, result, common, pixels)
+    return dataset
+
+
+def _identify(
+    dataset: Dataset, result: Reconstruction, common: _Common, headers: dict[Path, Dataset], index: int
+) -> None:
+    meta = dataset.file_meta
+    dataset.SOPClassUID, dataset.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    dataset.SeriesInstanceUID = common.series_uid
+    dataset.Modality = "MR"
+    dataset.SeriesNumber = _series_number(common, headers)
+    dataset.SeriesDescription = common.description
+    dataset.InstanceNumber = index + 1
+    dataset.ImagesInAcquisition = len(result.indices)
+    for moment in ("InstanceCreation", "Series", "Content"):
+        setattr(dataset, f"{moment}Date", f"{common.now:%Y%m%d}")
+        setattr(dataset, f"{moment}Time", f"{common.now:%H%M%S}")
+
+
+def _series_number(common: _Common, headers: dict[Path, Dataset]) -> int:
+    """Hundred times the source's number and something: viewers then list the result behind its source."""
+    k = int(common.recipe[:8], 16)
+    source = next(iter(headers.values()), None)
+    number = clean("SeriesNumber", source.get("SeriesNumber")) if source is not None else None
+    if number is not None and 0 < number < 10_000_000:
+        return int(number) * 100 + 1 + k % 99
+    return 9001 + k % 900
+
+
+def _explain(dataset: Dataset, result: Reconstruction, common: _Common, index: int) -> None:
+    """Say what this is, how it was made and by what."""
+    from pydicom.dataset import Dataset
+    from pydicom.sequence import Sequence
+
+    dataset.ImageType = ["DERIVED", "PRIMARY", "OTHER"]
+    dataset.DerivationDescription = common.derivation
+    dataset.ImageComments = common.comments
+    reference_source(dataset, result.series, index)
+    if not result.is_simulated and np.isfinite(result.mask.acceleration):
+        put(dataset, "PercentSampling", round(100.0 / max(result.mask.acceleration, 1.0), 4))
+    item = Dataset()
+    item.Manufacturer = item.ManufacturerModelName = "mri-workstation"
+    item.SoftwareVersions = f"mri-workstation {__version__}"
+    item.ContributionDateTime = f"{common.now:%Y%m%d%H%M%S}"
+    put(item, "ContributionDescription", common.derivation)
+    item.PurposeOfReferenceCodeSequence = Sequence([code("109103", "DCM", "Modifying Equipment")])
+    dataset.ContributingEquipmentSequence = Sequence([item])
+
+
+def _place(dataset: Dataset, result: Reconstruction, common: _Common, number: int) -> None:
+    geometry = result.series.geometry
+    position = common.positions_mm[number]
+    normal = np.cross(geometry.orientation[:3], geometry.orientation[3:])
+    dataset.ImageOrientationPatient = [decimal(value) for value in geometry.orientation]
+    dataset.ImagePositionPatient = [decimal(value) for value in position]
+    dataset.PixelSpacing = [decimal(value) for value in geometry.pixel_spacing_mm]
+    dataset.SliceThickness = decimal(geometry.slice_thickness_mm)
+    dataset.SliceLocation = decimal(float(normal @ position))
+    if common.spacing_mm is not None:
+        dataset.SpacingBetweenSlices = decimal(common.spacing_mm)
+
+
+def _draw(dataset: Dataset, result: Reconstruction, common: _Common, pixels: NDArray[np.uint16]) -> None:
+    from pydicom.dataset import Dataset
+    from pydicom.sequence import Sequence
+
+    # Only the picture is turned over; what is computed and saved elsewhere keeps the rows of the raw data.
+    picture = pixels[::-1] if result.series.geometry.flip_rows else pixels
+    dataset.SamplesPerPixel = 1
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    dataset.Rows, dataset.Columns = picture.shape
+    dataset.BitsAllocated = dataset.BitsStored = 16
+    dataset.HighBit, dataset.PixelRepresentation = 15, 0
+    dataset.PixelData = np.ascontiguousarray(picture, "<u2").tobytes()
+    dataset["PixelData"].VR = "OW"
+    dataset.BurnedInAnnotation = "NO"
+    if "LossyImageCompression" not in dataset:
+        dataset.LossyImageCompression = "00"
+    dataset.WindowCenter = decimal(common.window_centre)
+    dataset.WindowWidth = decimal(common.window_width)
+    item = Dataset()
+    item.RealWorldValueFirstValueMapped, item.RealWorldValueLastValueMapped = 0, _LARGEST
+    for keyword in ("RealWorldValueFirstValueMapped", "RealWorldValueLastValueMapped"):
+        item[keyword].VR = "US"
+    item.RealWorldValueSlope, item.RealWorldValueIntercept = common.factor, 0.0
+    item.LUTLabel, item.LUTExplanation = "SIGNAL", "Signal in the units of the source"
+    item.MeasurementUnitsCodeSequence = Sequence([code("1", "UCUM", "no units")])
+    dataset.RealWorldValueMappingSequence = Sequence([item])
+
+
+# ---- words ------------------------------------------------------------------------------------------------------
+
+
+def _recipe_hash(result: Reconstruction) -> str:
+    """Everything that decides the pixels: what was asked, of which weights and samples, by which version."""
+    simulation = result.series.simulation
+    parts: dict[str, Any] = {
+        "request": result.request.to_dict(),
+        "slices": list(result.indices),
+        "weights": result.weights_sha256,
+        "mask": hashlib.sha256(np.packbits(result.mask.mask).tobytes()).hexdigest(),
+        "simulation": None if simulation is None else simulation.to_dict(),
+        "version": __version__,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _description(result: Reconstruction) -> str:
+    """Such as ``PC-RNN-S x4 random [research]``."""
+    spec = result.request.mask
+    if result.series.acquired_mask is not None:
+        sampling = f"x{result.mask.acceleration:.3g} as acquired"
+    elif spec.kind == "none":
+        sampling = "fully sampled"
+    elif spec.kind.startswith("file:"):
+        sampling = f"x{result.mask.acceleration:.3g} mask file"
+    else:
+        sampling = f"x{spec.acceleration:g} {spec.kind}"
+    end = f" {sampling} [research]"
+    return f"{str(clean('SeriesDescription', result.model_title) or 'model')[: 64 - len(end)].strip()}{end}"
+
+
+def _derivation(result: Reconstruction) -> str:
+    request, spec = result.request, result.request.mask
+    model = Path(request.model).name
+    weights = f"weights sha256 {result.weights_sha256}" if result.weights_sha256 else "no trained weights"
+    kind = f"file {Path(spec.kind[5:]).name}" if spec.kind.startswith("file:") else spec.kind
+    if result.series.acquired_mask is not None:
+        mask = "mask as acquired by the scanner"
+    else:
+        mask = f"mask {kind}, R {spec.acceleration:g}, seed {spec.seed}"
+        mask += f", centre fraction {spec.fraction:g}" if not spec.kind.startswith("file:") else ""
+    parts = [
+        f"Reconstruction from undersampled k-space by {result.model_title} (model {model})",
+        weights,
+        f"{mask}, effective R {result.mask.acceleration:.4g}, ACS {result.mask.n_low_frequency}",
+        f"grid {result.grid}, {result.n_virtual_coils} coils, precision {result.precision}, device {result.device}",
+        ", ".join(f"{name} {version}" for name, version in result.versions.items()) or f"mri-workstation {__version__}",
+    ]
+    if result.series.header.source:
+        parts.insert(1, f"data: {result.series.header.source}")
+    simulation = result.series.simulation
+    if simulation is not None:
+        parts.insert(1, f"simulated k-space: {simulation.sentence}")
+    return str(clean("DerivationDescription", "; ".join(parts) + "."))
+
+
+def _comments(result: Reconstruction) -> str:
+    parts = [NOTICE]
+    if result.is_simulated:
+        parts.append("Simulated k-space: made from magnitude images.")
+    geometry = result.series.geometry
+    if geometry.is_synthetic:
+        parts.append("Geometry synthetic: position and side of the patient are unknown.")
+    if geometry.flip_rows:
+        parts.append("Rows flipped for display.")
+    return str(clean("ImageComments", " ".join(parts)))
+
+
+# ---- geometry ---------------------------------------------------------------------------------------------------
+
+
+def _positions(result: Reconstruction) -> tuple[list[NDArray[np.float64]], float | None]:
+    """Centre of the first pixel of each slice, and the distance between slices where it is real and even."""
+    geometry, series = result.series.geometry, result.series
+    row, column = np.array(geometry.orientation[:3]), np.array(geometry.orientation[3:])
+    spacing_y, spacing_x = geometry.pixel_spacing_mm
+    rows, columns = series.recon_size
+    if len(geometry.positions_mm) == series.n_slices:
+        corners = np.array(geometry.positions_mm, np.float64)
+    else:
+        # Nothing is known: stack the slices around the origin.
+        centred = np.arange(series.n_slices) - (series.n_slices - 1) / 2
+        corner = -row * spacing_x * (columns - 1) / 2 - column * spacing_y * (rows - 1) / 2
+        corners = corner + np.outer(centred * geometry.slice_thickness_mm, np.cross(row, column))
+    # The result may be a centred crop of the picture that the geometry describes.
+    height, width = result.final.shape[1:]
+    top, left = (rows - height) // 2, (columns - width) // 2
+    if geometry.flip_rows:
+        top = rows - height - top
+    corners = corners + left * spacing_x * row + top * spacing_y * column
+    gaps_mm = np.diff(corners @ np.cross(row, column))
+    spacing_mm = None
+    if not geometry.is_synthetic and gaps_mm.size and float(np.ptp(gaps_mm)) <= _EVEN * abs(float(gaps_mm.mean())):
+        spacing_mm = abs(float(gaps_mm.mean()))
+    return [corners[index] for index in result.indices], spacing_mm

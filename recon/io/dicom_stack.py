@@ -1,0 +1,144 @@
+"""Frames that make one volume: found by series, direction, echo and place, and put in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from recon.io.dicom_frame import Frame
+
+# Two planes at one place: closer than any two slices of a scan.
+_SAME_PLACE_MM = 0.01
+# Directions of one stack may differ by rounding; a localizer's planes differ by far more.
+_SAME_DIRECTION = 0.005
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Frames of one volume in slice order, or the reason why they are none."""
+
+    frames: tuple[Frame, ...]
+    label: str = ""
+    reason: str | None = None
+
+
+def stacks_of(frames: Sequence[Frame]) -> list[Stack]:
+    """Split by series, image size and direction; by echo and image type only where images would share a place."""
+    found: list[Stack] = []
+    by_series: dict[str, list[Frame]] = {}
+    for frame in frames:
+        by_series.setdefault(frame.series_uid, []).append(frame)
+    for members in by_series.values():
+        by_plane: dict[tuple[tuple[int, int], int], list[Frame]] = {}
+        directions: list[tuple[float, ...]] = []
+        for frame in members:
+            by_plane.setdefault((frame.size, _direction(frame, directions)), []).append(frame)
+        n_directions = len({plane for _, plane in by_plane})
+        n_sizes = len({size for size, _ in by_plane})
+        for (size, _), group in by_plane.items():
+            label = _plane_name(group[0]) if n_directions > 1 else ""
+            label = " ".join(part for part in (label, f"{size[0]} × {size[1]}" if n_sizes > 1 else "") if part)
+            found += _volumes(group, label)
+    return found
+
+
+def _direction(frame: Frame, known: list[tuple[float, ...]]) -> int:
+    """Number of the frame's direction among those known; -1 for a frame without one."""
+    if frame.orientation is None or frame.position_mm is None:
+        return -1
+    for index, direction in enumerate(known):
+        if max(abs(a - b) for a, b in zip(direction, frame.orientation, strict=True)) < _SAME_DIRECTION:
+            return index
+    known.append(frame.orientation)
+    return len(known) - 1
+
+
+def _plane_name(frame: Frame) -> str:
+    if frame.orientation is None:
+        return "without position"
+    return ("sagittal", "coronal", "axial")[int(np.argmax(np.abs(normal_of(frame.orientation))))]
+
+
+def normal_of(orientation: Sequence[float]) -> NDArray[np.float64]:
+    """Return the direction in which slices are stacked."""
+    return np.cross(orientation[:3], orientation[3:])
+
+
+# What tells the volumes of one series apart, in the order in which it is tried.
+_DIFFERENCES: tuple[tuple[Callable[[Frame], object], Callable[[Frame], str]], ...] = (
+    (
+        lambda frame: None if frame.echo_time_ms is None else round(frame.echo_time_ms, 3),
+        lambda frame: f"TE {frame.echo_time_ms:g} ms" if frame.echo_time_ms is not None else "no TE",
+    ),
+    (lambda frame: frame.image_type, lambda frame: " ".join(frame.image_type[2:]) or "other image type"),
+    (
+        lambda frame: frame.inversion_time_ms,
+        lambda frame: f"TI {frame.inversion_time_ms:g} ms" if frame.inversion_time_ms is not None else "no TI",
+    ),
+    (
+        lambda frame: frame.flip_angle_deg,
+        lambda frame: f"flip angle {frame.flip_angle_deg:g}°" if frame.flip_angle_deg is not None else "no flip angle",
+    ),
+)
+
+
+def _volumes(frames: list[Frame], label: str, tried: int = 0) -> list[Stack]:
+    """Sort frames by place; where several share a place, split them by the next difference that tells them apart."""
+    places = _places(frames)
+    crowd = max(len(place) for place in places)
+    if crowd == 1:
+        return [Stack(tuple(place[0] for place in places), label)]
+    for attempt in range(tried, len(_DIFFERENCES)):
+        key, name = _DIFFERENCES[attempt]
+        if all(len({key(frame) for frame in place}) == 1 for place in places):
+            continue
+        groups: dict[object, list[Frame]] = {}
+        for frame in frames:
+            groups.setdefault(key(frame), []).append(frame)
+        result: list[Stack] = []
+        for group in groups.values():
+            result += _volumes(group, " ".join(part for part in (label, name(group[0])) if part), attempt + 1)
+        return result
+    return [Stack(tuple(frames), label, _many_volumes(frames, len(places), crowd))]
+
+
+def _places(frames: list[Frame]) -> list[list[Frame]]:
+    """Frames grouped by place, in order along the normal; frames without a place in the order of the instances."""
+    orientation = frames[0].orientation
+    if orientation is None or frames[0].position_mm is None:
+        return [[frame] for frame in sorted(frames, key=lambda frame: (frame.instance_number, frame.number or 0))]
+    normal = normal_of(orientation)
+
+    def distance(frame: Frame) -> float:
+        return float(normal @ np.array(frame.position_mm))
+
+    # Equal distances at different places in the plane are slabs side by side, so the place decides, not the distance.
+    ordered = sorted(frames, key=lambda frame: (round(distance(frame), 4), frame.instance_number, frame.number or 0))
+    places: list[list[Frame]] = []
+    for frame in ordered:
+        here = np.array(frame.position_mm)
+        for place in reversed(places[-8:]):
+            if float(np.abs(here - np.array(place[0].position_mm)).max()) < _SAME_PLACE_MM:
+                place.append(frame)
+                break
+        else:
+            places.append([frame])
+    return places
+
+
+def _many_volumes(frames: list[Frame], n_places: int, crowd: int) -> str:
+    if len({frame.b_value for frame in frames}) > 1:
+        what = "a diffusion series"
+    elif len({frame.trigger_time_ms for frame in frames}) >= crowd:
+        what = "a cine series"
+    else:
+        what = "a time series"
+    slices = f"each of {n_places} slices" if n_places > 1 else "one slice"
+    return f"is {what}: {crowd} images of {slices}; only single volumes are opened"
