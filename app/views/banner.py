@@ -8,6 +8,7 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QWidget
 
 from app import theme
+from app.views.named import named
 
 if TYPE_CHECKING:
     from PySide6.QtCore import QEvent
@@ -50,9 +51,10 @@ class Banner(QFrame):
         self._text.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         self._more = QLabel()
         self._more.setProperty("muted", True)
-        self._action = QPushButton(objectName="bannerAction")
-        self._details = QPushButton("Details", objectName="bannerDetails")
-        self._close = QToolButton(objectName="bannerClose", toolTip="Dismiss", autoRaise=True)
+        self._action = named("bannerAction", QPushButton())
+        self._details = named("bannerDetails", QPushButton("Details"))
+        self._close = named("bannerClose", QToolButton())
+        self._close.setToolTip("Dismiss")
         self._close.setAccessibleName("Dismiss message")
         theme.set_icon(self._close, "close")
         layout = QHBoxLayout(self)
@@ -122,14 +124,13 @@ class Banner(QFrame):
         self._action.setText(_ACTIONS.get(message.action, ""))
         self._details.setVisible(bool(message.details))
         colours = theme.colours()
-        self.setStyleSheet(
-            f"#banner {{ background: {colours.raised}; border: none; border-left: 3px solid {getattr(colours, role)}; }}"
-        )
+        edge = getattr(colours, role)
+        self.setStyleSheet(f"#banner {{ background: {colours.raised}; border: none; border-left: 3px solid {edge}; }}")
         self.show()
         if message.level in ("info", "success") and not message.action:
             self._timer.start()
 
-    def enterEvent(self, event: QEvent) -> None:  # noqa: N802  Qt's name
+    def enterEvent(self, event: QEvent) -> None:
         """Whoever points at a message is reading it: it stays."""
         self._timer.stop()
         super().enterEvent(event)  # type: ignore[arg-type]

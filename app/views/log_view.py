@@ -9,6 +9,7 @@ from PySide6.QtGui import QFontDatabase, QGuiApplication
 from PySide6.QtWidgets import QHBoxLayout, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
 
 from app import theme
+from app.views.named import named
 
 N_LINES = 5000
 
@@ -38,7 +39,7 @@ class LogView(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("logView")
-        self._text = QPlainTextEdit(readOnly=True, objectName="logText", lineWrapMode=QPlainTextEdit.LineWrapMode.NoWrap)
+        self._text = named("logText", QPlainTextEdit(readOnly=True, lineWrapMode=QPlainTextEdit.LineWrapMode.NoWrap))
         self._text.setMaximumBlockCount(N_LINES)
         self._text.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
         self._text.setFrameShape(QPlainTextEdit.Shape.NoFrame)

@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
 )
 
 from app import theme
+from app.views.named import named
 from recon.masks import KINDS, default_center_fraction
 
 if TYPE_CHECKING:
@@ -40,15 +41,21 @@ KIND_TITLES = {
 GRID_TITLES = {"cropped": "Cropped image (papers)", "native": "As measured (native)"}
 PRECISION_TITLES = {"auto": "auto", "fp32": "fp32", "bf16": "bf16"}
 FROM_FILE = "file"
+_FIELD_KEYS = (
+    Qt.Key.Key_Up,
+    Qt.Key.Key_Down,
+    Qt.Key.Key_PageUp,
+    Qt.Key.Key_PageDown,
+    Qt.Key.Key_Home,
+    Qt.Key.Key_End,
+)
 
 
 class _KeepsKeys(QObject):
     """Lets a focused field keep the keys that it needs, which are shortcuts of the window everywhere else."""
 
-    _KEYS = {Qt.Key.Key_Up, Qt.Key.Key_Down, Qt.Key.Key_PageUp, Qt.Key.Key_PageDown, Qt.Key.Key_Home, Qt.Key.Key_End}
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802  Qt's name
-        if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent) and event.key() in self._KEYS:
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent) and event.key() in _FIELD_KEYS:
             event.accept()
             return True
         # A wheel over a field scrolls the panel; only a field that was clicked takes the wheel for itself.
@@ -66,17 +73,17 @@ class _Factor(QDoubleSpinBox):
         self.setSuffix(" ×")
         self.setKeyboardTracking(False)
 
-    def textFromValue(self, value: float) -> str:  # noqa: N802
+    def textFromValue(self, value: float) -> str:
         return f"{value:g}"
 
-    def valueFromText(self, text: str) -> float:  # noqa: N802
+    def valueFromText(self, text: str) -> float:
         number = text.removesuffix("×").strip().replace(",", ".")
         try:
             return float(number)
         except ValueError:
             return self.value()
 
-    def validate(self, text: str, position: int) -> object:
+    def validate(self, text: str, position: int) -> tuple[QValidator.State, str, int]:
         number = text.removesuffix("×").strip().replace(",", ".")
         try:
             is_number = self.minimum() <= float(number) <= self.maximum()
@@ -114,49 +121,50 @@ class RecipePanel(QWidget):
         self.setObjectName("recipePanel")
         self._is_setting = False
         self._mask_preview = mask_preview
-        self.mask_type = QComboBox(objectName="maskType")
+        self.mask_type = named("maskType", QComboBox())
         for kind in KINDS:
             self.mask_type.addItem(KIND_TITLES[kind], kind)
         self.mask_type.addItem("From file…", FROM_FILE)
         self.acceleration = _Factor()
         self.acceleration.setObjectName("acceleration")
-        self.center_fraction = QLineEdit(objectName="centerFraction")
-        self.seed = QLineEdit(objectName="seed", placeholderText="file name")
-        self.grid = QComboBox(objectName="grid")
+        self.center_fraction = named("centerFraction", QLineEdit())
+        self.seed = named("seed", QLineEdit(placeholderText="file name"))
+        self.grid = named("grid", QComboBox())
         for key, title in GRID_TITLES.items():
             self.grid.addItem(title, key)
-        self.effective = QLabel(objectName="effectiveAcceleration")
+        self.effective = named("effectiveAcceleration", QLabel())
         self.effective.setProperty("muted", True)
-        self.own_mask = QLabel(
-            "The scanner undersampled this series: its own pattern is used.", wordWrap=True, objectName="ownMask"
+        self.own_mask = named(
+            "ownMask", QLabel("The scanner undersampled this series: its own pattern is used.", wordWrap=True)
         )
         self.own_mask.setProperty("muted", True)
-        self.model = QComboBox(objectName="modelChoice")
+        self.model = named("modelChoice", QComboBox())
         self.model.setModel(QStandardItemModel(self.model))
         self.model.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.model.setMinimumContentsLength(12)
         self.model.setMaxVisibleItems(24)
-        self.summary = QLabel(wordWrap=True, objectName="modelSummary")
+        self.summary = named("modelSummary", QLabel(wordWrap=True))
         self.summary.setProperty("muted", True)
-        self.coils = QLineEdit(objectName="virtualCoils", placeholderText="auto")
-        self.device = QComboBox(objectName="deviceChoice")
-        self.precision = QComboBox(objectName="precision")
+        self.coils = named("virtualCoils", QLineEdit(placeholderText="auto"))
+        self.device = named("deviceChoice", QComboBox())
+        self.precision = named("precision", QComboBox())
         for key, title in PRECISION_TITLES.items():
             self.precision.addItem(title, key)
-        self.problem = QLabel(wordWrap=True, objectName="recipeProblem")
-        self.reconstruct_button = QPushButton("Reconstruct slice", objectName="reconstructButton")
+        self.problem = named("recipeProblem", QLabel(wordWrap=True))
+        self.reconstruct_button = named("reconstructButton", QPushButton("Reconstruct slice"))
         self.reconstruct_button.setProperty("primary", True)
-        self.volume_button = QPushButton("Volume", objectName="volumeButton")
-        self.cancel_button = QPushButton("Cancel", objectName="cancelButton", enabled=False)
-        self.progress = QProgressBar(objectName="progressBar", textVisible=False, minimum=0, maximum=1000)
+        self.volume_button = named("volumeButton", QPushButton("Volume"))
+        self.cancel_button = named("cancelButton", QPushButton("Cancel"))
+        self.progress = named("progressBar", QProgressBar(textVisible=False, minimum=0, maximum=1000))
         self.progress.setFixedHeight(6)
-        self.eta = QLabel(objectName="eta")
+        self.eta = named("eta", QLabel())
         self.eta.setProperty("muted", True)
         self._lay_out()
         self._describe()
         self._connect()
         self.set_devices(("auto", "cpu"))
         self.set_problem("", can_start=False)
+        self.set_running(False)
 
     # ---------------------------------------------------------------- construction
 
@@ -197,9 +205,10 @@ class RecipePanel(QWidget):
         for layout in (sampling, model):
             for row in range(layout.rowCount()):
                 item = layout.itemAt(row, QFormLayout.ItemRole.LabelRole)
-                if item is not None and item.widget() is not None:
-                    item.widget().setProperty("muted", True)
-                    item.widget().setMinimumWidth(width)
+                label = None if item is None else item.widget()
+                if label is not None:
+                    label.setProperty("muted", True)
+                    label.setMinimumWidth(width)
 
         fields = QWidget()
         inner = QVBoxLayout(fields)
@@ -213,7 +222,8 @@ class RecipePanel(QWidget):
         inner.addWidget(heading("Reconstruction"))
         inner.addLayout(model)
         inner.addStretch()
-        scroll = QScrollArea(widgetResizable=True, frameShape=QFrame.Shape.NoFrame)
+        scroll = QScrollArea(widgetResizable=True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(fields)
 
@@ -222,11 +232,7 @@ class RecipePanel(QWidget):
         bottom.setSpacing(theme.SPACE + 2)
         bottom.addWidget(self.problem)
         bottom.addWidget(self.reconstruct_button)
-        row = QHBoxLayout()
-        row.setSpacing(theme.GAP)
-        row.addWidget(self.volume_button, 1)
-        row.addWidget(self.cancel_button, 1)
-        bottom.addLayout(row)
+        bottom.addLayout(pair(self.volume_button, self.cancel_button))
         bottom.addWidget(self.progress)
         bottom.addWidget(self.eta)
         outer = QVBoxLayout(self)

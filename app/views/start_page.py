@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from app import theme
+from app.views.named import named
 
 if TYPE_CHECKING:
     from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent, QPaintEvent
@@ -57,7 +58,7 @@ class DropZone(QFrame):
         self._symbol.setPixmap(theme.icon("tray-arrow-down", "muted").pixmap(QSize(30, 30)))
         self.update()
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802  Qt's name
+    def paintEvent(self, _event: QPaintEvent) -> None:
         colours = theme.colours()
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -71,15 +72,15 @@ class DropZone(QFrame):
         self._is_hot = is_hot
         self.update()
 
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if event.mimeData().hasUrls():
             event.acceptProposedAction()
             self._set_hot(True)
 
-    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:  # noqa: N802
+    def dragLeaveEvent(self, _event: QDragLeaveEvent) -> None:
         self._set_hot(False)
 
-    def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
+    def dropEvent(self, event: QDropEvent) -> None:
         self._set_hot(False)
         event.acceptProposedAction()
         self.dropped.emit([Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()])
@@ -97,10 +98,10 @@ class RecentRow(QPushButton):
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
-    def sizeHint(self) -> QSize:  # noqa: N802
+    def sizeHint(self) -> QSize:
         return QSize(200, self.fontMetrics().height() + 12)
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+    def paintEvent(self, _event: QPaintEvent) -> None:
         colours = theme.colours()
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -150,10 +151,10 @@ class StartPage(QWidget):
         subtitle.setProperty("muted", True)
         subtitle.setWordWrap(True)
 
-        self.demo_button = QPushButton("Open the demo study", objectName="demoButton")
+        self.demo_button = named("demoButton", QPushButton("Open the demo study"))
         self.demo_button.setProperty("primary", True)
-        self.file_button = QPushButton("Open file…", objectName="openFileButton")
-        self.folder_button = QPushButton("Open folder…", objectName="openFolderButton")
+        self.file_button = named("openFileButton", QPushButton("Open file…"))
+        self.folder_button = named("openFolderButton", QPushButton("Open folder…"))
         theme.set_icon(self.demo_button, "play-circle-outline", "on_accent")
         theme.set_icon(self.file_button, "file-outline")
         theme.set_icon(self.folder_button, "folder-open-outline")
@@ -176,7 +177,9 @@ class StartPage(QWidget):
         self._recent_heading.setProperty("heading", True)
         self._recent = QVBoxLayout()
         self._recent.setSpacing(0)
-        research = QLabel(RESEARCH_USE, alignment=Qt.AlignmentFlag.AlignCenter, objectName="researchUse")
+        # The rows reach beyond the column, so that their names line up with everything else.
+        self._recent.setContentsMargins(-theme.GAP, 0, -theme.GAP, 0)
+        research = named("researchUse", QLabel(RESEARCH_USE, alignment=Qt.AlignmentFlag.AlignCenter))
         research.setProperty("muted", True)
 
         column = QWidget()

@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from app import theme
+from app.views.named import named
 
 if TYPE_CHECKING:
     from PySide6.QtCore import QModelIndex, QPersistentModelIndex
@@ -55,7 +56,7 @@ def sampling_text(series: Series) -> tuple[str, str]:
 class _Delegate(QStyledItemDelegate):
     """Paints a row: picture, title, shape, badge."""
 
-    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:  # noqa: N802
+    def sizeHint(self, option: QStyleOptionViewItem, _index: QModelIndex | QPersistentModelIndex) -> QSize:
         return QSize(160, max(ROW, 3 * option.fontMetrics.height() + 14))
 
     def paint(
@@ -128,7 +129,7 @@ class StudyBrowser(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("studyBrowser")
-        self.list = QListWidget(objectName="seriesList")
+        self.list = named("seriesList", QListWidget())
         self.list.setAccessibleName("Series")
         self.list.setItemDelegate(_Delegate(self.list))
         self.list.setMouseTracking(True)
@@ -144,7 +145,9 @@ class StudyBrowser(QWidget):
 
     def set_studies(self, studies: list[Study]) -> None:
         """Show the series of these studies; thumbnails that are known stay."""
-        pictures = {id(self._item(row).data(_SERIES)): self._item(row).data(_PIXMAP) for row in range(self.list.count())}
+        pictures = {
+            id(self._item(row).data(_SERIES)): self._item(row).data(_PIXMAP) for row in range(self.list.count())
+        }
         blocked = self.list.blockSignals(True)
         self.list.clear()
         for study in studies:

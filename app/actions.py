@@ -1,0 +1,319 @@
+"""What the user can do: one table from which menus, shortcuts, buttons and the shortcut sheet follow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtWidgets import QMenu
+
+from app import theme
+from app.views import levels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from PySide6.QtWidgets import QWidget
+
+    from app.main_window import MainWindow
+    from app.session import Session
+
+MENUS = ("File", "View", "Reconstruct", "Window", "Help")
+
+
+def _always(_session: Session) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Command:
+    """One thing to do.
+
+    Attributes
+    ----------
+    identifier
+        Object name of its action.
+    menu
+        One of `MENUS`.
+    text
+        What the menu says.
+    run
+        What happens; gets the window.
+    icon
+        Name in the icon set, or empty.
+    keys
+        Shortcuts; the first is shown in the menu.
+    enabled
+        When it can be done.
+    checked
+        For a switch: whether it is on.
+    gap
+        True where a line separates it from the one above.
+    """
+
+    identifier: str
+    menu: str
+    text: str
+    run: Callable[[MainWindow], Any]
+    icon: str = ""
+    keys: tuple[str, ...] = ()
+    enabled: Callable[[Session], bool] = _always
+    checked: Callable[[Session], bool] | None = None
+    gap: bool = False
+
+
+def _has_series(session: Session) -> bool:
+    return session.series is not None
+
+
+def _has_steps(session: Session) -> bool:
+    return session.slice_result is not None
+
+
+def _can_start(session: Session) -> bool:
+    return not session.problem
+
+
+def _has_result(session: Session) -> bool:
+    return session.result is not None and session.result.reconstruction is not None
+
+
+def _has_several(session: Session) -> bool:
+    return sum(result.series is session.series for result in session.results) > 1
+
+
+def _go_to(place: str) -> Callable[[MainWindow], None]:
+    def run(window: MainWindow) -> None:
+        series = window.session.series
+        if series is not None:
+            window.session.select(index=0 if place == "first" else series.n_slices - 1)
+
+    return run
+
+
+def _preset(key: str) -> Callable[[MainWindow], None]:
+    return lambda window: window.session.apply_preset(key)
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command("openFile", "File", "Open files…", lambda w: w.ask_files(), "file-outline", ("Ctrl+O",)),
+    Command("openFolder", "File", "Open folder…", lambda w: w.ask_folder(), "folder-open-outline", ("Ctrl+Shift+O",)),
+    Command("openDemo", "File", "Open the demo study", lambda w: w.session.open_demo(), "play-circle-outline"),
+    Command("closeStudy", "File", "Close study", lambda w: w.close_current_study(), "close", ("Ctrl+W",), _has_series),
+    Command(
+        "export",
+        "File",
+        "Export result…",
+        lambda w: w.ask_export(),
+        "export-variant",
+        ("Ctrl+E",),
+        _has_result,
+        gap=True,
+    ),
+    Command("settings", "File", "Settings…", lambda w: w.ask_settings(), "cog-outline", ("Ctrl+,",), gap=True),
+    Command("quit", "File", "Quit", lambda w: w.close(), "", ("Ctrl+Q",), gap=True),
+    Command("nextSlice", "View", "Next slice", lambda w: w.session.step_slice(1), "", ("Up",), _has_series),
+    Command("previousSlice", "View", "Previous slice", lambda w: w.session.step_slice(-1), "", ("Down",), _has_series),
+    Command("forward", "View", "Five slices on", lambda w: w.session.step_slice(5), "", ("PgUp",), _has_series),
+    Command("back", "View", "Five slices back", lambda w: w.session.step_slice(-5), "", ("PgDown",), _has_series),
+    Command("firstSlice", "View", "First slice", _go_to("first"), "", ("Home",), _has_series),
+    Command("lastSlice", "View", "Last slice", _go_to("last"), "", ("End",), _has_series),
+    Command(
+        "nextIteration",
+        "View",
+        "Next iteration",
+        lambda w: w.session.step_position(1),
+        "",
+        ("Right",),
+        _has_steps,
+        gap=True,
+    ),
+    Command(
+        "previousIteration",
+        "View",
+        "Previous iteration",
+        lambda w: w.session.step_position(-1),
+        "",
+        ("Left",),
+        _has_steps,
+    ),
+    Command("latest", "View", "Newest stage", lambda w: w.session.set_position(None), "", ("Shift+Right",), _has_steps),
+    Command(
+        "nextResult",
+        "View",
+        "Next stored result",
+        lambda w: w.session.step_result(1),
+        "",
+        (".",),
+        _has_several,
+        gap=True,
+    ),
+    Command(
+        "previousResult",
+        "View",
+        "Previous stored result",
+        lambda w: w.session.step_result(-1),
+        "",
+        (",",),
+        _has_several,
+    ),
+    Command(
+        "errorGain",
+        "View",
+        "Next error gain",
+        lambda w: w.session.view.cycle_error_gain(),
+        "",
+        ("E",),
+        _has_series,
+        gap=True,
+    ),
+    Command(
+        "errorRow",
+        "View",
+        "Error maps",
+        lambda w: w.session.view.toggle("shows_errors"),
+        "",
+        ("D",),
+        _has_series,
+        lambda session: session.view.shows_errors,
+    ),
+    Command(
+        "layout",
+        "View",
+        "Only zero-filled, final, reference",
+        lambda w: w.session.view.toggle_layout(),
+        "",
+        ("G",),
+        _has_series,
+        lambda session: session.view.layout == "result",
+    ),
+    Command(
+        "crosshair",
+        "View",
+        "Crosshair",
+        lambda w: w.session.view.toggle("has_crosshair"),
+        "",
+        ("X",),
+        _has_series,
+        lambda session: session.view.has_crosshair,
+    ),
+    Command(
+        "invert",
+        "View",
+        "Invert grey values",
+        lambda w: w.session.view.toggle("is_inverted"),
+        "",
+        ("N",),
+        _has_series,
+        lambda session: session.view.is_inverted,
+    ),
+    Command("fit", "View", "Zoom to fit", lambda w: w.grid.zoom_to_fit(), "", ("=", "Ctrl+0"), _has_series, gap=True),
+    Command("zoomIn", "View", "Zoom in", lambda w: w.grid.zoom_by(1.25), "", ("+", "Ctrl++"), _has_series),
+    Command("zoomOut", "View", "Zoom out", lambda w: w.grid.zoom_by(0.8), "", ("-", "Ctrl+-"), _has_series),
+    *(
+        Command(
+            f"level-{preset.key}",
+            "Window",
+            preset.title,
+            _preset(preset.key),
+            "",
+            (str(preset.digit),),
+            _has_series,
+            lambda session, key=preset.key: session.view.preset == key,  # type: ignore[misc]
+        )
+        for preset in levels.PRESETS
+    ),
+    Command(
+        "reconstructSlice",
+        "Reconstruct",
+        "Reconstruct slice",
+        lambda w: w.session.reconstruct(),
+        "play",
+        ("F5",),
+        _can_start,
+    ),
+    Command(
+        "reconstructVolume",
+        "Reconstruct",
+        "Reconstruct volume",
+        lambda w: w.session.reconstruct("volume"),
+        "",
+        ("Shift+F5",),
+        _can_start,
+    ),
+    Command(
+        "cancel",
+        "Reconstruct",
+        "Cancel",
+        lambda w: w.session.cancel(),
+        "stop",
+        ("Esc",),
+        lambda session: session.is_running,
+    ),
+    Command("trainModel", "Reconstruct", "Train a model…", lambda w: w.ask_training(), "", (), gap=True),
+    Command("shortcuts", "Help", "Keyboard and mouse", lambda w: w.show_shortcuts(), "keyboard-outline", ("F1", "?")),
+    Command("log", "Help", "Show the log", lambda w: w.show_log(), "text-box-outline", ("Ctrl+L",)),
+    Command("about", "Help", "About MRI workstation", lambda w: w.show_about(), "information-outline"),
+)
+
+MOUSE = (
+    ("Wheel", "previous and next slice"),
+    ("Shift + wheel", "previous and next iteration"),
+    ("Ctrl + wheel", "zoom at the pointer"),
+    ("Left click or drag", "crosshair and values in all images"),
+    ("Right drag", "window and level: right is wider, up is brighter"),
+    ("Middle drag, Space + left drag", "pan"),
+    ("Double click", "one image fills the grid, and back"),
+    ("Double right click", "window and level from the data"),
+)
+
+
+class Actions:
+    """The commands as Qt actions of a window."""
+
+    def __init__(self, window: MainWindow) -> None:
+        self._window = window
+        self.by_name: dict[str, QAction] = {}
+        for command in COMMANDS:
+            action = QAction(command.text, window)
+            action.setObjectName(command.identifier)
+            action.setShortcuts([QKeySequence(key) for key in command.keys])
+            action.setCheckable(command.checked is not None)
+            if command.icon:
+                theme.set_icon(action, command.icon)
+            action.triggered.connect(lambda _checked=False, command=command: self._run(command))
+            window.addAction(action)
+            self.by_name[command.identifier] = action
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Enable what can be done now."""
+        session = self._window.session
+        for command in COMMANDS:
+            action = self.by_name[command.identifier]
+            action.setEnabled(command.enabled(session))
+            if command.checked is not None:
+                action.setChecked(command.checked(session))
+
+    def fill(self, window: MainWindow) -> None:
+        """Make the menus."""
+        for name in MENUS:
+            menu = window.menuBar().addMenu(name)
+            menu.setObjectName(f"menu{name}")
+            for command in COMMANDS:
+                if command.menu == name:
+                    if command.gap:
+                        menu.addSeparator()
+                    menu.addAction(self.by_name[command.identifier])
+
+    def menu(self, names: tuple[str, ...], parent: QWidget) -> QMenu:
+        """Make a context menu of some commands."""
+        menu = QMenu(parent)
+        for name in names:
+            menu.addAction(self.by_name[name])
+        return menu
+
+    def _run(self, command: Command) -> None:
+        command.run(self._window)
+        self.refresh()

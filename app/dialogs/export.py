@@ -1,0 +1,135 @@
+"""Export: what, in which formats, where. Says in place what is wrong before anything is written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app import theme
+from app.views.named import named
+
+if TYPE_CHECKING:
+    from app.results import Result
+
+FORMATS = (
+    ("dicom", "DICOM series", "MR Image Storage, one file per slice; opens in every viewer"),
+    ("hdf5", "HDF5", "float32 volume with the request that made it"),
+    ("png", "PNG figure", "stages, error maps and scores of one slice, ready for a slide"),
+)
+
+
+class ExportDialog(QDialog):
+    """Form of the export.
+
+    Signals
+    -------
+    export_wanted
+        Folder, formats, whether stages are wanted, and the result.
+    """
+
+    export_wanted = Signal(str, list, bool, object)
+
+    def __init__(
+        self, results: list[Result], current: Result | None, folder: str, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self.setObjectName("exportDialog")
+        self.setWindowTitle("Export result")
+        self.result_choice = named("exportResult", QComboBox())
+        for result in results:
+            count = len(result.finished)
+            words = f"{result.title} · {result.series.title} · {count} slice{'s' if count != 1 else ''}"
+            self.result_choice.addItem(words, result)
+        if current in results:
+            self.result_choice.setCurrentIndex(results.index(current))
+        self.formats: dict[str, QCheckBox] = {}
+        boxes = QVBoxLayout()
+        boxes.setSpacing(theme.SPACE)
+        for key, text, hint in FORMATS:
+            box = named(f"format-{key}", QCheckBox(f"{text}: {hint}"))
+            box.setChecked(key == "dicom")
+            box.toggled.connect(self._validate)
+            self.formats[key] = box
+            boxes.addWidget(box)
+        self.stages = named("exportStages", QCheckBox("Write every iteration too (HDF5)"))
+        boxes.addWidget(self.stages)
+        self.folder = named("exportFolder", QLineEdit(folder or str(Path.home() / "mri-workstation")))
+        self.folder.textChanged.connect(self._validate)
+        browse = QPushButton("Choose…")
+        browse.clicked.connect(self._browse)
+        row = QHBoxLayout()
+        row.addWidget(self.folder, 1)
+        row.addWidget(browse)
+        form = QFormLayout()
+        form.setHorizontalSpacing(theme.MARGIN)
+        form.setVerticalSpacing(theme.MARGIN)
+        form.addRow("Result", self.result_choice)
+        form.addRow("Formats", boxes)
+        form.addRow("Folder", row)
+        self.note = QLabel("Images are marked for research use only. Patient names are not written.", wordWrap=True)
+        self.note.setProperty("muted", True)
+        self.problem = named("exportProblem", QLabel(wordWrap=True))
+        self.problem.setStyleSheet(f"color: {theme.colours().error};")
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
+        self.export_button = buttons.addButton("Export", QDialogButtonBox.ButtonRole.AcceptRole)
+        self.export_button.setObjectName("exportButton")
+        self.export_button.setProperty("primary", True)
+        buttons.accepted.connect(self._export)
+        buttons.rejected.connect(self.reject)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(*[2 * theme.MARGIN] * 4)
+        layout.setSpacing(theme.MARGIN)
+        layout.addLayout(form)
+        layout.addWidget(self.note)
+        layout.addWidget(self.problem)
+        layout.addWidget(buttons)
+        self.setMinimumWidth(600)
+        self._validate()
+
+    def _browse(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(self, "Export to", self.folder.text())
+        if chosen:
+            self.folder.setText(chosen)
+
+    def _problem(self) -> str:
+        if not any(box.isChecked() for box in self.formats.values()):
+            return "Choose at least one format."
+        text = self.folder.text().strip()
+        if not text:
+            return "Choose a folder."
+        folder = Path(text).expanduser()
+        if folder.exists() and not folder.is_dir():
+            return f"{folder} is a file; choose a folder."
+        above = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+        if not os.access(above, os.W_OK):
+            return f"{above} cannot be written; choose another folder."
+        return ""
+
+    def _validate(self) -> None:
+        problem = self._problem()
+        self.problem.setText(problem)
+        self.export_button.setEnabled(not problem and self.result_choice.count() > 0)
+        self.stages.setEnabled(self.formats["hdf5"].isChecked())
+
+    def _export(self) -> None:
+        chosen = [key for key, box in self.formats.items() if box.isChecked()]
+        wants_stages = self.stages.isEnabled() and self.stages.isChecked()
+        self.export_wanted.emit(self.folder.text().strip(), chosen, wants_stages, self.result_choice.currentData())
+        self.accept()

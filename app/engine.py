@@ -1,0 +1,211 @@
+"""The one door from the window to the reconstruction core; everything behind it is imported on first use.
+
+torch takes seconds to import. Functions here run in worker threads, so the window is on the screen long before.
+"""
+
+from __future__ import annotations
+
+import importlib
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from recon.data import Series, Study
+    from recon.masks import SamplingMask
+    from recon.request import Request
+    from recon.result import Reconstruction
+    from recon.simulate import SimulationSpec
+    from recon.stage import Stage
+
+THUMBNAIL_SIZE = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Preview:
+    """What can be shown of a slice without a model."""
+
+    index: int
+    zero_filled: NDArray[np.float32]
+    mask: SamplingMask
+    reference: NDArray[np.float32] | None
+    scores: dict[str, float] | None
+
+
+def warm_up() -> tuple[str, ...]:
+    """Import torch and name the devices that a request can ask for."""
+    from recon import device
+
+    return ("auto", *(name for name, _ in device.list_devices()))
+
+
+def open_study(path: Path, simulation: SimulationSpec | None = None) -> Study:
+    """Open a file or folder; raises recon.errors.FileError."""
+    import recon
+
+    return recon.open_study(path, simulation)
+
+
+def list_models() -> list[Any]:
+    """Return the cards of all models; imports no torch."""
+    return list(importlib.import_module("recon.models").list_models())
+
+
+def find_model(cards: Sequence[Any], name: str) -> Any | None:
+    """Return the card of a preset or alias among those listed."""
+    aliases = importlib.import_module("recon.models").ALIASES if cards else {}
+    return next((card for card in cards if card.name == aliases.get(name, name)), None)
+
+
+def announced_modules(card: Any) -> tuple[str, ...]:
+    """Return the names of the modules that a model will show, as far as its card tells; they only reserve columns."""
+    kinds = [kind.upper() if kind in ("oc", "uc") else str(kind) for kind in card.parameters.get("modules", ())]
+    return tuple(
+        kind if kinds.count(kind) == 1 else f"{kind} ({kinds[: place + 1].count(kind)})"
+        for place, kind in enumerate(kinds)
+    )
+
+
+def model_problem(card: Any, series: Series | None, request: Request) -> str:
+    """Return why a model cannot reconstruct a series, or an empty string."""
+    if not card.needs_training:
+        return ""
+    coils = sorted({weights.n_coils for weights in card.weights})
+    if not coils:
+        return f"{card.title} has no weights yet: train it, or install some."
+    listed = " or ".join(map(str, coils))
+    if request.coils is not None and request.coils not in coils:
+        return f"{card.title} has weights for {listed} coils, not for {request.coils}; set coils to auto."
+    if series is not None and coils[0] > series.n_coils:
+        return f"{card.title} has weights for {listed} coils; this scan has {series.n_coils}."
+    return ""
+
+
+def preview(series: Series, index: int, request: Request) -> Preview:
+    """Mask one slice, return its zero-filled image, the mask and the reference."""
+    import torch
+
+    from recon import pipeline
+
+    with torch.inference_mode():
+        zero_filled, mask, reference = pipeline.preview(series, index, request)
+    zero_filled = np.asarray(zero_filled, np.float32)
+    reference = None if reference is None else np.asarray(reference, np.float32)
+    return Preview(index, zero_filled, mask, reference, score(reference, zero_filled))
+
+
+def sampling_mask(series: Series, request: Request) -> SamplingMask:
+    """Return the pattern that a request lays over a series."""
+    from recon import pipeline
+
+    return pipeline.sampling_mask(series, request)
+
+
+class Run:
+    """One reconstruction: a stream of stages, and what has been collected when it ends or is closed."""
+
+    def __init__(self, series: Series, request: Request) -> None:
+        self._series = series
+        self._request = request
+        self.reconstruction: Reconstruction | None = None
+
+    def stream(self) -> Iterator[Stage]:
+        """Yield the stages; whatever ends the stream, the slices that are finished are kept."""
+        from recon import pipeline
+
+        plan = pipeline.Plan(self._series, self._request)
+        collector = pipeline.Collector(plan)
+        n_finished = 0
+        try:
+            for position, index in enumerate(plan.indices):
+                with closing(plan.stream(index, position)) as stages:  # type: ignore[type-var]
+                    for stage in stages:
+                        collector.add(stage)
+                        n_finished += stage.is_final
+                        yield stage
+        finally:
+            if n_finished:
+                self.reconstruction = collector.result()
+                # The scores of a volume take a while; here they are computed in the thread of the job.
+                _ = self.reconstruction.metrics, self.reconstruction.zero_filled_metrics
+
+
+def score(
+    reference: NDArray[np.float32] | None, image: NDArray[np.float32], peak: float | None = None
+) -> dict[str, float] | None:
+    """Return PSNR, SSIM and NMSE of one slice; None without a usable reference."""
+    if reference is None or reference.shape != image.shape or not float(reference.max()) > 0:
+        return None
+    from recon import metrics
+
+    pair = (reference[None], image[None])
+    return {
+        "psnr": float(metrics.psnr(*pair, peak)),
+        "ssim": float(metrics.ssim(*pair, peak)),
+        "nmse": float(metrics.nmse(*pair)),
+    }
+
+
+class Scorer:
+    """Scores stages against the reference with one data range for all slices of a request, as its record does.
+
+    Called in the thread of the job, so that reading the references costs the window nothing.
+    """
+
+    def __init__(self, series: Series, indices: Sequence[int]) -> None:
+        self._series = series
+        self._indices = tuple(indices)
+        self._references: dict[int, NDArray[np.float32]] | None = None
+        self._peak = 0.0
+
+    def __call__(self, stage: Stage) -> dict[str, float] | None:
+        """Return the scores of a stage; None without a reference."""
+        volume = self._series.reference
+        if volume is None:
+            return None
+        if self._references is None:
+            self._references = {index: volume[index] for index in self._indices}
+            self._peak = max(float(image.max()) for image in self._references.values())
+        return score(self._references[stage.slice_index], stage.image, self._peak)
+
+
+def demo_scans() -> list[Path]:
+    """Return the scans that come with the program."""
+    from app import demo
+
+    return [demo.bundled_folder() / name for name in demo.SCANS]
+
+
+def demo_phantom() -> Path:
+    """Return the analytic phantom, generated on first use."""
+    from app import demo
+
+    return demo.phantom_path()
+
+
+def kspace(series: Series, index: int) -> NDArray[np.complex64]:
+    """Read the k-space ``(coil, y, x)`` of one slice."""
+    return np.asarray(series.source.kspace(index))
+
+
+def thumbnail(series: Series) -> NDArray[np.float32]:
+    """Return a small image of the middle slice, as it should be seen."""
+    index = series.n_slices // 2
+    reference = series.reference
+    if reference is not None:
+        image = np.asarray(reference[index])
+    else:
+        from recon.masks import MaskSpec
+        from recon.request import Request
+
+        image = preview(series, index, Request(model="zero-filled", mask=MaskSpec("none"))).zero_filled
+    step = max(1, min(image.shape) // (2 * THUMBNAIL_SIZE))
+    image = image[::step, ::step]
+    return np.ascontiguousarray(image[::-1] if series.geometry.flip_rows else image)

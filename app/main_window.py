@@ -1,0 +1,474 @@
+"""The main window: builds the panes and connects them to the session; nothing else."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QByteArray, QSize, Qt, QUrl
+from PySide6.QtGui import QDesktopServices
+from PySide6.QtWidgets import (
+    QApplication,
+    QDockWidget,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QMainWindow,
+    QMessageBox,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app import theme
+from app.actions import Actions
+from app.presenter import GridPresenter, StagePresenter
+from app.recipe_presenter import RecipePresenter
+from app.training_presenter import TrainingPresenter
+from app.views import levels
+from app.views.banner import Banner
+from app.views.header_view import HeaderView
+from app.views.image_grid import ImageGrid
+from app.views.kspace_view import KSpaceView
+from app.views.level_bar import MANUAL, LevelBar
+from app.views.log_view import Handler, LogView
+from app.views.mask_preview import MaskPreview
+from app.views.metrics_table import MetricsTable
+from app.views.named import named
+from app.views.recipe_panel import RecipePanel
+from app.views.stage_scrubber import StageScrubber
+from app.views.start_page import StartPage
+from app.views.study_browser import StudyBrowser
+from app.views.training_monitor import TrainingMonitor
+
+if TYPE_CHECKING:
+    from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
+
+    from app.session import Session
+
+TITLE = "MRI workstation"
+SIDE_WIDTH = 288
+BOTTOM_HEIGHT = 190
+
+
+class MainWindow(QMainWindow):
+    """Start page, or studies and recipe on the left, images in the middle, tables below."""
+
+    session: Session
+    grid: ImageGrid
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self.setObjectName("mainWindow")
+        self.setWindowTitle(TITLE)
+        self.setAcceptDrops(True)
+        self.setDockNestingEnabled(True)
+        application = QApplication.instance()
+        assert isinstance(application, QApplication)
+        theme.apply(application, session.settings.theme)
+        self._is_viewing: bool | None = None
+        self._is_laid_out = False
+        self._closed: set[QDockWidget] = set()
+        self._log_handler = Handler()
+        logging.getLogger("app").addHandler(self._log_handler)
+        logging.getLogger("recon").addHandler(self._log_handler)
+        self._make_views()
+        self._lay_out()
+        self._make_docks()
+        self._make_status()
+        self.commands = Actions(self)
+        self.commands.fill(self)
+        self.menuBar().addMenu(self._panes_menu())
+        self._connect()
+        self.resize(1280, 800)
+        self._show_page()
+
+    # ---------------------------------------------------------------- construction
+
+    def _make_views(self) -> None:
+        self.start_page = StartPage()
+        self.banner = Banner()
+        self.grid = ImageGrid()
+        self.level_bar = LevelBar()
+        self.scrubber = StageScrubber()
+        self.browser = StudyBrowser()
+        self.mask_preview = MaskPreview()
+        self.recipe = RecipePanel(self.mask_preview)
+        self.metrics = MetricsTable()
+        self.kspace = KSpaceView()
+        self.header = HeaderView()
+        self.log_view = LogView()
+        self.training = TrainingMonitor()
+
+    def _lay_out(self) -> None:
+        viewer = QWidget()
+        column = QVBoxLayout(viewer)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.level_bar)
+        column.addWidget(self.grid, 1)
+        column.addWidget(self.scrubber)
+        self.pages = QStackedWidget()
+        self.pages.addWidget(self.start_page)
+        self.pages.addWidget(viewer)
+        centre = QWidget()
+        column = QVBoxLayout(centre)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.banner)
+        column.addWidget(self.pages, 1)
+        self.setCentralWidget(centre)
+
+    def _make_docks(self) -> None:
+        self.docks: dict[str, QDockWidget] = {}
+        self.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
+        for name, title, widget, area in (
+            ("studies", "Studies", self.browser, Qt.DockWidgetArea.LeftDockWidgetArea),
+            ("recipe", "Recipe", self.recipe, Qt.DockWidgetArea.LeftDockWidgetArea),
+            ("metrics", "Scores", self.metrics, Qt.DockWidgetArea.BottomDockWidgetArea),
+            ("kspace", "k-space", _padded(self.kspace), Qt.DockWidgetArea.BottomDockWidgetArea),
+            ("header", "Header", self.header, Qt.DockWidgetArea.BottomDockWidgetArea),
+            ("training", "Training", self.training, Qt.DockWidgetArea.BottomDockWidgetArea),
+            ("log", "Log", self.log_view, Qt.DockWidgetArea.BottomDockWidgetArea),
+        ):
+            dock = QDockWidget(title, self)
+            dock.setObjectName(f"dock-{name}")
+            dock.setWidget(widget)
+            self.addDockWidget(area, dock)
+            self.docks[name] = dock
+        self.splitDockWidget(self.docks["metrics"], self.docks["header"], Qt.Orientation.Horizontal)
+        self.splitDockWidget(self.docks["header"], self.docks["kspace"], Qt.Orientation.Horizontal)
+        self.tabifyDockWidget(self.docks["header"], self.docks["training"])
+        self.tabifyDockWidget(self.docks["header"], self.docks["log"])
+        self.setTabPosition(
+            Qt.DockWidgetArea.BottomDockWidgetArea, self.tabPosition(Qt.DockWidgetArea.TopDockWidgetArea)
+        )
+        self.docks["header"].raise_()
+        self._default_layout = self.saveState()
+
+    def _make_status(self) -> None:
+        bar = self.statusBar()
+        bar.setSizeGripEnabled(False)
+        bar.setContentsMargins(theme.MARGIN, 0, theme.MARGIN, 0)
+        self.status = {name: QLabel() for name in ("slice", "probe", "levels", "zoom", "flip", "device", "job")}
+        for name, label in self.status.items():
+            label.setObjectName(f"status-{name}")
+            label.setFont(theme.number_font(self.font()))
+            label.setProperty("muted", True)
+            bar.addWidget(label)
+        research = named("status-research", QLabel("research use only"))
+        research.setProperty("muted", True)
+        bar.addPermanentWidget(research)
+
+    def _panes_menu(self) -> Any:
+        menu = self.createPopupMenu() or self.menuBar().addMenu("Panes")
+        menu.setTitle("Panes")
+        menu.addSeparator()
+        menu.addAction("Reset layout").triggered.connect(self.reset_layout)
+        return menu
+
+    def _connect(self) -> None:
+        session = self.session
+        self.grid_presenter = GridPresenter(session, self.grid, self)
+        self.stage_presenter = StagePresenter(session, self.scrubber, self.metrics, self)
+        self.recipe_presenter = RecipePresenter(session, self.recipe, self.mask_preview, self)
+        self.training_presenter = TrainingPresenter(session.training, self.training, self)
+        self._log_handler.bridge.line.connect(self.log_view.add)
+        self.banner.acted.connect(self._act)
+        self.banner.details_wanted.connect(self.show_details)
+        session.message.connect(self.banner.show_message)
+        session.studies_changed.connect(lambda: self.browser.set_studies(session.studies))
+        session.studies_changed.connect(self._show_page)
+        session.series_changed.connect(self._show_series)
+        session.thumbnail_changed.connect(lambda series: self.browser.set_thumbnail(series, session.thumbnails[series]))
+        self.browser.chosen.connect(session.select)
+        self.browser.close_wanted.connect(session.close_study)
+        self.start_page.demo_wanted.connect(session.open_demo)
+        self.start_page.open_file_wanted.connect(self.ask_files)
+        self.start_page.open_folder_wanted.connect(self.ask_folder)
+        self.start_page.paths_chosen.connect(session.open)
+        session.opening_changed.connect(self._show_opening)
+        session.settings_changed.connect(self._apply_settings)
+        self.recipe.mask_file_wanted.connect(self.ask_mask)
+        self.level_bar.sliceRequested.connect(lambda index: session.select(index=index))
+        self.level_bar.presetChosen.connect(session.apply_preset)
+        self.level_bar.zoomToFitRequested.connect(self.grid.zoom_to_fit)
+        self.level_bar.zoomToFitRequested.connect(self._show_status)
+        self.grid.viewChanged.connect(lambda _zoom: self._show_status())
+        self.grid.contextMenuRequested.connect(self._open_menu)
+        for signal in (
+            session.slice_changed, session.series_changed, session.preview_changed, session.result_changed,
+            session.job_changed, session.request_changed, session.view.levels_changed, session.view.crosshair_changed,
+            session.position_changed, session.devices_changed,
+        ):  # fmt: skip
+            signal.connect(self._show_status)
+        for signal in (
+            session.series_changed, session.job_changed, session.request_changed, session.mask_changed,
+            session.result_changed, session.view.options_changed, session.view.levels_changed, session.results_changed,
+        ):  # fmt: skip
+            signal.connect(self.commands.refresh)
+        # k-space is read only while it is seen, and not faster than slices stop changing.
+        for signal in (session.preview_changed, session.series_changed):
+            signal.connect(self._want_kspace)
+        self.docks["kspace"].visibilityChanged.connect(self._want_kspace)
+        self.kspace.sliceStep.connect(session.step_slice)
+        session.kspace_changed.connect(self.kspace.set_kspace)
+        session.mask_changed.connect(lambda: self.kspace.set_mask(None if session.mask is None else session.mask.mask))
+        self._apply_settings()
+        self._show_status()
+
+    # ---------------------------------------------------------------- what is shown
+
+    def _show_page(self) -> None:
+        is_viewing = bool(self.session.studies)
+        if not is_viewing and self._is_laid_out:
+            self._closed = {dock for dock in self.docks.values() if dock.isHidden()}
+        self.pages.setCurrentIndex(1 if is_viewing else 0)
+        if is_viewing != self._is_viewing:
+            self._is_viewing = is_viewing
+            for dock in self.docks.values():
+                if is_viewing:
+                    # A pane that the user closed stays closed.
+                    dock.setVisible(dock not in self._closed)
+                else:
+                    dock.hide()
+            self.statusBar().setVisible(is_viewing)
+        if is_viewing and not self._is_laid_out:
+            self._is_laid_out = True
+            self._size_docks()
+            if self.session.settings.layout:
+                self.restoreState(QByteArray.fromBase64(self.session.settings.layout.encode()))
+
+    def _size_docks(self) -> None:
+        docks = self.docks
+        self.resizeDocks([docks["studies"], docks["recipe"]], [SIDE_WIDTH, SIDE_WIDTH], Qt.Orientation.Horizontal)
+        self.resizeDocks([docks["studies"], docks["recipe"]], [236, 520], Qt.Orientation.Vertical)
+        self.resizeDocks([docks["metrics"]], [BOTTOM_HEIGHT], Qt.Orientation.Vertical)
+        self.resizeDocks(
+            [docks["metrics"], docks["header"], docks["kspace"]], [380, 400, 220], Qt.Orientation.Horizontal
+        )
+        docks["header"].raise_()
+
+    def reset_layout(self) -> None:
+        """Put every pane back to where it was on the first day."""
+        self.restoreState(self._default_layout)
+        for dock in self.docks.values():
+            dock.setVisible(bool(self.session.studies))
+        self._size_docks()
+
+    def _show_series(self) -> None:
+        series = self.session.series
+        self.browser.set_current(series)
+        self.header.set_series(series)
+        # Files may be named after patients: the title of a window is read by everybody in the room.
+        self.setWindowTitle(TITLE)
+        if series is not None:
+            self.level_bar.set_slice(self.session.slice_index, series.n_slices)
+
+    def _show_opening(self) -> None:
+        names = [path.name for path in self.session.opening]
+        self.start_page.set_opening(names)
+        self._show_status()
+
+    def _show_status(self, *_: Any) -> None:
+        session = self.session
+        series, view = session.series, session.view
+        if series is None:
+            return
+        self.level_bar.set_slice(session.slice_index, series.n_slices)
+        self.status["slice"].setText(f"slice {session.slice_index + 1}/{series.n_slices}")
+        self.status["probe"].setText(self._probe_text())
+        if view.levels is not None:
+            low, high = view.levels
+            self.level_bar.set_levels(low, high)
+            self.level_bar.set_preset(view.preset or MANUAL)
+            has_reference = session.preview is not None and session.preview.reference is not None
+            self.level_bar.set_matched(view.preset == "matched" if has_reference else None)
+            width, centre = levels.format_value(high - low, 3), levels.format_value(0.5 * (low + high), 3)
+            self.status["levels"].setText(f"W {width} L {centre} ({view.preset_title})")
+        zoom = self.grid.view().zoom
+        self.level_bar.set_zoom(zoom)
+        self.status["zoom"].setText(f"zoom {zoom:.0%}")
+        self.status["flip"].setText("view: flipped ↕" if series.geometry.flip_rows else "")
+        self.status["device"].setText(f"device {session.request.device}")
+        opening = f"opening {session.opening[0].name} …" if session.opening else ""
+        self.status["job"].setText("reconstructing" if session.is_running else opening)
+        for label in self.status.values():
+            label.setVisible(bool(label.text()))
+
+    def _probe_text(self) -> str:
+        crosshair = self.session.view.crosshair
+        if crosshair is None or not self.session.view.has_crosshair:
+            return ""
+        values = self.grid.probe_values()
+        shown = [f"{name} {levels.format_value(values[name], 3)}" for name in ("final", "reference") if name in values]
+        return f"({crosshair[0]}, {crosshair[1]})  " + "  ".join(shown)
+
+    def _want_kspace(self, *_: Any) -> None:
+        if self.docks["kspace"].isVisible() and self.session.series is not None:
+            self.session.request_kspace()
+
+    def _apply_settings(self) -> None:
+        settings = self.session.settings
+        application = QApplication.instance()
+        if isinstance(application, QApplication) and theme.choice() != settings.theme:
+            theme.apply(application, settings.theme)
+        self.start_page.set_recent(settings.recent)
+
+    def _open_menu(self, _key: str, position: Any) -> None:
+        menu = self.commands.menu(
+            ("fit", "level-matched", "level-auto", "level-full", "errorRow", "layout", "crosshair", "invert", "export"),
+            self,
+        )
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu.popup(position)
+
+    # ---------------------------------------------------------------- what is asked
+
+    def ask_files(self) -> None:
+        """Ask for files and open them."""
+        names, _ = QFileDialog.getOpenFileNames(
+            self, "Open scans", self._last_folder(), "Scans (*.h5 *.hdf5 *.dcm *.ima);;All files (*)"
+        )
+        if names:
+            self.session.open(names)
+
+    def ask_folder(self) -> None:
+        """Ask for a folder and open it."""
+        name = QFileDialog.getExistingDirectory(self, "Open a folder of scans", self._last_folder())
+        if name:
+            self.session.open([name])
+
+    def ask_mask(self) -> None:
+        """Ask for a sampling pattern."""
+        name, _ = QFileDialog.getOpenFileName(
+            self, "Open a sampling pattern", self._last_folder(), "NumPy arrays (*.npy)"
+        )
+        if not name or not self.session.set_request(kind=f"file:{name}"):
+            self.recipe_presenter.refresh()
+
+    def ask_export(self) -> None:
+        """Ask what to export."""
+        from app.dialogs.export import ExportDialog
+
+        results = [result for result in self.session.results if result.reconstruction is not None]
+        dialog = ExportDialog(results, self.session.result, self.session.settings.export_folder, self)
+        dialog.export_wanted.connect(
+            lambda folder, formats, stages, result: self.session.export(folder, formats, stages=stages, result=result)
+        )
+        self._open(dialog)
+
+    def ask_settings(self, page: str = "General") -> None:
+        """Show the settings."""
+        from app.dialogs.settings import SettingsDialog
+
+        dialog = SettingsDialog(self.session.settings, [card.name for card in self.session.models], page, self)
+        dialog.saved.connect(lambda values: self.session.change_settings(**values))
+        dialog.training_wanted.connect(self._train)
+        self._open(dialog)
+
+    def ask_training(self) -> None:
+        """Show the page that starts a training."""
+        self.ask_settings("Training")
+
+    def _train(self) -> None:
+        settings = self.session.settings
+        self.session.train(
+            {
+                "model": settings.training_model,
+                "images": settings.training_data,
+                "minutes": float(settings.training_minutes),
+            }
+        )
+        self._raise("training")
+
+    def show_shortcuts(self) -> None:
+        """Show keys and gestures."""
+        from app.dialogs.shortcuts import ShortcutsDialog
+
+        self._open(ShortcutsDialog(self))
+
+    def show_about(self) -> None:
+        """Show what this is."""
+        from app.dialogs.about import AboutDialog
+
+        self._open(AboutDialog(self))
+
+    def show_log(self) -> None:
+        """Bring the log to the front."""
+        self._raise("log")
+
+    def show_details(self, details: str) -> None:
+        """Write a traceback into the log and show it there, ready to be copied."""
+        self.log_view.add(details.rstrip())
+        self._raise("log")
+
+    def close_current_study(self) -> None:
+        """Close the study that is shown."""
+        series = self.session.series
+        for study in list(self.session.studies):
+            if series in study.series:
+                self.session.close_study(study)
+
+    def _raise(self, name: str) -> None:
+        self.docks[name].show()
+        self.docks[name].raise_()
+
+    def _open(self, dialog: Any) -> None:
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open()
+
+    def _last_folder(self) -> str:
+        recent = self.session.settings.recent
+        return str(Path(recent[0]).parent) if recent else str(Path.home())
+
+    def _act(self, action: str, target: str) -> None:
+        if action == "use-cpu":
+            self.session.use_cpu()
+        elif action == "open-folder":
+            QDesktopServices.openUrl(QUrl.fromLocalFile(target))
+
+    # ---------------------------------------------------------------- events
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Take files."""
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Open what was dropped."""
+        event.acceptProposedAction()
+        self.session.open([url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()])
+
+    def sizeHint(self) -> QSize:
+        """Size on a small screen."""
+        return QSize(1280, 800)
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Ask only when work would be lost; then end the threads."""
+        if (self.session.is_running or self.session.training.is_running) and not self._may_close():
+            event.ignore()
+            return
+        if self.session.studies:
+            state = bytes(self.saveState().toBase64().data()).decode()
+            if state != self.session.settings.layout:
+                self.session.change_settings(layout=state)
+        self.session.close()
+        for name in ("app", "recon"):
+            logging.getLogger(name).removeHandler(self._log_handler)
+        super().closeEvent(event)
+
+    def _may_close(self) -> bool:
+        work = "A training" if self.session.training.is_running else "A reconstruction"
+        answer = QMessageBox.question(self, TITLE, f"{work} is running. Stop it and quit?")
+        return answer == QMessageBox.StandardButton.Yes
+
+
+def _padded(widget: QWidget) -> QWidget:
+    frame = QWidget()
+    layout = QHBoxLayout(frame)
+    layout.setContentsMargins(theme.GAP, 0, theme.GAP, theme.SPACE)
+    layout.addWidget(widget)
+    return frame

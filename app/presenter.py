@@ -1,0 +1,274 @@
+"""Fills the grid, the scrubber and the tables from the session: what is shown where, and what is said where nothing is.
+
+Changes arrive faster than a screen can show them; they are gathered and painted once per turn of the event loop.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PySide6.QtCore import QObject, QTimer
+
+from app.views import levels
+from app.views.image_grid import PanelSpec
+from app.views.metrics_table import MetricsRow
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from app.results import SliceResult, Step
+    from app.session import Session
+    from app.views.image_grid import ImageGrid
+    from app.views.metrics_table import MetricsTable
+    from app.views.stage_scrubber import StageScrubber
+
+HINTS = {
+    "zero-filled": "What the undersampled k-space gives without a model",
+    "final": "The result of the model",
+    "reference": "The fully sampled image; errors are measured against it",
+}
+SETTLE_MS = 12
+
+
+def score_text(scores: dict[str, float] | None) -> str:
+    """PSNR for the head of a column: ``31.2 dB``."""
+    if scores is None:
+        return ""
+    return "∞ dB" if math.isinf(scores["psnr"]) else f"{scores['psnr']:.1f} dB"
+
+
+class GridPresenter(QObject):
+    """Shows the current slice in the image grid."""
+
+    def __init__(self, session: Session, grid: ImageGrid, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._grid = grid
+        self._shown: dict[str, tuple[Any, Any]] = {}
+        self._tables = [levels.packed(table) for table in (levels.gray_table(), levels.gray_table()[::-1])]
+        self._timer = QTimer(self, singleShot=True, interval=SETTLE_MS)
+        self._timer.timeout.connect(self.refresh)
+        for signal in (
+            session.series_changed, session.slice_changed, session.preview_changed, session.result_changed,
+            session.step_arrived, session.position_changed, session.job_changed, session.view.options_changed,
+        ):  # fmt: skip
+            signal.connect(self._later)
+        session.series_changed.connect(self._change_series)
+        session.view.levels_changed.connect(self._apply_levels)
+        session.view.error_gain_changed.connect(grid.set_error_gain)
+        session.view.options_changed.connect(self._apply_options)
+        grid.set_error_gain(session.view.error_gain)
+        grid.sliceStep.connect(session.step_slice)
+        grid.iterationStep.connect(session.step_position)
+        grid.levelsChanged.connect(session.view.set_levels)
+        grid.levelsReset.connect(lambda: session.apply_preset("matched"))
+        grid.errorGainChanged.connect(session.view.set_error_gain)
+        grid.probeMoved.connect(session.view.set_crosshair)
+        grid.probeLeft.connect(session.view.clear_crosshair)
+
+    def _later(self, *_: Any) -> None:
+        if not self._timer.isActive():
+            self._timer.start()
+
+    def flush(self) -> None:
+        """Show now what waits to be shown."""
+        if self._timer.isActive():
+            self._timer.stop()
+            self.refresh()
+
+    # ---------------------------------------------------------------- columns
+
+    def columns(self) -> list[PanelSpec]:
+        """Return the columns for the current series, result and layout."""
+        session = self._session
+        names = ["zero-filled"]
+        if session.view.layout == "stages" and session.result is not None:
+            names += session.result.expected_modules
+        names.append("final")
+        specs = [PanelSpec(name, name.capitalize() if name.islower() else name, HINTS.get(name, "")) for name in names]
+        series = session.series
+        if series is not None and series.has_reference:
+            specs.append(PanelSpec("reference", "Reference", HINTS["reference"], is_reference=True))
+        return specs
+
+    def _change_series(self) -> None:
+        series = self._session.series
+        self._shown.clear()
+        self._grid.clear()
+        self._grid.zoom_to_fit()
+        if series is not None:
+            rows_mm, columns_mm = series.geometry.pixel_spacing_mm
+            self._grid.set_flip(series.geometry.flip_rows)
+            self._grid.set_pixel_aspect(rows_mm / columns_mm if columns_mm > 0 else 1.0)
+
+    def refresh(self) -> None:
+        """Show the current slice."""
+        session, grid = self._session, self._grid
+        if session.series is None:
+            return
+        specs = self.columns()
+        if grid.keys() != [spec.key for spec in specs]:
+            self._shown.clear()
+        grid.set_panels(specs)
+        grid.set_slice(session.slice_index, session.series.n_slices)
+        grid.set_error_row(None if session.view.shows_errors else False)
+        self._apply_options()
+        preview, item = session.preview, session.slice_result
+        reference = None if preview is None else preview.reference
+        if reference is not None:
+            grid.set_data_range(float(reference.max()))
+        if preview is None and item is None:
+            return  # the picture of the slice before stays until the new one is read, a blink of an eye later
+        step = session.step
+        for spec in specs:
+            if spec.is_reference:
+                self._put(spec.key, reference, None, "")
+            elif spec.key == "zero-filled":
+                self._put_zero_filled(reference)
+            else:
+                self._put_module(spec.key, item, step, reference)
+        grid.set_active(
+            step.module if step is not None and (session.is_running or session.position is not None) else None
+        )
+
+    def _put_zero_filled(self, reference: NDArray[np.float32] | None) -> None:
+        preview, item = self._session.preview, self._session.slice_result
+        step = item.last_of("zero-filled") if item is not None else None
+        if step is not None:
+            self._put("zero-filled", step.image, reference, score_text(step.scores))
+        elif preview is not None:
+            self._put("zero-filled", preview.zero_filled, reference, score_text(preview.scores))
+
+    def _put_module(
+        self, name: str, item: SliceResult | None, current: Step | None, reference: NDArray[np.float32] | None
+    ) -> None:
+        session = self._session
+        # The scrubber's iteration stands in the column of its module; the other columns keep their last output.
+        is_here = current is not None and current.module == name
+        step = current if is_here else (None if item is None else item.last_of(name))
+        if step is None:
+            running = session.is_running and session.result is not None and session.slice_index in session.pending
+            self._put(name, None, None, "")
+            self._grid.set_message(name, "waiting" if running else "not reconstructed yet")
+            self._grid.set_title(name, name.capitalize() if name.islower() else name)
+            return
+        assert item is not None
+        title = name.capitalize() if name.islower() else name
+        if step.iteration is not None:
+            total = item.n_iterations(name)
+            is_partial = step.iteration < total or item.final is None
+            title = f"{name} · {step.iteration}" + (f"/{total}" if item.final is not None and is_partial else "")
+            if not is_partial:
+                title = name
+        self._grid.set_title(name, title)
+        self._put(name, step.image, reference, score_text(step.scores))
+
+    def _put(
+        self, key: str, image: NDArray[np.float32] | None, reference: NDArray[np.float32] | None, caption: str
+    ) -> None:
+        shown = self._shown.get(key)
+        if shown is not None and shown[0] is image and shown[1] is reference:
+            return
+        self._shown[key] = (image, reference)
+        self._grid.set_image(key, image, caption)
+        if image is None or reference is None or reference.shape != image.shape:
+            self._grid.set_error(key, None)
+        else:
+            self._grid.set_error(key, np.abs(image - reference))
+
+    # ---------------------------------------------------------------- looks
+
+    def _apply_levels(self) -> None:
+        if self._session.view.levels is not None:
+            self._grid.set_levels(*self._session.view.levels)
+
+    def _apply_options(self) -> None:
+        view = self._session.view
+        table = self._tables[view.is_inverted]
+        for key in tuple(self._grid.keys()):
+            self._grid.panel(key).well.set_table(table)
+        if not view.has_crosshair:
+            self._grid.clear_probe()
+        elif view.crosshair is not None and self._grid.probe() is None:
+            self._grid.set_probe(*view.crosshair)
+
+
+class StagePresenter(QObject):
+    """Shows the steps of the current slice in the scrubber, and their scores in the table."""
+
+    def __init__(
+        self, session: Session, scrubber: StageScrubber, table: MetricsTable, parent: QObject | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._scrubber = scrubber
+        self._table = table
+        self._shown: SliceResult | None = None
+        self._n_shown = 0
+        self._timer = QTimer(self, singleShot=True, interval=SETTLE_MS)
+        self._timer.timeout.connect(self.refresh)
+        for signal in (
+            session.series_changed, session.slice_changed, session.result_changed, session.step_arrived,
+            session.preview_changed, session.position_changed,
+        ):  # fmt: skip
+            signal.connect(self._later)
+        scrubber.positionChanged.connect(session.set_position)
+        scrubber.set_score_name("PSNR", "dB")
+        self.refresh()
+
+    def _later(self, *_: Any) -> None:
+        if not self._timer.isActive():
+            self._timer.start()
+
+    def flush(self) -> None:
+        """Show now what waits to be shown."""
+        if self._timer.isActive():
+            self._timer.stop()
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Show the steps and scores of the current slice."""
+        item = self._session.slice_result
+        steps = [] if item is None else item.steps
+        if item is not self._shown or len(steps) < self._n_shown:
+            self._scrubber.set_stages([(step.title, step.module, step.iteration) for step in steps])
+            self._scrubber.set_scores([_psnr(step) for step in steps])
+        else:
+            for step in steps[self._n_shown :]:
+                self._scrubber.append((step.title, step.module, step.iteration), _psnr(step))
+        self._shown, self._n_shown = item, len(steps)
+        if steps:
+            position = self._session.position
+            self._scrubber.set_position(len(steps) - 1 if position is None else position)
+        self._show_scores(item)
+
+    def _show_scores(self, item: SliceResult | None) -> None:
+        session = self._session
+        series, preview, result = session.series, session.preview, session.result
+        if series is None or not series.has_reference:
+            self._table.clear_rows()
+            self._table.set_message(
+                "Scores appear here." if series is None else "This scan has no fully sampled reference to compare with."
+            )
+            return
+        rows = []
+        if item is not None:
+            for module in item.modules:
+                step = item.last_of(module)
+                if step is not None and step.scores:
+                    rows.append(MetricsRow(module, **step.scores))
+        elif preview is not None and preview.scores:
+            rows.append(MetricsRow("zero-filled", **preview.scores))
+        volume = []
+        if result is not None and result.reconstruction is not None and len(result.finished) > 1:
+            done = result.reconstruction
+            for name, metrics in (("zero-filled", done.zero_filled_metrics), ("final", done.metrics)):
+                if metrics is not None:
+                    volume.append(MetricsRow(name, **{key: scores["volume"] for key, scores in metrics.items()}))
+        self._table.set_rows(rows, volume, f"Slice {session.slice_index + 1}")
+
+
+def _psnr(step: Step) -> float | None:
+    return None if step.scores is None else step.scores["psnr"]

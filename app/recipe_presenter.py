@@ -1,0 +1,113 @@
+"""Connects the recipe panel to the session."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject
+
+if TYPE_CHECKING:
+    from app.session import Session
+    from app.views.mask_preview import MaskPreview
+    from app.views.recipe_panel import RecipePanel
+
+
+class RecipePresenter(QObject):
+    """Shows the request, its mask and the running job; hands on what the user changes."""
+
+    def __init__(
+        self, session: Session, panel: RecipePanel, mask_preview: MaskPreview, parent: QObject | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._panel = panel
+        self._mask_preview = mask_preview
+        panel.changed.connect(lambda changes: session.set_request(**changes))
+        panel.refused.connect(session.refuse_request)
+        panel.reconstruct_wanted.connect(session.reconstruct)
+        panel.cancel_wanted.connect(session.cancel)
+        session.request_changed.connect(self.refresh)
+        session.models_changed.connect(self._show_models)
+        session.series_changed.connect(self._show_models)
+        session.series_changed.connect(self.refresh)
+        session.devices_changed.connect(self._show_devices)
+        session.mask_changed.connect(self._show_mask)
+        session.job_changed.connect(self._show_job)
+        session.progress_changed.connect(self._show_progress)
+        self._show_models()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show the request and what stands in its way."""
+        session = self._session
+        self._panel.set_request(session.request)
+        self._panel.set_own_mask(session.has_own_mask)
+        card = session.find_model(session.request.model)
+        self._panel.set_summary("" if card is None else card.summary)
+        self._show_problem()
+
+    def _show_problem(self) -> None:
+        session = self._session
+        problem = session.problem
+        # What is plain to see needs no sentence.
+        is_plain = session.series is None or session.is_running
+        self._panel.set_problem("" if is_plain else problem, can_start=not problem)
+
+    def _show_models(self) -> None:
+        session = self._session
+        cards = [(card, session.model_problem(card)) for card in session.models]
+        groups = [(name, list(entries)) for name, entries in groupby(cards, key=lambda entry: str(entry[0].group))]
+        card = session.find_model(session.request.model)
+        self._panel.set_models(groups, session.request.model if card is None else card.name)
+        self.refresh()
+
+    def _show_devices(self) -> None:
+        self._panel.set_devices(self._session.devices)
+        self.refresh()
+
+    def _show_mask(self) -> None:
+        mask, problem = self._session.mask, self._session.mask_problem
+        if mask is None:
+            self._mask_preview.set_error("no pattern" if problem else "")
+            self._panel.set_effective("")
+        else:
+            centre = f"{mask.n_low_frequency} centre " + ("lines" if mask.is_line_mask else "points wide")
+            self._mask_preview.set_mask(mask.mask, f"{mask.acceleration:.2f}× effective · {centre}")
+            self._panel.set_effective(f"= {mask.acceleration:.2f} ×")
+        self._show_problem()
+
+    def _show_job(self) -> None:
+        self._panel.set_running(self._session.is_running)
+        if not self._session.is_running:
+            self._panel.set_progress(0.0, self._last_words())
+        self._show_problem()
+
+    def _last_words(self) -> str:
+        result = self._session.result
+        if result is None or not result.seconds:
+            return ""
+        count = len(result.finished)
+        return f"{count} slice{'s' if count != 1 else ''} in {duration(result.seconds)}"
+
+    def _show_progress(self, share: float, remaining_s: Any) -> None:
+        result = self._session.result
+        total = 1 if result is None or result.request.slices is None else len(result.request.slices)
+        words = [f"{share:.0%}"]
+        if total > 1 and result is not None:
+            words.append(f"slice {min(len(result.finished) + 1, total)} of {total}")
+        if remaining_s is not None:
+            words.append(f"{duration(remaining_s)} left")
+        self._panel.set_progress(share, " · ".join(words))
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words: ``0.8 s``, ``12 s``, ``3 min 20 s``, ``1 h 05 min``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"

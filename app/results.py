@@ -1,0 +1,140 @@
+"""What the window keeps of a reconstruction: every stage of every slice, with its scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from recon.data import Series
+    from recon.request import Request
+    from recon.result import Reconstruction
+    from recon.stage import Stage
+
+State = Literal["running", "done", "partial", "failed"]
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One stage of one slice, as the scrubber shows it.
+
+    Attributes
+    ----------
+    module
+        First part of the path: ``zero-filled``, ``4x``, ``OC``, ``final``.
+    iteration
+        Second part of the path, counted from 1; None for stages without iterations.
+    scores
+        ``psnr``, ``ssim`` and ``nmse`` against the reference; None without one.
+    """
+
+    module: str
+    iteration: int | None
+    title: str
+    image: NDArray[np.float32]
+    is_final: bool
+    scores: dict[str, float] | None = None
+
+    @classmethod
+    def from_stage(cls, stage: Stage, scores: dict[str, float] | None) -> Step:
+        """Take over a stage of the pipeline."""
+        iteration = next((part for part in stage.path[1:] if isinstance(part, int)), None)
+        return cls(str(stage.path[0]), iteration, stage.title, stage.image, stage.is_final, scores)
+
+
+@dataclass(eq=False)
+class SliceResult:
+    """The steps of one slice, in order of appearance."""
+
+    steps: list[Step] = field(default_factory=list)
+
+    @property
+    def final(self) -> Step | None:
+        """The result, or None while the slice is being computed."""
+        return next((step for step in reversed(self.steps) if step.is_final), None)
+
+    @property
+    def modules(self) -> list[str]:
+        """Names of the modules, in order of appearance."""
+        return list(dict.fromkeys(step.module for step in self.steps))
+
+    def last_of(self, module: str, up_to: int | None = None) -> Step | None:
+        """Return the newest step of a module, not later than a position."""
+        steps = self.steps if up_to is None else self.steps[: up_to + 1]
+        return next((step for step in reversed(steps) if step.module == module), None)
+
+    def n_iterations(self, module: str) -> int:
+        """Return how many steps a module has so far."""
+        return sum(step.module == module for step in self.steps)
+
+
+@dataclass(eq=False)
+class Result:
+    """One reconstruction of this session, complete or not."""
+
+    number: int
+    series: Series
+    request: Request
+    model_title: str
+    announced: tuple[str, ...] = ()
+    state: State = "running"
+    seconds: float = 0.0
+    slices: dict[int, SliceResult] = field(default_factory=dict)
+    reconstruction: Reconstruction | None = None
+
+    @property
+    def title(self) -> str:
+        """Short label, e.g. ``#2 · PC-RNN · random 4x``."""
+        return f"#{self.number} · {self.model_title} · {self.request.mask.label}"
+
+    @property
+    def finished(self) -> tuple[int, ...]:
+        """Slices that have their final image, in ascending order."""
+        return tuple(sorted(index for index, item in self.slices.items() if item.final is not None))
+
+    @property
+    def modules(self) -> list[str]:
+        """Modules between zero-filled and final, in order of appearance, over all slices."""
+        names = dict.fromkeys(name for item in self.slices.values() for name in item.modules)
+        return [name for name in names if name not in ("zero-filled", "final")]
+
+    @property
+    def expected_modules(self) -> list[str]:
+        """Modules that the card announces, then others that came: columns do not jump while a slice is computed."""
+        found = self.modules
+        if self.finished:
+            return found
+        return list(dict.fromkeys((*self.announced, *found)))
+
+    def add(self, stage: Stage, scores: dict[str, float] | None) -> Step:
+        """Take in a stage."""
+        step = Step.from_stage(stage, scores)
+        self.slices.setdefault(stage.slice_index, SliceResult()).steps.append(step)
+        return step
+
+    def adopt(self, reconstruction: Reconstruction | None) -> None:
+        """Keep what the pipeline collected, drop slices that were cut off, and share its images.
+
+        A slice that was cut off in the middle would look like a result.
+        """
+        self.reconstruction = reconstruction
+        finished = {} if reconstruction is None else {n: place for place, n in enumerate(reconstruction.indices)}
+        self.slices = {index: self.slices[index] for index in sorted(finished) if index in self.slices}
+        if reconstruction is None:
+            return
+        for index, item in self.slices.items():
+            place = finished[index]
+            item.steps = [replace(step, image=self._stored(step, place)) for step in item.steps]
+
+    def _stored(self, step: Step, place: int) -> NDArray[np.float32]:
+        """The image of a step inside the collected volumes, so that it is in memory once."""
+        assert self.reconstruction is not None
+        if step.is_final:
+            return self.reconstruction.final[place]
+        if step.module == "zero-filled":
+            return self.reconstruction.zero_filled[place]
+        volume = self.reconstruction.stages.get(step.title)
+        return step.image if volume is None else volume[place]

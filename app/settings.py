@@ -1,0 +1,157 @@
+"""Settings as data: one frozen dataclass from which the dialog, the validation and the file follow.
+
+The file is JSON in the user's configuration folder. A file that cannot be read is set aside, never fatal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+APPLICATION = "mri-workstation"
+
+
+def _setting(default: Any, label: str, help_text: str, page: str = "General", **extra: Any) -> Any:
+    """Declare a setting with the words and limits that the dialog shows."""
+    return field(default=default, metadata={"label": label, "help": help_text, "page": page, **extra})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything the user can set. A field's metadata holds its label, help, page, choices or limits."""
+
+    theme: str = _setting(
+        "auto", "Theme", "Colours of the window; auto follows the desktop.", choices=("auto", "dark", "light")
+    )
+    device: str = _setting(
+        "auto",
+        "Device",
+        "Where networks run: auto takes a GPU if there is one.",
+        choices=("auto", "cpu", "cuda", "mps"),
+    )
+    precision: str = _setting(
+        "auto",
+        "Precision",
+        "auto computes networks in bfloat16 where the device has units for it; Fourier transforms stay exact.",
+        choices=("auto", "fp32", "bf16"),
+    )
+    n_recent: int = _setting(
+        8, "Recent studies", "How many recent studies the start page lists.", minimum=0, maximum=30
+    )
+    error_gain: int = _setting(
+        5, "Error gain", "Factor by which error maps are amplified at start.", choices=(1, 2, 5, 10)
+    )
+    n_results: int = _setting(
+        12, "Stored results", "How many results of a session stay in memory.", minimum=1, maximum=100
+    )
+    export_folder: str = _setting("", "Export folder", "Where the export dialog starts.", kind="folder")
+    training_data: str = _setting(
+        "",
+        "Training images",
+        "HDF5 file of magnitude volumes with the groups train and validation.",
+        page="Training",
+        kind="file",
+    )
+    training_model: str = _setting("pcrnn-s", "Model", "Preset to train.", page="Training", kind="model")
+    training_minutes: int = _setting(
+        60,
+        "Minutes",
+        "Length of the training; its schedule is stretched to it.",
+        page="Training",
+        minimum=1,
+        maximum=100_000,
+    )
+    training_output: str = _setting(
+        "", "Run folder", "Where checkpoints, metrics and weights go.", page="Training", kind="folder"
+    )
+    recent: tuple[str, ...] = field(default=(), metadata={"hidden": True})
+    layout: str = field(default="", metadata={"hidden": True})
+
+    def changed(self, **values: Any) -> Settings:
+        """Return a copy with some values replaced and checked.
+
+        Raises
+        ------
+        ValueError
+            If a name is unknown or a value is outside its limits.
+        """
+        known = {item.name: item for item in fields(self)}
+        for name, value in values.items():
+            if name not in known:
+                raise ValueError(f"there is no setting {name!r}.")
+            _check(known[name].metadata, name, value, type(known[name].default))
+        return replace(self, **values)
+
+    def with_recent(self, path: Path) -> Settings:
+        """Return a copy in which a path is the most recent one."""
+        others = tuple(item for item in self.recent if item != str(path))
+        return replace(self, recent=(str(path), *others)[: self.n_recent])
+
+
+def _check(limits: Any, name: str, value: Any, kind: type) -> None:
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise ValueError(f"{name} is {value!r}; it must be a value such as {kind()!r}.")
+    if "choices" in limits and value not in limits["choices"]:
+        raise ValueError(f"{name} is {value!r}; choose one of {', '.join(map(str, limits['choices']))}.")
+    if "minimum" in limits and not limits["minimum"] <= value <= limits["maximum"]:
+        raise ValueError(f"{name} is {value}; it must lie between {limits['minimum']} and {limits['maximum']}.")
+
+
+def default_file() -> Path:
+    """Return where the settings of this user live."""
+    return Path(platformdirs.user_config_dir(APPLICATION, appauthor=False)) / "settings.json"
+
+
+def load(file: Path) -> tuple[Settings, str | None]:
+    """Read the settings.
+
+    Returns
+    -------
+    settings, problem
+        The problem is a sentence for the user when the file or some of its values could not be used.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return Settings(), None
+    except (OSError, UnicodeDecodeError) as error:
+        return Settings(), f"Settings could not be read, defaults are used ({file}: {error})."
+    try:
+        values = json.loads(text)
+        if not isinstance(values, dict):
+            raise TypeError("not a JSON object")
+    except (ValueError, TypeError) as error:
+        return Settings(), f"Settings are damaged, defaults are used ({file}: {error})."
+    settings, bad = Settings(), []
+    for name, value in values.items():
+        try:
+            value = tuple(map(str, value)) if name == "recent" and isinstance(value, list) else value
+            settings = settings.changed(**{name: value})
+        except ValueError:
+            bad.append(str(name))
+    return settings, f"Settings that could not be used keep their defaults: {', '.join(bad)} ({file})." if bad else None
+
+
+def save(settings: Settings, file: Path) -> None:
+    """Write the settings to a temporary name and rename it, so that a crash leaves the old file.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=".settings-", suffix=".json")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            json.dump(asdict(settings), stream, indent=2)
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,102 @@
+"""How the images are looked at: window and level, crosshair, error gain, layout. Shared by every pane."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from PySide6.QtCore import QObject, Signal
+
+from app.views import levels
+from app.views.error_key import GAINS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Layout = Literal["stages", "result"]
+
+
+class ViewState(QObject):
+    """What all panes share. Setters change it, signals tell."""
+
+    levels_changed = Signal()
+    crosshair_changed = Signal()
+    error_gain_changed = Signal(float)
+    options_changed = Signal()
+
+    def __init__(self, error_gain: float = 5, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.levels: tuple[float, float] | None = None
+        self.preset: str | None = None
+        self.error_gain = error_gain
+        self.crosshair: tuple[int, int] | None = None
+        self.has_crosshair = True
+        self.is_inverted = False
+        self.shows_errors = True
+        self.layout: Layout = "stages"
+
+    def set_levels(self, low: float, high: float) -> None:
+        """Set the display limits by hand; an empty window is widened."""
+        self.preset = None
+        self.levels = levels.ordered(float(low), float(high))
+        self.levels_changed.emit()
+
+    def apply_preset(self, name: str, image: NDArray[Any], reference: NDArray[Any] | None) -> None:
+        """Take the limits from the data.
+
+        Parameters
+        ----------
+        name
+            Key of one of `app.views.levels.PRESETS`.
+        image
+            Image that the window is derived from where there is no reference.
+        reference
+            The fully sampled image, or None.
+        """
+        self.preset = name
+        policy = levels.preset(name).policy
+        # One window for all panes: hiding a bias behind a window of its own per pane is the classic mistake.
+        self.levels = policy.limits(image if reference is None else reference, reference)
+        self.levels_changed.emit()
+
+    def forget_levels(self) -> None:
+        """Start afresh with the next image."""
+        self.levels = None
+        self.preset = None
+
+    @property
+    def preset_title(self) -> str:
+        """Words for the status bar: where the window comes from."""
+        return "manual" if self.preset is None else levels.preset(self.preset).title.lower()
+
+    def set_crosshair(self, x: int, y: int) -> None:
+        """Put the crosshair on a pixel; a hidden one appears again."""
+        self.crosshair = (x, y)
+        if not self.has_crosshair:
+            self.toggle("has_crosshair")
+        self.crosshair_changed.emit()
+
+    def clear_crosshair(self) -> None:
+        """Take the crosshair away."""
+        self.crosshair = None
+        self.crosshair_changed.emit()
+
+    def set_error_gain(self, gain: float) -> None:
+        """Amplify error maps by one of `GAINS`."""
+        if gain in GAINS and gain != self.error_gain:
+            self.error_gain = gain
+            self.error_gain_changed.emit(gain)
+
+    def cycle_error_gain(self) -> None:
+        """Go to the next gain, from the last back to the first."""
+        position = GAINS.index(self.error_gain)
+        self.set_error_gain(GAINS[(position + 1) % len(GAINS)])
+
+    def toggle(self, option: str) -> None:
+        """Switch ``has_crosshair``, ``is_inverted`` or ``shows_errors``."""
+        setattr(self, option, not getattr(self, option))
+        self.options_changed.emit()
+
+    def toggle_layout(self) -> None:
+        """Switch between all stages and zero-filled, final, reference."""
+        self.layout = "result" if self.layout == "stages" else "stages"
+        self.options_changed.emit()
