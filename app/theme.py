@@ -301,9 +301,9 @@ QToolButton {{ border: 1px solid transparent; border-radius: 4px; padding: 3px; 
 QToolButton:hover {{ background: {theme.raised}; }}
 QToolButton:checked {{ background: {theme.selection}; }}
 QToolButton:focus {{ border: 2px solid {theme.accent}; padding: 2px; }}
-QToolButton[segment="true"] {{ border: 1px solid {theme.line}; border-radius: 0; padding: 2px 4px; min-width: 16px; }}
+QToolButton[segment="true"] {{ border: 1px solid {theme.line}; border-radius: 0; padding: 3px 2px; }}
 QToolButton[segment="true"]:checked {{ background: {theme.selection}; border-color: {theme.accent}; font-weight: 600; }}
-QToolButton[segment="true"]:focus {{ border: 2px solid {theme.accent}; padding: 1px 3px; }}
+QToolButton[segment="true"]:focus {{ border: 2px solid {theme.accent}; padding: 2px 1px; }}
 QTableView {{ gridline-color: {theme.line}; border: none; }}
 QTableView:focus {{ border: 1px solid {theme.accent}; }}
 QHeaderView::section {{ background: {theme.window}; color: {theme.muted}; border: none; padding: 4px 6px;

@@ -192,11 +192,14 @@ class ImageCanvas(QWidget):
 
     def scale(self) -> float:
         """Screen pixels per voxel along x."""
+        return self.fit_scale(self.width(), self.height()) * self._view.zoom
+
+    def fit_scale(self, well_width: int, well_height: int) -> float:
+        """Screen pixels per voxel at which the whole image fits a well of some size."""
         if self._image is None:
             return 1.0
         height, width = self._image.shape
-        fit = min(self.width() / width, self.height() / (height * self._pixel_aspect))
-        return fit * self._view.zoom
+        return min(well_width / width, well_height / (height * self._pixel_aspect))
 
     def target(self) -> QRectF:
         """Rectangle of the whole image in widget coordinates, of which the well may show a part."""
@@ -250,6 +253,34 @@ class ImageCanvas(QWidget):
         rows = slice(max(0, math.floor(top * height)), max(0, min(height, math.ceil(bottom * height))))
         values = shown[rows, columns]
         return values if values.size else None
+
+    def content_box(self) -> tuple[float, float, float, float] | None:
+        """Left, top, right and bottom of what is brighter than air, as shares of the shown image; None without one."""
+        if self._image is None:
+            return None
+        shown = self._image[::-1] if self._is_flipped else self._image
+        values = np.where(np.isfinite(shown), shown, 0.0)
+        peak = float(np.percentile(values, 99.5))
+        # A row belongs to the body when a twentieth of it is bright: aliasing ghosts are fainter, spikes are rarer.
+        is_bright = values > 0.2 * peak
+        columns = np.flatnonzero(is_bright.mean(axis=0) > 0.05)
+        rows = np.flatnonzero(is_bright.mean(axis=1) > 0.05)
+        if peak <= 0 or not len(columns) or not len(rows):
+            return None
+        height, width = values.shape
+        left, right = columns[0] / width, (columns[-1] + 1) / width
+        top, bottom = rows[0] / height, (rows[-1] + 1) / height
+        return left - 0.03, top - 0.03, right + 0.03, bottom + 0.03
+
+    def view_of(self, box: tuple[float, float, float, float]) -> View:
+        """View that shows a box, given as shares of the image, as large as the well allows."""
+        left, top, right, bottom = box
+        whole = self.target()
+        if whole.isEmpty():
+            return FIT
+        whole_width, whole_height = whole.width() / self._view.zoom, whole.height() / self._view.zoom
+        zoom = min(self.width() / (whole_width * (right - left)), self.height() / (whole_height * (bottom - top)))
+        return View(min(max(zoom, 1.0), _MAXIMUM_ZOOM), 0.5 * (left + right), 0.5 * (top + bottom)).bounded()
 
     # -- painting ---------------------------------------------------------------------------------------------------
 

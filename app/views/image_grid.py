@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from PySide6.QtCore import QPoint, QSize, Signal
 from PySide6.QtWidgets import QSizePolicy, QWidget
@@ -24,7 +24,20 @@ __all__ = ["ImageGrid", "PanelSpec"]
 
 _GAP = 6
 _MARGIN = 4
+_BAND_GAP = 10
 _KEY_WIDTH = 132
+
+
+class _Cells(NamedTuple):
+    """Sizes of a layout, and how good it is."""
+
+    n_columns: int
+    width: int
+    well_height: int
+    band_height: int
+    left: int
+    is_stacked: bool
+    merit: float
 
 
 class ImageGrid(QWidget):
@@ -39,7 +52,8 @@ class ImageGrid(QWidget):
     ``set_error(key, error, caption)``, ``set_message(key, text)``, ``set_levels(low, high)``, ``set_error_gain(gain)``,
     ``set_data_range(maximum)``, ``set_error_row(True | False | None)``, ``set_slice(index, n)``, ``set_flip(bool)``,
     ``set_pixel_aspect(height_per_width)``, ``set_active(key | None)``, ``set_probe(x, y)``, ``clear_probe()``,
-    ``set_view(View)``, ``zoom_by(factor)``, ``zoom_to_fit()``, ``maximise(key | None)``, ``clear()``.
+    ``set_view(View)``, ``zoom_by(factor)``, ``zoom_to_fit()``, ``zoom_to_content()``, ``maximise(key | None)``,
+    ``clear()``.
     """
 
     sliceStep = Signal(int)
@@ -132,8 +146,13 @@ class ImageGrid(QWidget):
 
     def set_image(self, key: str, image: NDArray[np.floating] | None, caption: str = "") -> None:
         """Show an image ``(y, x)`` with its scores, or nothing; zoom and levels stay as they are."""
-        self._images[key].set_image(image, caption)
-        self._restack()
+        panel = self._images[key]
+        has_new_shape = image is not None and (panel.well.image is None or panel.well.image.shape != image.shape)
+        panel.set_image(image, caption)
+        if has_new_shape:
+            self._arrange()
+        else:
+            self._restack()
 
     def set_error(self, key: str, error: NDArray[np.floating] | None, caption: str = "") -> None:
         """Show an error map ``|image − reference|`` in the unit of the data, or nothing."""
@@ -219,6 +238,14 @@ class ImageGrid(QWidget):
     def zoom_to_fit(self) -> None:
         """Show whole images again."""
         self.set_view(FIT)
+
+    def zoom_to_content(self) -> None:
+        """Fill the wells with what is not air: small panels then show a head as large as they can."""
+        for panel in self._images.values():
+            box = panel.well.content_box()
+            if box is not None:
+                self.set_view(panel.well.view_of(box))
+                return
 
     def maximise(self, key: str | None) -> None:
         """Let one column fill the grid, or show all again."""
@@ -378,34 +405,52 @@ class ImageGrid(QWidget):
             return
         has_errors = self.has_error_row()
         has_reference = any(panel.spec.is_reference for panel in self._images.values())
-        key_width = 0 if has_reference or not has_errors else _KEY_WIDTH + 2 * _GAP
-        n_columns = len(self._images)
-        available = self.width() - 2 * _MARGIN - key_width - (n_columns - 1) * _GAP
-        width = max(24, available // n_columns)
-        left = _MARGIN + max(0, available - width * n_columns) // 2
+        key_width = _KEY_WIDTH + 2 * _GAP if has_errors and not has_reference else 0
+        cells = max(
+            (self._cells(n_bands, key_width) for n_bands in range(1, len(self._images) + 1)), key=lambda c: c.merit
+        )
         panels = self._all_panels()
-        is_stacked = any(panel.needs_stacking(width) for panel in panels)
         for panel in panels:
-            panel.set_stacked(is_stacked)
+            panel.set_stacked(cells.is_stacked)
         header, footer = panels[0].header_height(), panels[0].footer_height()
         error_footer = panels[-1].footer_height() if has_errors else 0
-        room = self.height() - 2 * _MARGIN - header - footer - error_footer - (_GAP if has_errors else 0)
-        well_height = max(24, room // 2 if has_errors else room)
-        top = _MARGIN
-        error_top = top + header + well_height + footer + _GAP
-        key_left = self.width() - _MARGIN - _KEY_WIDTH
-        for key, panel in self._images.items():
-            panel.setGeometry(left, top, width, header + well_height + footer)
+        key_left, key_top = self.width() - _MARGIN - _KEY_WIDTH, _MARGIN + header
+        for number, (key, panel) in enumerate(self._images.items()):
+            left = cells.left + number % cells.n_columns * (cells.width + _GAP)
+            top = _MARGIN + number // cells.n_columns * cells.band_height
+            error_top = top + header + cells.well_height + footer + _GAP
+            panel.setGeometry(left, top, cells.width, header + cells.well_height + footer)
             panel.show()
             error = self._errors.get(key)
             if error is not None:
-                error.setGeometry(left, error_top, width, well_height + error_footer)
+                error.setGeometry(left, error_top, cells.width, cells.well_height + error_footer)
                 error.setVisible(has_errors)
             elif panel.spec.is_reference:
-                key_left = left
-            left += width + _GAP
-        self.key.setGeometry(key_left, error_top, width if has_reference else _KEY_WIDTH, well_height)
+                key_left, key_top = left, error_top
+        self.key.setGeometry(key_left, key_top, cells.width if has_reference else _KEY_WIDTH, cells.well_height)
         self.key.setVisible(has_errors)
+
+    def _cells(self, n_bands: int, key_width: int) -> _Cells:
+        """Sizes when the columns are broken into so many bands, each an image row over its error row."""
+        has_errors = self.has_error_row()
+        panels = self._all_panels()
+        n_columns = -(-len(self._images) // n_bands)
+        n_bands = -(-len(self._images) // n_columns)
+        available = self.width() - 2 * _MARGIN - key_width - (n_columns - 1) * _GAP
+        width = max(24, available // n_columns)
+        is_stacked = any(panel.needs_stacking(width) for panel in panels)
+        first = panels[0]
+        texts = first.header.height_of(is_stacked) + first.footer.height_of(False)
+        if has_errors:
+            texts += first.footer.height_of(is_stacked) + _GAP
+        room = (self.height() - 2 * _MARGIN - (n_bands - 1) * _BAND_GAP) // n_bands - texts
+        well_height = max(24, room // 2 if has_errors else room)
+        # What counts is how large the images become; a second band has to earn the broken row.
+        scales = [panel.well.fit_scale(width, well_height) for panel in panels if panel.well.image is not None]
+        merit = min(scales, default=float(min(width, well_height))) / (1.0 + 0.2 * (n_bands - 1))
+        band_height = texts + (2 if has_errors else 1) * well_height + _BAND_GAP
+        left = _MARGIN + max(0, available - width * n_columns) // 2
+        return _Cells(n_columns, width, well_height, band_height, left, is_stacked, merit)
 
     def _arrange_maximised(self, key: str) -> None:
         error = self._errors.get(key)
