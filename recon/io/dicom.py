@@ -152,7 +152,8 @@ def read(path: Path, simulation: SimulationSpec | None = None) -> Study:
 def _files(path: Path) -> Iterator[Path]:
     """DICOM files of a folder tree in the order of their names."""
     if not path.is_dir():
-        yield path
+        if is_dicom(path):
+            yield path
         return
     for root, folders, names in os.walk(path):
         folders[:] = sorted(name for name in folders if not name.startswith("."))

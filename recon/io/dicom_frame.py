@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
+from pydicom.errors import BytesLengthException
 
 from recon.errors import FileError
 from recon.io.dicom_header import classic, integer, number, numbers, text, texts
@@ -38,6 +39,7 @@ BROKEN = (
     ArithmeticError,
     RecursionError,
     RuntimeError,
+    BytesLengthException,
     struct.error,
     zlib.error,
 )

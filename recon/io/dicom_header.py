@@ -10,13 +10,23 @@ import hashlib
 import math
 from typing import TYPE_CHECKING, Any
 
+from pydicom.errors import BytesLengthException
+
 from recon.data import Header
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 _PIXEL_GROUP = 0x7FE0
-_BROKEN_VALUE = (ValueError, TypeError, LookupError, AttributeError, NotImplementedError, ArithmeticError)
+_BROKEN_VALUE = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    NotImplementedError,
+    ArithmeticError,
+    BytesLengthException,
+)
 
 # Classic name: names that Enhanced MR uses for the same thing.
 _ENHANCED_NAMES = {

@@ -71,7 +71,7 @@ def _other_kind(dataset: Dataset) -> str | None:
 
     meta = getattr(dataset, "file_meta", None)
     sop_class = text(dataset, "SOPClassUID") or (text(meta, "MediaStorageSOPClassUID") if meta is not None else None)
-    if sop_class is None:
+    if sop_class is None or not UID(sop_class).is_valid:
         return "names no kind of object (SOP class); an MR image was expected"
     if sop_class == _DICOMDIR:
         return "is a DICOMDIR, the table of contents of a medium; its images are opened through their folder"

@@ -1,0 +1,529 @@
+"""DICOM studies: found, sorted, declined by name, and never the end of the program."""
+
+import hashlib
+import random
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom.data import data_manager
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+
+from recon.errors import FileError, MRIError
+from recon.io.dicom import is_dicom, read
+from recon.simulate import SimulationSpec
+
+PYDICOM_FILES = Path(data_manager.DATA_ROOT) / "test_files"
+
+
+def only(study):
+    assert len(study.series) == 1, [series.title for series in study.series]
+    return study.series[0]
+
+
+def reasons(study):
+    return " | ".join(entry.reason for entry in study.declined)
+
+
+# ---- real scans -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("folder", "n_slices", "matrix", "spacing_mm", "thickness_mm"),
+    [
+        ("siemens_t1_fl2d_sag", 35, (256, 256), 4.8, 4.0),
+        ("siemens_t1_mprage_sag", 64, (256, 256), 0.9, 0.9),
+        ("siemens_enhanced_xa30_t1", 96, (128, 128), 2.0, 2.0),
+        ("philips_enhanced_epi", 32, (64, 64), 4.0, 4.0),
+    ],
+)
+def test_real_volumes_open_in_order_of_position(shared_data, folder, n_slices, matrix, spacing_mm, thickness_mm):
+    series = only(read(shared_data / "dicom" / folder))
+    assert (series.n_slices, series.matrix, series.recon_size) == (n_slices, matrix, matrix)
+    assert series.geometry.slice_thickness_mm == pytest.approx(thickness_mm, abs=1e-6)
+    assert not series.geometry.is_synthetic
+    assert not series.geometry.flip_rows
+    normal = np.cross(series.geometry.orientation[:3], series.geometry.orientation[3:])
+    steps = np.diff(np.array(series.geometry.positions_mm) @ normal)
+    assert steps == pytest.approx(spacing_mm, abs=2e-3)
+    assert series.path == shared_data / "dicom" / folder
+    middle = series.read(n_slices // 2)
+    assert tuple(middle.kspace.shape) == (4, *matrix)
+    assert float(middle.reference.max()) > 0
+
+
+@pytest.mark.parametrize(
+    ("folder", "words"),
+    [
+        ("ge_epi_timeseries", "time series: 10 images of each of 15 slices"),
+        ("siemens_enhanced_xa10_epi", "time series: 4 images of each of 6 slices"),
+        ("siemens_mosaic_epi", "Siemens mosaic: 35 slices"),
+        ("siemens_enhanced_colour_fa", r"colour image \(RGB\)"),
+    ],
+)
+def test_real_objects_of_other_kinds_are_declined_by_name(shared_data, folder, words):
+    with pytest.raises(FileError, match=words):
+        read(shared_data / "dicom" / folder)
+
+
+def test_field_map_frames_are_declined_and_magnitude_frames_open(shared_data):
+    study = read(shared_data / "dicom" / "philips_enhanced_epi" / "0000.dcm")
+    assert only(study).n_slices == 32
+    assert "32 of its 64 frames are each a field map" in reasons(study)
+    # Rescaled by the frame's own slope.
+    path = shared_data / "dicom" / "philips_enhanced_epi" / "0000.dcm"
+    stored = pydicom.dcmread(path).pixel_array[5]
+    assert only(study).source.image(5) == pytest.approx(stored * 1.27985347985347, rel=1e-6)
+
+
+def test_many_series_of_one_folder_get_paths_of_their_own(shared_data):
+    study = read(shared_data / "dicom")
+    assert len(study.series) == 4
+    assert len({series.path for series in study.series}) == 4
+    assert len(study.declined) == 5
+
+
+# ---- order and grouping -----------------------------------------------------------------------------------------
+
+
+def test_files_in_any_order_are_sorted_along_the_normal(tmp_path, write_dicom):
+    numbers = list(range(35))
+    random.Random(1).shuffle(numbers)
+    for place, number in enumerate(numbers):
+        write_dicom(tmp_path / f"im{place:03d}", slice=number, InstanceNumber=place)
+    series = only(read(tmp_path))
+    assert [position[2] for position in series.geometry.positions_mm] == [4.0 * number for number in range(35)]
+    assert [int(series.source.image(index)[0, 0]) for index in (0, 17, 34)] == [100, 270, 440]
+    assert [path.name for path in series.instances] == [f"im{numbers.index(number):03d}" for number in range(35)]
+    assert series.header.extra["Slice spacing (mm)"] == "4"
+    assert series.title == "5 · t2_tse_tra"
+
+
+def test_localizer_splits_by_direction(tmp_path, write_dicom):
+    planes = {"axial": [1, 0, 0, 0, 1, 0], "coronal": [1, 0, 0, 0, 0, -1], "sagittal": [0, 1, 0, 0, 0, -1]}
+    for name, orientation in planes.items():
+        for number in range(3):
+            place = -np.cross(orientation[:3], orientation[3:]) * 10 * number
+            write_dicom(
+                tmp_path / f"{name}{number}",
+                ImageOrientationPatient=orientation,
+                ImagePositionPatient=list(place),
+                InstanceNumber=number,
+            )
+    study = read(tmp_path)
+    assert sorted(series.title for series in study.series) == [f"5 · t2_tse_tra · {name}" for name in sorted(planes)]
+    assert {series.n_slices for series in study.series} == {3}
+    assert len({series.path for series in study.series}) == 3
+
+
+def test_echoes_split_and_slices_of_wandering_echo_time_do_not(tmp_path, write_dicom):
+    for number in range(4):
+        for echo in (20, 80):
+            write_dicom(tmp_path / "dual" / f"e{echo}s{number}", slice=number, EchoTime=echo)
+        write_dicom(
+            tmp_path / "one" / f"s{number}", slice=number, EchoTime=90 + 0.1 * number, SeriesInstanceUID="1.2.3.4.5"
+        )
+    study = read(tmp_path)
+    assert [(series.n_slices, series.header.echo_time_ms) for series in study.series if "TE" in series.title] == [
+        (4, 20.0),
+        (4, 80.0),
+    ]
+    assert [series.n_slices for series in study.series if "TE" not in series.title] == [4]
+
+
+def test_image_sizes_split(tmp_path, write_dicom):
+    write_dicom(tmp_path / "a", slice=0)
+    write_dicom(tmp_path / "b", np.ones((9, 15), np.uint16), slice=1)
+    assert sorted(series.matrix for series in read(tmp_path).series) == [(9, 15), (24, 32)]
+
+
+@pytest.mark.parametrize(
+    ("attribute", "values", "words"),
+    [
+        ("AcquisitionNumber", (1, 2, 3), "a time series: 3 images of each of 2 slices"),
+        ("DiffusionBValue", (0.0, 500.0, 1000.0), "a diffusion series"),
+        ("TriggerTime", (0, 40, 80), "a cine series"),
+    ],
+)
+def test_series_of_many_volumes_are_declined_by_name(tmp_path, write_dicom, attribute, values, words):
+    for number in range(2):
+        for value in values:
+            write_dicom(tmp_path / f"{number}_{value}", slice=number, **{attribute: value})
+    with pytest.raises(FileError, match=words):
+        read(tmp_path)
+
+
+def test_a_copy_of_a_file_counts_once(tmp_path, write_dicom):
+    for number in range(3):
+        write_dicom(tmp_path / f"{number}", slice=number, SOPInstanceUID=f"1.2.3.{number}")
+        write_dicom(tmp_path / "copy" / f"again{number}", slice=number, SOPInstanceUID=f"1.2.3.{number}")
+    assert only(read(tmp_path)).n_slices == 3
+
+
+def test_a_missing_slice_is_said(tmp_path, write_dicom):
+    for number in (0, 1, 2, 4, 5, 6):
+        write_dicom(tmp_path / f"{number}", slice=number)
+    series = only(read(tmp_path))
+    assert series.n_slices == 6
+    assert any("1 slice seems to be missing" in note and "2 and 3" in note for note in series.notes)
+
+
+def test_uneven_slices_are_said(tmp_path, write_dicom):
+    for number, z in enumerate((0, 4, 8.3, 12, 16.4)):
+        write_dicom(tmp_path / f"{number}", ImagePositionPatient=[0, 0, z])
+    assert any("not evenly spaced" in note for note in only(read(tmp_path)).notes)
+
+
+def test_files_without_position_go_by_instance_number(tmp_path, write_dicom):
+    for place, number in enumerate((3, 1, 2)):
+        write_dicom(tmp_path / f"{place}", slice=number, ImagePositionPatient=None, PixelSpacing=None)
+    series = only(read(tmp_path))
+    assert [int(series.source.image(index)[0, 0]) for index in range(3)] == [110, 120, 130]
+    assert series.geometry.is_synthetic
+    assert any("instance numbers" in note for note in series.notes)
+    assert any("1 mm is assumed" in note for note in series.notes)
+
+
+# ---- declined ---------------------------------------------------------------------------------------------------
+
+
+def gradient_phase(dataset):
+    block = dataset.private_block(0x0043, "GEMS_PARM_01", create=True)
+    block.add_new(0x2F, "SS", 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "P", "ND"]}, "a phase image"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "PHASE MAP", "P", "FFE"]}, "a phase image"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "R_IR", "R", "IR"]}, "the real part"),
+        ({"ImageType": ["DERIVED", "PRIMARY", "FIELD_MAP"]}, "a field map"),
+        ({"ComplexImageComponent": "IMAGINARY"}, "the imaginary part"),
+        ({"prepare": gradient_phase}, "a phase image"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "MOSAIC"]}, "a Siemens mosaic"),
+        ({"Modality": "CT"}, "says that it is CT data"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2", "Modality": "CT"}, r"CT data \(CT Image Storage\)"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.6.1", "Modality": "US"}, "ultrasound data"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.22", "Modality": "SR"}, "Enhanced SR Storage"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.59", "Modality": "KO"}, "Key Object Selection Document"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.11.1", "Modality": "PR"}, "Presentation State"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.104.1", "Modality": "DOC"}, "Encapsulated PDF"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.66", "Modality": "MR"}, "Raw Data Storage"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4.2", "Modality": "MR"}, "MR Spectroscopy Storage"),
+        ({"SOPClassUID": "1.3.46.670589.11.0.0.12.2", "Modality": "MR"}, "vendor's own kind|Philips"),
+        ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, r"a colour image \(RGB\)"),
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, "a colour image"),
+        ({"PixelData": None}, "holds no pixel data"),
+        ({"Rows": None}, "names no image size"),
+        ({"PixelData": b"\0" * 100}, "is cut off: 100 of 1536 bytes"),
+    ],
+)
+def test_other_objects_are_declined_by_name_and_the_rest_opens(tmp_path, write_dicom, changes, words):
+    alone = write_dicom(tmp_path / "other" / "x.dcm", **changes)
+    with pytest.raises(FileError, match=words):
+        read(alone)
+    for number in range(2):
+        write_dicom(tmp_path / f"{number}", slice=number, SeriesInstanceUID="1.2.3.4.5.6")
+    study = read(tmp_path)
+    assert only(study).n_slices == 2
+    assert [entry.path for entry in study.declined] == [alone]
+
+
+def test_many_files_declined_for_one_reason_are_one_entry(tmp_path, write_dicom):
+    write_dicom(tmp_path / "good", SeriesInstanceUID="1.2.3.4.5.6")
+    for number in range(5):
+        write_dicom(tmp_path / f"p{number}", slice=number, ImageType=["ORIGINAL", "PRIMARY", "P"])
+    study = read(tmp_path)
+    assert len(study.declined) == 1
+    assert "(5 files)" in reasons(study)
+
+
+def test_a_dicomdir_is_named():
+    with pytest.raises(FileError, match="DICOMDIR, the table of contents"):
+        read(PYDICOM_FILES / "dicomdirtests" / "DICOMDIR")
+
+
+def test_a_compression_without_decoder_names_it_and_the_remedy(tmp_path, write_dicom, monkeypatch):
+    def no_decoder(uid):
+        raise NotImplementedError
+
+    monkeypatch.setattr("pydicom.pixels.get_decoder", no_decoder)
+    with pytest.raises(FileError, match=r"compressed as JPEG-LS Lossless.*pip install pyjpegls"):
+        read(PYDICOM_FILES / "MR_small_jpeg_ls_lossless.dcm")
+
+
+# ---- pixels -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["MR_small_implicit", "MR_small_bigendian", "MR_small_expb", "MR_small_RLE", "MR_small_padded"],
+)
+def test_pixels_do_not_depend_on_how_they_are_coded(name):
+    expected = only(read(PYDICOM_FILES / "MR_small.dcm")).source.image(0)
+    assert np.array_equal(only(read(PYDICOM_FILES / f"{name}.dcm")).source.image(0), expected)
+    assert np.array_equal(expected, np.maximum(pydicom.dcmread(PYDICOM_FILES / "MR_small.dcm").pixel_array, 0))
+
+
+def test_deflated_files_open(tmp_path, write_dicom):
+    path = write_dicom(tmp_path / "deflated", slice=2, TransferSyntaxUID="1.2.840.10008.1.2.1.99")
+    assert int(only(read(path)).source.image(0)[0, 0]) == 120
+
+
+def test_rescale_sign_and_unused_bits(tmp_path, write_dicom):
+    y, x = np.mgrid[:16, :17]
+    ramp = y * 17 + x
+    scaled = write_dicom(tmp_path / "a", ramp.astype(np.uint16), RescaleSlope=0.5, RescaleIntercept=-10)
+    assert only(read(scaled)).source.image(0) == pytest.approx(np.maximum(ramp * 0.5 - 10, 0))
+    signed = write_dicom(tmp_path / "b", (ramp - 50).astype(np.int16))
+    assert np.array_equal(only(read(signed)).source.image(0), np.maximum(ramp - 50, 0))
+    overlay = write_dicom(tmp_path / "c", (ramp + 0x8000).astype(np.uint16), BitsStored=12, HighBit=11)
+    assert np.array_equal(only(read(overlay)).source.image(0), ramp)
+    inverted = write_dicom(tmp_path / "d", ramp.astype(np.uint16), PhotometricInterpretation="MONOCHROME1")
+    assert np.array_equal(only(read(inverted)).source.image(0), ramp.max() - ramp)
+
+
+def enhanced(path, write_dicom, n_frames=4, size=(24, 32), order=None, component=None):
+    """An Enhanced MR object whose frames stand in any order."""
+    order = order or list(range(n_frames))
+    pixels = np.stack([np.full(size, 10 * number + 5, np.uint16) for number in order])
+
+    def item(**values):
+        dataset = Dataset()
+        for keyword, value in values.items():
+            setattr(dataset, keyword, value)
+        return dataset
+
+    def add_groups(dataset):
+        shared = Dataset()
+        shared.PixelMeasuresSequence = Sequence([item(PixelSpacing=[0.5, 0.75], SliceThickness=2)])
+        shared.PlaneOrientationSequence = Sequence([item(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])])
+        shared.MRTimingAndRelatedParametersSequence = Sequence([item(RepetitionTime=4000, FlipAngle=90)])
+        shared.MRImagingModifierSequence = Sequence([item(TransmitterFrequency=123.25, PixelBandwidth=200)])
+        frames = []
+        for number in order:
+            frame = Dataset()
+            frame.PlanePositionSequence = Sequence([item(ImagePositionPatient=[0, 0, 2.0 * number])])
+            frame.MREchoSequence = Sequence([item(EffectiveEchoTime=33.0)])
+            frame.PixelValueTransformationSequence = Sequence(
+                [item(RescaleSlope=2, RescaleIntercept=number, RescaleType="US")]
+            )
+            if component is not None:
+                frame.MRImageFrameTypeSequence = Sequence(
+                    [item(FrameType=["ORIGINAL", "PRIMARY", "M", "NONE"], ComplexImageComponent=component(number))]
+                )
+            frames.append(frame)
+        dataset.SharedFunctionalGroupsSequence = Sequence([shared])
+        dataset.PerFrameFunctionalGroupsSequence = Sequence(frames)
+
+    return write_dicom(
+        path,
+        pixels,
+        SOPClassUID="1.2.840.10008.5.1.4.1.1.4.1",
+        NumberOfFrames=n_frames,
+        prepare=add_groups,
+        **dict.fromkeys(
+            ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "EchoTime", "ScanningSequence")
+        ),
+    )
+
+
+def test_enhanced_frames_are_sorted_and_scaled_each(tmp_path, write_dicom):
+    series = only(read(enhanced(tmp_path / "e", write_dicom, order=[2, 0, 3, 1])))
+    assert [position[2] for position in series.geometry.positions_mm] == [0, 2, 4, 6]
+    for number in range(4):
+        assert np.unique(series.source.image(number)).tolist() == [2 * (10 * number + 5) + number]
+    assert (series.header.echo_time_ms, series.header.repetition_time_ms) == (33.0, 4000.0)
+    assert series.header.frequency_hz == pytest.approx(123.25e6)
+    assert series.instances == (tmp_path / "e",)
+    assert series.geometry.pixel_spacing_mm == (0.5, 0.75)
+
+
+def test_enhanced_phase_frames_are_declined(tmp_path, write_dicom):
+    path = enhanced(tmp_path / "e", write_dicom, component=lambda number: "PHASE" if number > 1 else "MAGNITUDE")
+    study = read(path)
+    assert only(study).n_slices == 2
+    assert "2 of its 4 frames are each a phase image" in reasons(study)
+
+
+def test_one_frame_of_a_large_file_is_read_alone(tmp_path, write_dicom):
+    series = only(read(enhanced(tmp_path / "e", write_dicom, n_frames=60, size=(256, 256))))
+    series.source.image(0)
+    tracemalloc.start()
+    series.source.image(30)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3_000_000  # the file holds 7.9 MB of pixels, a frame 0.13 MB
+
+
+def test_a_file_that_is_gone_is_named(tmp_path, write_dicom):
+    series = only(read(write_dicom(tmp_path / "a.dcm")))
+    (tmp_path / "a.dcm").unlink()
+    with pytest.raises(FileError, match=r"a\.dcm"):
+        series.read(0)
+
+
+# ---- simulated k-space ------------------------------------------------------------------------------------------
+
+
+def test_simulation_is_said_repeatable_and_the_users_choice(tmp_path, write_dicom):
+    folder = write_dicom(tmp_path / "s" / "a").parent
+    write_dicom(folder / "b", slice=1)
+    spec = SimulationSpec(n_coils=3, noise=0.02, seed=5)
+    first, second = only(read(folder, spec)), only(read(folder, spec))
+    assert first.is_simulated
+    assert not first.has_kspace
+    assert first.n_coils == 3
+    assert any("simulated from magnitude images (3 coils" in note and "seed 5" in note for note in first.notes)
+    one, other = first.read(0), second.read(0)
+    assert np.array_equal(one.kspace.numpy(), other.kspace.numpy())
+    assert np.array_equal(one.reference.numpy(), other.reference.numpy())
+    assert not np.array_equal(
+        one.kspace.numpy(), only(read(folder, SimulationSpec(3, noise=0.02))).read(0).kspace.numpy()
+    )
+    # A slice read alone has the reference of the slice read with its k-space.
+    assert np.array_equal(second.source.reference(0), one.reference.numpy())
+    assert np.array_equal(np.asarray(second.reference[0]), one.reference.numpy())
+    assert only(read(folder)).simulation == SimulationSpec()
+
+
+def test_reference_is_the_image_that_the_kspace_holds(tmp_path, write_dicom):
+    from recon.fourier import ifft2c
+
+    series = only(read(write_dicom(tmp_path / "odd", np.arange(25 * 31, dtype=np.uint16).reshape(25, 31))))
+    read_slice = series.read(0)
+    images = ifft2c(read_slice.kspace).abs()
+    assert np.allclose((images**2).sum(0).sqrt(), read_slice.reference, rtol=1e-4, atol=1e-2)
+    assert series.matrix == (25, 31)
+
+
+def test_a_blank_slice_is_air_where_a_level_is_known_and_an_error_elsewhere(tmp_path, write_dicom):
+    blank = np.zeros((24, 32), np.uint16)
+    series = only(read(write_dicom(tmp_path / "a", blank, WindowCenter=500, WindowWidth=1000)))
+    air = series.read(0)
+    assert float(air.kspace.abs().square().mean().sqrt()) == pytest.approx(2**0.5 * 0.005 * 1000, rel=0.1)
+    assert float(air.reference.min()) > 0
+    with pytest.raises(FileError, match="blank"):
+        only(read(write_dicom(tmp_path / "b", blank))).read(0)
+
+
+# ---- headers and privacy ----------------------------------------------------------------------------------------
+
+
+def test_header_says_what_the_scanner_said_and_not_who_was_scanned(tmp_path, write_dicom):
+    study = read(write_dicom(tmp_path / "x", MagneticFieldStrength=1.5, ImagingFrequency=63.6, FlipAngle=150))
+    header = only(study).header
+    assert (header.field_strength_t, header.frequency_hz, header.flip_angle_deg) == (1.5, 63.6e6, 150.0)
+    assert (header.repetition_time_ms, header.echo_time_ms, header.echo_train_length) == (4000.0, 90.0, 12)
+    assert header.recon_matrix == (32, 24, 1)
+    assert header.recon_fov_mm == (24.0, 12.0, 3.0)
+    everything = repr(study) + repr(only(study)) + repr(header)
+    for secret in ("Doe", "Jane", "HOSPITAL", "House", "19700101", "20200229"):
+        assert secret not in everything
+
+
+def test_broken_values_cost_only_themselves(tmp_path, write_dicom):
+    path = write_dicom(tmp_path / "x", FlipAngle=150, RepetitionTime="4000", EchoTime="90")
+    content = path.read_bytes()
+    for good, bad in (
+        (b"DS\x04\x004000", b"DS\x04\x00four"),
+        (b"DS\x02\x0090", b"DS\x02\x00\xff?"),
+        (b"IS\x02\x001 ", b"IS\x02\x00x "),
+    ):
+        assert good in content
+        content = content.replace(good, bad)
+    path.write_bytes(content)
+    series = only(read(path))
+    assert series.header.repetition_time_ms is None
+    assert series.header.echo_time_ms is None
+    assert series.header.flip_angle_deg == 150
+    assert float(series.read(0).reference.max()) > 0
+
+
+# ---- anything else ----------------------------------------------------------------------------------------------
+
+
+def test_content_decides_what_is_dicom(tmp_path, write_dicom):
+    path = write_dicom(tmp_path / "holiday.jpg")
+    assert is_dicom(path)
+    bare = tmp_path / "bare"
+    bare.write_bytes(path.read_bytes()[132:])
+    assert is_dicom(bare)
+    assert only(read(bare)).n_slices == 1
+    for name, content in {
+        "empty.dcm": b"",
+        "text.dcm": b"not an image\n" * 40,
+        "noise.dcm": random.Random(2).randbytes(5000),
+        "group8.dcm": b"\x08\0\x05\0" + random.Random(3).randbytes(5000),
+        "zeros.dcm": bytes(4000),
+    }.items():
+        (tmp_path / name).write_bytes(content)
+        assert not is_dicom(tmp_path / name)
+    assert not is_dicom(tmp_path)
+    assert not is_dicom(tmp_path / "nowhere")
+
+
+def test_a_broken_file_does_not_keep_the_others_from_opening(tmp_path, write_dicom):
+    for number in range(3):
+        write_dicom(tmp_path / f"{number}.dcm", slice=number)
+    whole = (tmp_path / "1.dcm").read_bytes()
+    (tmp_path / "cut.dcm").write_bytes(whole[:-200])
+    (tmp_path / "short.dcm").write_bytes(whole[:400])
+    (tmp_path / "noise.dcm").write_bytes(whole[:140] + random.Random(4).randbytes(900))
+    (tmp_path / "readme.txt").write_text("not DICOM")
+    study = read(tmp_path)
+    assert only(study).n_slices == 3
+    assert {entry.path.name for entry in study.declined} == {"cut.dcm", "short.dcm", "noise.dcm"}
+
+
+def test_nothing_to_open_is_said(tmp_path):
+    (tmp_path / "readme.txt").write_text("not DICOM")
+    with pytest.raises(FileError, match="holds no DICOM file"):
+        read(tmp_path)
+    with pytest.raises(FileError, match="is no DICOM file"):
+        read(tmp_path / "readme.txt")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cut=st.integers(0, 3200), seed=st.integers(0, 10**6), n_hits=st.integers(0, 12))
+def test_mutilated_files_open_or_are_named(tmp_path, write_dicom, cut, seed, n_hits):
+    source = tmp_path / "source.dcm"
+    if not source.exists():
+        enhanced(source, write_dicom, n_frames=2, size=(8, 9))
+    content = bytearray(source.read_bytes())
+    rng = random.Random(seed)
+    for _ in range(n_hits):
+        content[rng.randrange(132, len(content))] = rng.randrange(256)
+    target = tmp_path / "mutilated" / "x.dcm"
+    target.parent.mkdir(exist_ok=True)
+    target.write_bytes(content[: len(content) - cut] if cut < len(content) else content)
+    try:
+        for series in read(target).series:
+            series.read(0)
+    except MRIError as error:
+        assert str(target) in str(error)
+
+
+@pytest.mark.parametrize("length", [3, 9, 200])
+def test_a_damaged_group_length_is_named(tmp_path, write_dicom, length):
+    # The parser has an exception of its own for it, which is no ValueError.
+    path = write_dicom(tmp_path / "x.dcm")
+    content = bytearray(path.read_bytes())
+    content[138] = length
+    path.write_bytes(content)
+    with pytest.raises(FileError, match=r"damaged DICOM file|names no kind of object"):
+        read(path)
+
+
+def test_reading_leaves_the_files_alone(tmp_path, write_dicom):
+    path = write_dicom(tmp_path / "x.dcm")
+    before = hashlib.sha256(path.read_bytes()).digest()
+    only(read(path)).read(0)
+    assert hashlib.sha256(path.read_bytes()).digest() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["x.dcm"]
