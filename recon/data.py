@@ -134,17 +134,19 @@ class LazyReference:
             return self._read(int(key))
         if isinstance(key, tuple) and key and isinstance(key[0], (int, np.integer)):
             return self._read(int(key[0]))[key[1:]]
-        return np.asarray(self)[key]
+        volume: NDArray[np.float32] = np.asarray(self)
+        return volume[key]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         volume = np.stack([self._read(index) for index in range(len(self))])
-        return volume.astype(dtype) if dtype is not None else volume
+        return np.asarray(volume, dtype)
 
     def _read(self, index: int) -> NDArray[np.float32]:
         index = self._series.check_index(index)
         image = self._series.source.reference(index)
         assert image is not None  # a series makes a LazyReference only when its source has references
-        return centre_crop(np.asarray(image, np.float32), self._series.recon_size)
+        cropped: NDArray[np.float32] = centre_crop(np.asarray(image, np.float32), self._series.recon_size)
+        return cropped
 
 
 @dataclass(frozen=True, eq=False)

@@ -57,7 +57,7 @@ def resolve(name: str) -> torch.device:
 def has_bfloat16_units(device: torch.device) -> bool:
     """True when bfloat16 matrix products are faster than float32 ones on this device."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":
         return False
     probes = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")

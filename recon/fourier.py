@@ -5,6 +5,8 @@ The same operator as fastMRI's ``fft2c``/``ifft2c``, on complex tensors instead 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -31,7 +33,7 @@ def ifft1c(kspace: Complex[Tensor, "*batch n"], dim: int = -1) -> Complex[Tensor
     return _centred(torch.fft.ifftn, kspace, (dim,))
 
 
-def _centred(transform, tensor: Tensor, dim: tuple[int, ...]) -> Tensor:  # type: ignore[no-untyped-def]
+def _centred(transform: Callable[..., Tensor], tensor: Tensor, dim: tuple[int, ...]) -> Tensor:
     tensor = torch.fft.ifftshift(tensor, dim=dim)
     # float16 and bfloat16 have no complex partner on most devices: transforms always run in full precision.
     with torch.autocast(tensor.device.type, enabled=False):

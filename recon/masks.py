@@ -24,7 +24,7 @@ POINT_KINDS = ("gaussian-2d", "poisson-2d")
 KINDS = (*LINE_KINDS, *POINT_KINDS, "none")
 
 # fastMRI publishes 0.08 at 4x and 0.04 at 8x; 6x is stated nowhere and interpolated.
-_CENTER_FRACTIONS = {4: 0.08, 6: 0.06, 8: 0.04}
+_CENTER_FRACTIONS: dict[float, float] = {4: 0.08, 6: 0.06, 8: 0.04}
 
 
 def default_center_fraction(acceleration: float) -> float:
@@ -59,7 +59,9 @@ class MaskSpec:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS and not self.kind.startswith("file:"):
-            raise RequestError(f"mask type {self.kind!r} is unknown; choose one of {', '.join(KINDS)} or file:MASK.npy.")
+            raise RequestError(
+                f"mask type {self.kind!r} is unknown; choose one of {', '.join(KINDS)} or file:MASK.npy."
+            )
         if self.seed is None:
             object.__setattr__(self, "seed", "filename")
         if isinstance(self.seed, str) and self.seed != "filename":
@@ -133,7 +135,7 @@ class SamplingMask:
     @property
     def is_line_mask(self) -> bool:
         """True when whole columns are kept or skipped."""
-        return self.mask.shape[0] == 1
+        return bool(self.mask.shape[0] == 1)
 
 
 def make(spec: MaskSpec, shape: tuple[int, int], filename: str | None = None) -> SamplingMask:
@@ -205,7 +207,7 @@ def from_array(mask: NDArray[Any], shape: tuple[int, int], name: str) -> NDArray
         )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise FileError(name, "the mask holds NaN or infinity; 0 and 1 were expected.")
-    result = array != 0
+    result: NDArray[np.bool_] = array != 0
     if not result.any():
         raise FileError(name, "the mask keeps no sample at all; at least the centre of k-space must be sampled.")
     return result
@@ -236,7 +238,7 @@ def count_low_frequency(mask: NDArray[np.bool_]) -> int:
             side += 1
         return side
     line = mask[0]
-    centre = line.size // 2
+    centre = int(line.size) // 2
     if not line[centre]:
         return 0
     left = right = centre
@@ -244,7 +246,7 @@ def count_low_frequency(mask: NDArray[np.bool_]) -> int:
         left -= 1
     while right + 1 < line.size and line[right + 1]:
         right += 1
-    return right - left + 1
+    return int(right - left + 1)
 
 
 def centre_block(mask: NDArray[np.bool_], side: int) -> NDArray[np.bool_]:
@@ -410,9 +412,7 @@ def _poisson_2d(rng: RandomState, rows: int, columns: int, acceleration: float, 
     return centre | points
 
 
-def _throw_darts(
-    order: NDArray[np.int_], radius: NDArray[np.float64], blocked: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
+def _throw_darts(order: NDArray[np.int_], radius: NDArray[np.float64], blocked: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Visit all points in the given order and keep those that no kept point has claimed within its radius."""
     rows, columns = blocked.shape
     taken = blocked.copy()

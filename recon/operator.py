@@ -74,7 +74,8 @@ class HardDataConsistency:
         with torch.autocast(image.device.type, enabled=False):
             spectrum = torch.fft.fftn(torch.fft.ifftshift(image, dim=self._dim), dim=self._dim, norm="ortho")
             spectrum = torch.where(self._mask, self._measured, spectrum)
-            return torch.fft.fftshift(torch.fft.ifftn(spectrum, dim=self._dim, norm="ortho"), dim=self._dim)
+            result: Tensor = torch.fft.fftshift(torch.fft.ifftn(spectrum, dim=self._dim, norm="ortho"), dim=self._dim)
+            return result
 
 
 def residual_norm(
@@ -84,5 +85,3 @@ def residual_norm(
     measured = kspace * mask
     difference = fft2c(image) * mask - measured
     return float(torch.linalg.vector_norm(difference) / torch.linalg.vector_norm(measured).clamp_min(1e-30))
-
-

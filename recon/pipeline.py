@@ -22,9 +22,10 @@ from recon import coils, device, fourier, masks, models
 from recon.errors import RequestError
 from recon.result import Reconstruction, versions
 from recon.stage import Stage
+from recon.weights import read_header
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
     from numpy.typing import NDArray
 
@@ -87,7 +88,7 @@ def prepare(kspace: Tensor, mask: Tensor, n_virtual: int | None = None, *, coil_
     return Prepared(zero_filled / scale, kspace / scale, mask, scale)
 
 
-def reconstruct(series: Series, request: Request) -> Iterator[Stage]:
+def reconstruct(series: Series, request: Request) -> Generator[Stage, None, None]:
     """Reconstruct slices one after another, yielding every stage as it comes out.
 
     Parameters
@@ -231,7 +232,7 @@ class Plan:
         with device.explain_memory(self.device):
             self.model = _load(self)
 
-    def stream(self, index: int, position: int) -> Iterator[Stage]:
+    def stream(self, index: int, position: int) -> Generator[Stage, None, None]:
         """Yield the stages of one slice; `position` counts slices for the progress."""
         n_slices = len(self.indices)
         slice_ = self.series.read(index)
@@ -245,7 +246,7 @@ class Plan:
             first = Stage("zero-filled", ("zero-filled",), self._to_view(zero_filled), False, index)
         yield replace(first, progress=position / n_slices)
         stream = self.model.stages(data.zero_filled, data.kspace, data.mask)
-        with closing(stream):  # type: ignore[type-var]
+        with closing(stream):
             while True:
                 with device.explain_memory(self.device):
                     stage = next(stream, None)
@@ -254,9 +255,7 @@ class Plan:
                     # Batch entries are coils in the coil-by-coil case, coils are coils otherwise: both are combined.
                     combined = coils.root_sum_of_squares((stage.image * data.scale).flatten(0, 1), dim=0)
                     image = self._to_view(combined)
-                yield replace(
-                    stage, image=image, slice_index=index, progress=(position + stage.progress) / n_slices
-                )
+                yield replace(stage, image=image, slice_index=index, progress=(position + stage.progress) / n_slices)
 
     def _to_view(self, image: Tensor) -> NDArray[np.float32]:
         view: NDArray[np.float32] = fourier.centre_crop(image, self.series.recon_size).float().cpu().numpy()
@@ -346,7 +345,7 @@ def _warnings(series: Series, request: Request) -> list[str]:
 def _fit_coils(series: Series, request: Request) -> tuple[Weights | None, int, bool]:
     """Return the weights, the number of virtual coils, and whether a single-coil network takes them one by one."""
     if request.model.endswith(".safetensors"):
-        weights = models.read_header(request.model)
+        weights = read_header(request.model)
     else:
         card = models.get_card(request.model)
         if not card.needs_training:

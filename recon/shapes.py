@@ -12,7 +12,7 @@ else:
     except ImportError:  # a bare checkout with torch alone: the annotations are then just the tensor type
 
         class _Unchecked:
-            def __class_getitem__(cls, item):  # noqa: ANN001, ANN206
+            def __class_getitem__(cls, item: tuple[type, str]) -> type:
                 return item[0]
 
         Bool = Complex = Float = Real = Shaped = _Unchecked

@@ -204,7 +204,7 @@ def smooth_phase(rng: Generator, size: tuple[int, int]) -> NDArray[np.float32]:
     phase = phase + resize(rng.normal(0, 0.6, (1, 5, 5)), (_COARSE, _COARSE))[0]
     for _ in range(rng.integers(0, 4)):
         phase = phase + rng.normal(0, 1.0) * _blob(rng, y, x)
-    return resize(phase[None], size)[0].astype(np.float32)
+    return np.asarray(resize(phase[None], size)[0], np.float32)
 
 
 def _blob(rng: Generator, y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:

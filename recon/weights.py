@@ -115,7 +115,9 @@ def read_header(path: Path | str) -> Weights:
         if not (isinstance(story["parameters"], dict) and weights.preset and weights.n_coils > 0 and weights.sha256):
             raise ValueError("empty fields")
     except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path}: the story in the weights header is damaged ({error!r}); get the file anew.") from None
+        raise ModelError(
+            f"{path}: the story in the weights header is damaged ({error!r}); get the file anew."
+        ) from None
     return weights
 
 
@@ -142,7 +144,9 @@ def load_tensors(weights: Weights) -> dict[str, Tensor]:
         )
     tensors = {}
     for name, (dtype, shape, first, last) in entries.items():
-        raw = torch.frombuffer(data, dtype=torch.uint8)[first:last] if last > first else torch.empty(0, dtype=torch.uint8)
+        raw = (
+            torch.frombuffer(data, dtype=torch.uint8)[first:last] if last > first else torch.empty(0, dtype=torch.uint8)
+        )
         tensors[name] = raw.clone().view(dtypes[dtype]).reshape(shape)
     return tensors
 
@@ -210,7 +214,9 @@ def _read_layout(path: Path) -> tuple[dict[str, str], dict[str, tuple[str, list[
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror}).") from None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ModelError(f"{path}: not a safetensors file, or cut off ({error}); expected .safetensors weights.") from None
+        raise ModelError(
+            f"{path}: not a safetensors file, or cut off ({error}); expected .safetensors weights."
+        ) from None
     return metadata, entries, 8 + length
 
 

@@ -165,7 +165,9 @@ def from_dict(values: Mapping[str, Any]) -> TrainingConfig:
             str: isinstance(value, str),
         }.get(wanted, isinstance(value, (list, tuple, dict)))
         if not fits:
-            raise RequestError(f"{key} = {value!r} is of the wrong kind; expected {getattr(wanted, '__name__', 'a list')}.")
+            raise RequestError(
+                f"{key} = {value!r} is of the wrong kind; expected {getattr(wanted, '__name__', 'a list')}."
+            )
     return TrainingConfig(**values)
 
 

@@ -43,7 +43,8 @@ class Volume:
 
     def cut(self, axis: int, index: int) -> NDArray[np.float32]:
         """Return a slice as float32, 1 at the volume's 99.9th percentile."""
-        return np.take(self.voxels, index, axis=axis).astype(np.float32) / self.peak
+        slice_: NDArray[np.float32] = np.take(self.voxels, index, axis=axis).astype(np.float32) / np.float32(self.peak)
+        return slice_
 
 
 def read_volumes(path: Path | str, group: str) -> list[Volume]:
@@ -126,7 +127,7 @@ class ValidationSlices(Dataset[dict[str, Tensor]]):
         for volume in volumes:
             along = [cut for cut in volume.cuts if cut[0] == 0]
             chosen = np.linspace(0.2, 0.8, config.validation_slices) * (len(along) - 1)
-            self.items += [(volume, *along[int(round(place))]) for place in chosen]
+            self.items += [(volume, *along[round(place)]) for place in chosen]
 
     def __len__(self) -> int:
         return len(self.items)

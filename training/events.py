@@ -48,7 +48,12 @@ class EventLog(Callback):
             self.report(event)
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,  # noqa: ARG002  lightning's signature
     ) -> None:
         """Report the mean loss every few seconds."""
         self._n_samples += batch["target"].shape[0]

@@ -36,9 +36,19 @@ def l1(output: Float[Tensor, "batch y x"], target: Float[Tensor, "batch y x"]) -
     return (output - target).abs().mean()
 
 
-def ssim(output: Float[Tensor, "batch y x"], target: Float[Tensor, "batch y x"]) -> Float[Tensor, ""]:
-    """Return the mean structural similarity as fastMRI's ``SSIMLoss``: 7×7 uniform window, range = target maximum."""
-    peak = target.amax((-2, -1), keepdim=True)
+def ssim(
+    output: Float[Tensor, "batch y x"], target: Float[Tensor, "batch y x"], peak: Tensor | None = None
+) -> Float[Tensor, ""]:
+    """Return the mean structural similarity as fastMRI's ``SSIMLoss``: 7×7 uniform window, sample covariance.
+
+    Parameters
+    ----------
+    output, target
+        Magnitudes.
+    peak
+        Data range; None takes the maximum of each target.
+    """
+    peak = target.amax((-2, -1), keepdim=True) if peak is None else peak
     # Normalising first keeps float32 from cancelling in E[x²] − E[x]².
     a, b = (output / peak)[:, None], (target / peak)[:, None]
     sample = _WINDOW**2 / (_WINDOW**2 - 1)

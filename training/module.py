@@ -40,7 +40,9 @@ class ReconstructionTask(lightning.LightningModule):
             model = models.create(config.model, config.n_coils, **config.overrides)
         self.model: ReconstructionModel = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = (
-            AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay)) if config.ema_decay else None
+            AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))  # type: ignore[no-untyped-call]
+            if config.ema_decay
+            else None
         )
         self.loss = LOSSES[config.loss]
         self.elapsed_seconds = 0.0
@@ -71,7 +73,9 @@ class ReconstructionTask(lightning.LightningModule):
         with torch.autocast(image.device.type, enabled=False):
             loss = self.loss(image.float(), batch["target"])
         if not torch.isfinite(loss):
-            raise FloatingPointError(f"the loss of batch {self.global_step} is {float(loss)}; lower the learning rate.")
+            raise FloatingPointError(
+                f"the loss of batch {self.global_step} is {float(loss.detach())}; lower the learning rate."
+            )
         self.log("loss", loss)
         return loss
 

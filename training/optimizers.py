@@ -41,7 +41,7 @@ class LookaheadAdam(torch.optim.Adam):
         self.n_fast = n_fast
         self.slow_step = slow_step
 
-    def step(self, closure: Callable[[], float] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], float] | None = None) -> Any:
         """Do one fast update, and a slow one when it is due."""
         parameters = [one for group in self.param_groups for one in group["params"]]
         for parameter in parameters:

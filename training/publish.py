@@ -11,12 +11,13 @@ import torch
 
 from recon import __version__, models, weights
 from recon.errors import ModelError
-from training.module import ReconstructionTask
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import lightning
+
+    from training.module import ReconstructionTask
 
 LIMITS = (
     "Trained on k-space simulated from magnitude images of heads; other anatomy, other contrasts and other sampling "

@@ -147,8 +147,12 @@ def _build(family: str, n_coils: int, values: dict[str, Any]) -> ReconstructionM
     known = {item.name for item in fields(parameters_class)}
     unknown = sorted(set(values) - known)
     if unknown:
-        raise ModelError(f"family {family} has no parameter {unknown[0]!r}; it has {', '.join(sorted(known)) or 'none'}.")
-    model: ReconstructionModel = getattr(module, class_name)(n_coils, parameters_class(**values))
+        raise ModelError(
+            f"family {family} has no parameter {unknown[0]!r}; it has {', '.join(sorted(known)) or 'none'}."
+        )
+    # TOML and JSON know lists only; parameters are frozen.
+    frozen = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    model: ReconstructionModel = getattr(module, class_name)(n_coils, parameters_class(**frozen))
     return model
 
 

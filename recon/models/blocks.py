@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from recon.shapes import Bool, Complex, Float
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from recon.stage import Stage
 
@@ -40,7 +40,7 @@ class ReconstructionModel(nn.Module):
         kspace: Complex[Tensor, "batch coil y x"],
         mask: Bool[Tensor, "*mask"],
         maps: Complex[Tensor, "batch coil y x"] | None = None,
-    ) -> Iterator[Stage]:
+    ) -> Generator[Stage, None, None]:
         """Yield a `Stage` for each intermediate image; the last one has ``is_final``.
 
         Neither sets nor expects a grad or inference mode: who consumes the stream does.

@@ -16,7 +16,7 @@ Guo et al., Over-and-Under Complete Convolutional RNN for MRI Reconstruction, MI
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -24,16 +24,15 @@ from torch.utils.checkpoint import checkpoint
 
 from recon.errors import ModelError
 from recon.fourier import centre_crop, pad_to_multiple
-from recon.models.blocks import Refine, ResidualConvolutions, ReconstructionModel, to_channels, to_complex
+from recon.models.blocks import ReconstructionModel, Refine, ResidualConvolutions, to_channels, to_complex
 from recon.operator import HardDataConsistency
 from recon.shapes import Bool, Complex, Float
 from recon.stage import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
-ModuleKind = Literal["4x", "2x", "1x", "oc", "uc"]
-
+_KINDS = ("4x", "2x", "1x", "oc", "uc")
 # Strides of the encoder's two convolutions; the decoder mirrors them.
 _STRIDES: dict[str, tuple[int, int]] = {"4x": (2, 2), "2x": (1, 2), "1x": (1, 1)}
 
@@ -69,25 +68,23 @@ class ConvRNNParameters:
         Recompute each iteration in the backward pass instead of storing it.
     """
 
-    modules: tuple[ModuleKind, ...] = ("4x", "2x", "1x")
+    modules: tuple[str, ...] = ("4x", "2x", "1x")
     widths: tuple[int, ...] = (128, 64, 32)
-    wiring: Literal["series", "parallel"] = "series"
+    wiring: str = "series"
     refine_width: int = 32
     n_iterations: int = 5
-    first_iteration: Literal["zeros", "skip"] = "zeros"
-    hidden_activation: Literal["none", "prelu"] = "none"
-    decoder_order: Literal["conv_resample", "resample_conv"] = "conv_resample"
+    first_iteration: str = "zeros"
+    hidden_activation: str = "none"
+    decoder_order: str = "conv_resample"
     oc_scale: int = 4
     refine_last_activation: bool = False
     checkpointing: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("modules", "widths"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
         problems = []
-        unknown = [kind for kind in self.modules if kind not in get_args(ModuleKind)]
+        unknown = [kind for kind in self.modules if kind not in _KINDS]
         if unknown or not self.modules:
-            problems.append(f"modules {list(self.modules)} must be one or more of {', '.join(get_args(ModuleKind))}")
+            problems.append(f"modules {list(self.modules)} must be one or more of {', '.join(_KINDS)}")
         if len(self.widths) != len(self.modules):
             problems.append(f"{len(self.widths)} widths do not match {len(self.modules)} modules")
         if min((*self.widths, self.n_iterations)) < 1 or self.refine_width < 0:
@@ -148,7 +145,7 @@ class ConvRNN(ReconstructionModel):
         kspace: Complex[Tensor, "batch coil y x"],
         mask: Bool[Tensor, "*mask"],
         maps: Complex[Tensor, "batch coil y x"] | None = None,  # noqa: ARG002  no maps in this family
-    ) -> Iterator[Stage]:
+    ) -> Generator[Stage, None, None]:
         """Yield every iteration of every module, then the fused image; see `ReconstructionModel.stages`.
 
         The image size is free: the regulariser pads inside, data consistency stays on the measured grid.
@@ -180,7 +177,7 @@ class ConvRNN(ReconstructionModel):
         yield Stage("final", ("final",), image, is_final=True, progress=1.0)
 
     def _iterate(
-        self, recurrence: _Recurrence, hidden: Tensor | None, image: Tensor, consistency: HardDataConsistency
+        self, recurrence: nn.Module, hidden: Tensor | None, image: Tensor, consistency: HardDataConsistency
     ) -> tuple[Tensor, Tensor]:
         def step(image: Tensor, hidden: Tensor | None) -> tuple[Tensor, Tensor]:
             channels, size = self._enter(to_channels(image))

@@ -12,7 +12,7 @@ from recon.shapes import Bool, Complex
 from recon.stage import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,6 @@ class ZeroFilled(ReconstructionModel):
         kspace: Complex[Tensor, "batch coil y x"],  # noqa: ARG002
         mask: Bool[Tensor, "*mask"],  # noqa: ARG002
         maps: Complex[Tensor, "batch coil y x"] | None = None,  # noqa: ARG002
-    ) -> Iterator[Stage]:
+    ) -> Generator[Stage, None, None]:
         """Yield the input as the only stage."""
         yield Stage("final", ("final",), zero_filled, is_final=True, progress=1.0)

@@ -16,7 +16,9 @@ def test_golden_vectors(vectors):
         np.testing.assert_allclose(fourier.fft2c(image), golden[f"fft/{index}/fft2c"], atol=1e-6)
         np.testing.assert_allclose(fourier.ifft2c(image), golden[f"fft/{index}/ifft2c"], atol=1e-6)
     for index in range(5):
-        crop = fourier.centre_crop(torch.from_numpy(golden[f"crop/{index}/x"]), tuple(map(int, golden[f"crop/{index}/shape"])))
+        crop = fourier.centre_crop(
+            torch.from_numpy(golden[f"crop/{index}/x"]), tuple(map(int, golden[f"crop/{index}/shape"]))
+        )
         np.testing.assert_array_equal(crop, golden[f"crop/{index}/y"])
 
 

@@ -1,0 +1,73 @@
+"""Models by name: listing is cheap, cards are complete, mistakes are named."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import torch
+
+from recon import models
+from recon.errors import ModelError
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_listing_imports_no_torch():
+    code = "import sys; from recon import models; models.list_models(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_every_card_makes_a_model_and_says_what_it_is():
+    cards = models.list_models()
+    assert {"zero-filled", "pcrnn-s", "pcrnn-b", "pcrnn-oucr", "oucr"} <= {card.name for card in cards}
+    assert len({card.name for card in cards}) == len(cards) == len(list((ROOT / "resources/models").glob("*.toml")))
+    for card in cards:
+        assert card.title
+        assert card.summary.endswith(".")
+        assert card.paper
+        with torch.device("meta"):
+            models.create(card.name, 4)
+
+
+def test_alias():
+    assert models.get_card("pcrnn").name == "pcrnn-s"
+
+
+def test_overrides():
+    assert models.create("pcrnn", 1, n_iterations=2).n_stages == 7
+    with pytest.raises(ModelError, match="no parameter 'depth'"):
+        models.create("pcrnn", 1, depth=3)
+
+
+def test_mistakes_are_named():
+    with pytest.raises(ModelError, match="did you mean pcrnn-s"):
+        models.create("pcrn-s")
+    with pytest.raises(ModelError, match="at least one"):
+        models.create("pcrnn", 0)
+
+
+def test_zero_filled_returns_its_input():
+    image = torch.randn(1, 3, 8, 8, dtype=torch.complex64)
+    assert torch.equal(models.load("zero-filled", 3)(image, image, torch.ones(1, 8, dtype=torch.bool)), image)
+
+
+def test_bundled_weights_match_their_cards():
+    for card in models.list_models():
+        for weights in card.weights:
+            assert weights.story["limits"]
+            assert weights.story["steps"] > 0
+            assert weights.story["kspace"].startswith("simulated")
+            model = models.load_weights(weights)
+            assert (
+                model.n_parameters
+                == models.create(card.name, weights.n_coils, **weights.story["parameters"]).n_parameters
+            )
+
+
+def test_training_recipes_name_models():
+    for path in (ROOT / "resources/presets/training").glob("*.toml"):
+        models.get_card(tomllib.loads(path.read_text("utf-8"))["model"])

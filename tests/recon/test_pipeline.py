@@ -1,0 +1,271 @@
+"""The pipeline: the same numbers whichever way it is called, physics kept, mistakes named."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+import recon
+from recon import coils, fourier, metrics, models, weights
+from recon.errors import DeviceError, ModelError, MRIError, RequestError
+from recon.pipeline import prepare, preview, sampling_mask
+
+SMALL = {"modules": ("4x", "1x"), "widths": (8, 4), "refine_width": 4, "n_iterations": 2}
+
+
+@pytest.fixture(autouse=True)
+def small_weights(tmp_path_factory, monkeypatch):
+    """A small untrained network on one and on four coils, as if it had been installed."""
+    folder = tmp_path_factory.mktemp("weights")
+    monkeypatch.setenv("MRI_WORKSTATION_WEIGHTS", str(folder))
+    for n_coils in (1, 4):
+        torch.manual_seed(n_coils)
+        model = models.create("pcrnn-4x-1x", n_coils, **SMALL)
+        story = {"preset": "pcrnn-4x-1x", "n_coils": n_coils, "parameters": SMALL}
+        weights.save(folder / f"small-{n_coils}.safetensors", model.state_dict(), story)
+    return folder
+
+
+def write_scan(path: Path, n_slices: int = 3, n_coils: int = 6, size: tuple[int, int] = (40, 32), **datasets) -> Path:
+    rng = np.random.default_rng(0)
+    shape = (n_slices, n_coils, *size) if n_coils else (n_slices, *size)
+    y, x = (np.linspace(-1, 1, side) for side in size)
+    blob = np.exp(-4 * (y[:, None] ** 2 + x[None] ** 2))
+    image = blob * (1 + 0.05 * (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)))
+    kspace = fourier.fft2c(torch.from_numpy(image.astype(np.complex64))).numpy()
+    with h5py.File(path, "w") as file:
+        file["kspace"] = kspace
+        for name, values in datasets.items():
+            file[name] = values
+    return path
+
+
+@pytest.fixture
+def series(tmp_path):
+    return recon.open_study(write_scan(tmp_path / "scan.h5")).series[0]
+
+
+REQUEST = recon.Request("pcrnn-4x-1x", recon.MaskSpec("random", 4, 0.16, seed=1), device="cpu", precision="fp32")
+
+
+def test_stream_and_run_agree(series):
+    stages = list(recon.reconstruct(series, REQUEST))
+    result = recon.run(series, REQUEST)
+    finals = [stage.image for stage in stages if stage.is_final]
+    assert len(finals) == 3
+    np.testing.assert_array_equal(np.stack(finals), result.final)
+    per_slice = [stage.path for stage in stages if stage.slice_index == 1]
+    assert per_slice == [("zero-filled",), ("4x", 1), ("4x", 2), ("1x", 1), ("1x", 2), ("final",)]
+    assert list(result.stages) == ["4x · 1", "4x · 2", "1x · 1", "1x · 2"]
+    assert list(result.module_outputs()) == ["4x", "1x"]
+    progress = [stage.progress for stage in stages]
+    assert progress == sorted(progress)
+    assert progress[-1] == 1
+    assert all(stage.image.dtype == np.float32 and stage.image.shape == (40, 32) for stage in stages)
+
+
+def test_same_request_same_result(series):
+    np.testing.assert_array_equal(recon.run(series, REQUEST).final, recon.run(series, REQUEST).final)
+
+
+def test_slices_alone_equal_slices_together(series):
+    together = recon.run(series, REQUEST)
+    alone = recon.run(series, replace(REQUEST, slices=(2,)))
+    assert alone.indices == (2,)
+    np.testing.assert_array_equal(alone.final[0], together.final[2])
+
+
+def test_prepare_is_what_a_network_was_promised():
+    generator = torch.Generator().manual_seed(0)
+    kspace = torch.randn(6, 20, 24, dtype=torch.complex64, generator=generator)
+    mask = torch.rand(1, 24, generator=generator) > 0.4
+    for factor in (1.0, 1e-7, 1e7):
+        data = prepare(kspace * factor, mask, 4)
+        assert data.zero_filled.shape == (1, 4, 20, 24)
+        assert float(data.zero_filled.abs().mean()) == pytest.approx(1, rel=1e-4)
+        assert not data.kspace[..., ~mask[0]].any()
+        torch.testing.assert_close(fourier.ifft2c(data.kspace), data.zero_filled, atol=1e-5, rtol=1e-4)
+        energy = coils.root_sum_of_squares(data.kspace[0] * data.scale[0], 0)
+        assert float(energy.square().sum()) <= float((kspace * factor * mask).abs().square().sum()) * 1.0001
+    by_coil = prepare(kspace, mask, 3, coil_by_coil=True)
+    assert by_coil.zero_filled.shape == (3, 1, 20, 24)
+    torch.testing.assert_close(by_coil.zero_filled.abs().mean(dim=(1, 2, 3)), torch.ones(3))
+
+
+def test_scale_of_the_data_scales_the_result(tmp_path):
+    small, large = (tmp_path / name for name in ("scan.h5", "large/scan.h5"))
+    large.parent.mkdir()
+    write_scan(small)
+    with h5py.File(small) as source, h5py.File(large, "w") as target:
+        target["kspace"] = source["kspace"][()] * np.float32(1e6)
+    results = [recon.run(recon.open_study(path).series[0], REQUEST).final for path in (small, large)]
+    np.testing.assert_allclose(results[1], results[0] * 1e6, rtol=2e-3, atol=results[1].max() * 1e-4)
+
+
+def test_fully_sampled_data_comes_back(series):
+    request = replace(REQUEST, mask=recon.MaskSpec("none"), coils=None)
+    result = recon.run(series, replace(request, model="zero-filled"))
+    np.testing.assert_allclose(result.final, np.asarray(series.reference), rtol=1e-4, atol=1e-5)
+    assert result.metrics["psnr"]["volume"] > 80
+
+
+def test_metrics_are_those_of_the_images(series):
+    result = recon.run(series, REQUEST)
+    assert result.metrics["psnr"]["volume"] == metrics.psnr(result.reference, result.final)
+    assert result.zero_filled_metrics["ssim"]["volume"] == metrics.ssim(result.reference, result.zero_filled)
+    record = json.loads(json.dumps(result.record()))
+    assert record["metrics"]["psnr"]["volume"] == pytest.approx(result.metrics["psnr"]["volume"])
+    assert recon.Request.from_dict(record["request"]) == REQUEST
+
+
+def test_single_coil_data_takes_the_single_coil_network(tmp_path):
+    series = recon.open_study(write_scan(tmp_path / "one.h5", n_coils=0)).series[0]
+    result = recon.run(series, REQUEST)
+    assert result.n_virtual_coils == 1
+    assert not any("one by one" in warning for warning in result.warnings)
+
+
+def test_single_coil_network_takes_an_array_coil_by_coil(series, small_weights):
+    (small_weights / "small-4.safetensors").unlink()
+    result = recon.run(series, REQUEST)
+    assert result.n_virtual_coils == 4
+    assert any("one by one" in warning for warning in result.warnings)
+    # Every virtual coil by itself, then combined, is the same thing.
+    model = models.load("pcrnn-4x-1x", 1)
+    mask = torch.from_numpy(result.mask.mask)
+    data = prepare(series.read(0).kspace, mask, 4, coil_by_coil=True)
+    with torch.inference_mode():
+        images = [model(*(part[c : c + 1] for part in (data.zero_filled, data.kspace)), mask) for c in range(4)]
+    combined = coils.root_sum_of_squares((torch.cat(images) * data.scale)[:, 0], 0)
+    np.testing.assert_allclose(result.final[0], combined, rtol=1e-4, atol=1e-5)
+
+
+def test_two_coils_in_a_four_coil_network_are_said(tmp_path):
+    series = recon.open_study(write_scan(tmp_path / "two.h5", n_coils=2)).series[0]
+    assert any("zero coils" in warning for warning in recon.run(series, REQUEST).warnings)
+
+
+def test_prospective_sampling_wins(tmp_path):
+    mask = np.zeros(32, bool)
+    mask[::2] = mask[12:20] = True
+    path = write_scan(tmp_path / "prospective.h5", mask=mask.astype(np.float32))
+    with h5py.File(path, "r+") as file:
+        file["kspace"][...] = file["kspace"][()] * mask
+    series = recon.open_study(path).series[0]
+    result = recon.run(series, REQUEST)
+    np.testing.assert_array_equal(result.mask.mask, mask[None])
+    assert result.reference is None
+    assert result.metrics is None
+    assert any("own sampling" in warning for warning in result.warnings)
+
+
+def test_cropped_and_native_grid(tmp_path):
+    rss = np.ones((3, 20, 16), np.float32)
+    path = write_scan(tmp_path / "large.h5", reconstruction_rss=rss)
+    with h5py.File(path, "r+") as file:
+        image = coils.root_sum_of_squares(fourier.ifft2c(torch.from_numpy(file["kspace"][()])), 1)
+        file["reconstruction_rss"][...] = fourier.centre_crop(image, (20, 16)).numpy()
+    series = recon.open_study(path).series[0]
+    assert series.recon_size == (20, 16)
+    full = recon.MaskSpec("none")
+    for grid, width in (("cropped", 16), ("native", 32)):
+        request = recon.Request("zero-filled", full, grid=grid)
+        assert sampling_mask(series, request).mask.shape == (1, width)
+        result = recon.run(series, request)
+        assert result.final.shape == (3, 20, 16)
+        np.testing.assert_allclose(result.final, result.reference, rtol=1e-3, atol=1e-5)
+
+
+def test_preview_is_the_zero_filled_stage(series):
+    image, mask, reference = preview(series, 1, REQUEST)
+    first = next(stage for stage in recon.reconstruct(series, replace(REQUEST, slices=(1,))))
+    np.testing.assert_array_equal(image, first.image)
+    assert mask.n_low_frequency > 0
+    np.testing.assert_array_equal(reference, series.reference[1])
+
+
+def test_closing_the_stream_stops_the_work(series, monkeypatch):
+    reads = []
+    original = type(series).read
+    monkeypatch.setattr(type(series), "read", lambda self, index: reads.append(index) or original(self, index))
+    with closing(recon.reconstruct(series, REQUEST)) as stream:
+        next(stream)
+        next(stream)
+    assert reads == [0]
+    result = recon.run(series, REQUEST, callback=lambda stage: stage.slice_index < 1 or not stage.is_final)
+    assert result.indices in ((0,), (0, 1))
+    assert "partial" in result.warnings[-1]
+    with pytest.raises(RequestError, match="before its first slice"):
+        recon.run(series, REQUEST, callback=lambda _: False)
+
+
+def test_no_graph_is_kept_without_an_inference_mode(series):
+    assert torch.is_grad_enabled()
+    model = recon.pipeline.Plan(series, REQUEST).model
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_keep_modules_only(series):
+    result = recon.run(series, REQUEST, keep="modules")
+    assert list(result.stages) == ["4x · 2", "1x · 2"]
+    assert recon.run(series, REQUEST, keep="none").stages == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"slices": (7,)}, RequestError, "slices 0 to 2"),
+        ({"coils": 3}, MRIError, "only for 1, 4"),
+        ({"model": "pcrnn-b"}, ModelError, "no weights yet"),
+        ({"model": "alexnet"}, ModelError, "no model 'alexnet'"),
+        ({"model": "/nowhere.safetensors"}, ModelError, "no such weights file"),
+        ({"device": "toaster"}, DeviceError, "unknown"),
+        ({"device": "cuda:99"}, DeviceError, "not there"),
+        ({"overrides": {"n_iterations": 1}}, RequestError, "overriding n_iterations"),
+        ({"mask": recon.MaskSpec("file:/nowhere.npy")}, MRIError, "no such mask file"),
+    ],
+)
+def test_impossible_requests_are_refused_by_name(series, changes, error, words):
+    with pytest.raises(error, match=words):
+        recon.run(series, replace(REQUEST, **changes))
+
+
+def test_out_of_memory_is_said(series, monkeypatch):
+    def allocate(*arguments, **named):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(coils, "compress", allocate)
+    with pytest.raises(DeviceError, match="ran out of memory") as caught:
+        recon.run(series, REQUEST)
+    assert caught.value.out_of_memory
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("derived_brain_4ch", "random"),
+        ("real_brain_16ch_gre", "equispaced-fraction"),
+        ("real_brain_8ch_us_sigpy", "random"),
+        ("real_phantom_2ch_os", "magic"),
+        ("real_phantom_1ch_gre_x5", "equispaced"),
+        ("real_phantom_32ch_x6", "gaussian-2d"),
+        ("real_brain_2ch_gre", "poisson-2d"),
+    ],
+)
+def test_real_scans_go_through(shared_data, name, kind):
+    series = recon.open_study(shared_data / "kspace" / f"{name}.h5").series[0]
+    request = replace(REQUEST, mask=recon.MaskSpec(kind, 4), slices=(0,))
+    result = recon.run(series, request)
+    assert np.isfinite(result.final).all()
+    assert result.final.shape == (1, *series.recon_size)
+    if series.has_reference:
+        stored = np.asarray(series.reference[0])
+        full = recon.run(series, replace(request, model="zero-filled", mask=recon.MaskSpec("none")))
+        np.testing.assert_allclose(full.final[0], stored, rtol=1e-3, atol=float(stored.max()) * 1e-4)

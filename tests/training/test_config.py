@@ -1,0 +1,48 @@
+"""Recipes: TOML in, typos named."""
+
+from __future__ import annotations
+
+import pytest
+
+from recon.errors import FileError, RequestError
+from training.config import PRESETS, TrainingConfig, from_dict, read_config
+
+
+@pytest.mark.parametrize("path", sorted(PRESETS.glob("*.toml")), ids=lambda path: path.stem)
+def test_bundled_recipes_are_valid(path):
+    by_name = read_config(path.stem)
+    assert by_name == read_config(path)
+    assert from_dict(by_name.to_dict()) == by_name
+
+
+def test_settings_override(tmp_path):
+    (tmp_path / "recipe.toml").write_text('model = "oucr"\nn_coils = 1\n')
+    config = read_config(tmp_path / "recipe.toml", ["n_coils=4", "accelerations=[6]", "model=pcrnn-s", "minutes=1.5"])
+    assert config == TrainingConfig(model="pcrnn-s", n_coils=4, accelerations=(6,), minutes=1.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("n_coil = 4", "did you mean 'n_coils'"),
+        ("n_coils = 'four'", "wrong kind"),
+        ("sizes = 4", "wrong kind"),
+        ("loss = 'l2'", "nmse-ssim or l1"),
+        ("batch_size = 0", "at least 1"),
+        ("sizes = []", "at least one value"),
+    ],
+)
+def test_mistakes_are_named(tmp_path, text, words):
+    (tmp_path / "recipe.toml").write_text(text)
+    with pytest.raises(RequestError, match=words):
+        read_config(tmp_path / "recipe.toml")
+
+
+def test_unreadable_recipes(tmp_path):
+    with pytest.raises(FileError, match="no such recipe"):
+        read_config("nothing")
+    (tmp_path / "recipe.toml").write_text("= 3")
+    with pytest.raises(FileError, match="TOML"):
+        read_config(tmp_path / "recipe.toml")
+    with pytest.raises(RequestError, match="key=value"):
+        read_config(next(PRESETS.glob("*.toml")), ["n_coils"])

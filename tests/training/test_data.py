@@ -1,0 +1,93 @@
+"""Training samples are what the pipeline makes, and repeat."""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from recon import fourier, pipeline
+from recon.coils import root_sum_of_squares
+from recon.errors import FileError
+from training import data
+from training.config import TrainingConfig
+from training.data import SimulatedSlices, ValidationSlices, read_volumes
+
+
+@pytest.fixture
+def images(tmp_path):
+    path = tmp_path / "images.h5"
+    z, y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in (40, 48, 44)), indexing="ij")
+    ball = (np.sqrt(z**2 + y**2 + x**2) < 0.8) * (1 + 0.3 * np.sin(12 * x) * np.cos(9 * y))
+    with h5py.File(path, "w") as file:
+        file["train/ball"] = (ball * 200).astype(np.uint8)
+        file["train/thin"] = (ball[:6] * 0 + ball[17:23] * 2000).astype(np.uint16)
+        file["validation/other"] = (ball[:, ::-1] * 100).astype(np.uint8)
+    return path
+
+
+@pytest.fixture
+def config(images):
+    return TrainingConfig(images=str(images), sizes=(32, 48), n_coils=4, batch_size=2, validation_slices=3)
+
+
+def test_samples_are_a_function_of_their_number(images, config):
+    volumes = read_volumes(images, "train")
+    whole = SimulatedSlices(volumes, config, 0, 12)
+    later = SimulatedSlices(volumes, config, 8, 4)
+    for index in range(4):
+        for name, tensor in later[index].items():
+            assert torch.equal(tensor, whole[8 + index][name])
+    assert not torch.equal(whole[0]["target"], whole[1]["target"])
+
+
+def test_samples_of_a_batch_stack(images, config):
+    dataset = SimulatedSlices(read_volumes(images, "train"), config, 0, 20)
+    for first in range(0, 20, 2):
+        assert dataset[first]["kspace"].shape == dataset[first + 1]["kspace"].shape
+    assert {dataset[i]["target"].shape[0] for i in range(20)} == {32, 48}
+
+
+@pytest.mark.parametrize("n_coils", [1, 4])
+def test_no_skew_between_training_and_use(images, config, n_coils, monkeypatch):
+    """What the network sees in training is what `prepare` gives it in use, for the same k-space and mask."""
+    seen = []
+    original = pipeline.prepare
+    monkeypatch.setattr(data, "prepare", lambda *arguments: seen.append(arguments) or original(*arguments))
+    config = TrainingConfig(**{**config.to_dict(), "n_coils": n_coils})
+    sample = SimulatedSlices(read_volumes(images, "train"), config, 0, 1)[0]
+    ((kspace, mask, n_virtual),) = seen
+    again = original(kspace, mask, n_virtual)
+    assert torch.equal(sample["zero_filled"], again.zero_filled[0])
+    assert torch.equal(sample["kspace"], again.kspace[0])
+    assert float(sample["zero_filled"].abs().mean()) == pytest.approx(1, rel=1e-4)
+    # The target is the fully sampled image of all coils, in the network's units.
+    full = root_sum_of_squares(fourier.ifft2c(kspace), 0)
+    torch.testing.assert_close(sample["target"] * again.scale[0, 0], full, rtol=1e-3, atol=1e-4)
+
+
+def test_validation_is_fixed(images, config):
+    volumes = read_volumes(images, "validation")
+    one, other = ValidationSlices(volumes, config), ValidationSlices(volumes, config)
+    assert len(one) == 3
+    for index in range(3):
+        assert all(torch.equal(tensor, other[index][name]) for name, tensor in one[index].items())
+
+
+def test_thin_volumes_are_cut_along_their_slices_only(images):
+    ball, thin = read_volumes(images, "train")
+    assert {axis for axis, _ in ball.cuts} == {0, 1, 2}
+    assert {axis for axis, _ in thin.cuts} == {0}
+
+
+def test_unusable_files_are_named(tmp_path, images):
+    with pytest.raises(FileError, match="no group 'test'"):
+        read_volumes(images, "test")
+    (tmp_path / "text.h5").write_text("hello")
+    with pytest.raises(FileError, match="cannot be read as HDF5"):
+        read_volumes(tmp_path / "text.h5", "train")
+    with h5py.File(tmp_path / "flat.h5", "w") as file:
+        file["train/flat"] = np.ones((4, 4))
+    with pytest.raises(FileError, match="holds no"):
+        read_volumes(tmp_path / "flat.h5", "train")

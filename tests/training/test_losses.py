@@ -1,0 +1,80 @@
+"""Losses and the optimiser of the papers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from recon import metrics
+from training.losses import l1, nmse_ssim, ssim
+from training.optimizers import LookaheadAdam
+
+
+def pair(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    target = torch.rand(2, 24, 31, generator=generator) * 3
+    return target + 0.2 * torch.randn(2, 24, 31, generator=generator), target
+
+
+def test_ssim_equals_the_metric():
+    output, target = pair()
+    expected = np.mean([metrics.ssim(target[i : i + 1], output[i : i + 1]) for i in range(2)])
+    assert float(ssim(output, target)) == pytest.approx(expected, abs=1e-5)
+
+
+def test_golden_ssim_loss(vectors):
+    golden = np.load(vectors / "metrics.npz")
+    for case in ("a_3x32x32", "d_5x37x41_odd"):
+        target, output = (torch.from_numpy(golden[f"{case}/{name}"]) for name in ("gt", "pred"))
+        loss = 1 - ssim(output, target, peak=target.max())
+        assert float(loss) == pytest.approx(float(golden[f"{case}/ssimloss"]), abs=1e-5)
+
+
+def test_nmse_ssim_is_scale_free_and_zero_for_equal_images():
+    output, target = pair()
+    assert float(nmse_ssim(target, target)) == pytest.approx(0, abs=1e-6)
+    assert float(nmse_ssim(output * 1e4, target * 1e4)) == pytest.approx(float(nmse_ssim(output, target)), rel=1e-4)
+    error = metrics.nmse(target[:1], output[:1]), metrics.nmse(target[1:], output[1:])
+    assert float(nmse_ssim(output, target)) == pytest.approx(np.mean(error) + 0.5 * (1 - float(ssim(output, target))))
+
+
+def test_l1():
+    output, target = pair()
+    assert float(l1(output, target)) == pytest.approx(float((output - target).abs().mean()))
+
+
+def test_lookahead_steps_back_to_the_slow_weights():
+    torch.manual_seed(0)
+    start = torch.randn(4)
+    fast, slow = start.clone().requires_grad_(True), start.clone().requires_grad_(True)
+    adam = torch.optim.Adam([fast], lr=0.1)
+    lookahead = LookaheadAdam([slow], lr=0.1)
+    for step in range(1, 6):
+        for parameter, optimizer in ((fast, adam), (slow, lookahead)):
+            optimizer.zero_grad()
+            (parameter**2).sum().backward()
+            optimizer.step()
+        if step < 5:
+            torch.testing.assert_close(slow, fast)
+    torch.testing.assert_close(slow.detach(), start + 0.5 * (fast.detach() - start))
+
+
+def test_lookahead_resumes_from_its_state():
+    def steps(parameter, optimizer, count):
+        for _ in range(count):
+            optimizer.zero_grad()
+            (parameter**4).sum().backward()
+            optimizer.step()
+
+    torch.manual_seed(0)
+    start = torch.randn(5)
+    whole = start.clone().requires_grad_(True)
+    steps(whole, LookaheadAdam([whole], lr=0.05), 12)
+    half = start.clone().requires_grad_(True)
+    first = LookaheadAdam([half], lr=0.05)
+    steps(half, first, 7)
+    second = LookaheadAdam([half], lr=0.05)
+    second.load_state_dict(first.state_dict())
+    steps(half, second, 5)
+    torch.testing.assert_close(half, whole)

@@ -1,0 +1,94 @@
+"""A whole run: it learns, it resumes, it publishes weights that the workstation can use."""
+
+from __future__ import annotations
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+
+import recon
+from recon import models, weights
+from recon.errors import FileError, RequestError
+from training.run import main
+
+RECIPE = """
+model = "pcrnn-4x-1x"
+n_coils = 4
+overrides = {widths = [12, 12], refine_width = 8, n_iterations = 2}
+accelerations = [4]
+sizes = [32]
+samples_per_epoch = 24
+epochs = 2
+learning_rate = 3e-3
+ema_decay = 0.5
+validation_slices = 2
+precision = "fp32"
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    z, y, x = np.meshgrid(*(np.linspace(-1, 1, 40) for _ in range(3)), indexing="ij")
+    ball = (np.sqrt(z**2 + y**2 + x**2) < 0.8) * (1 + 0.3 * np.sin(12 * x) * np.cos(9 * y))
+    with h5py.File(tmp_path / "images.h5", "w") as file:
+        file["train/ball"] = file["validation/ball"] = (ball * 200).astype(np.uint8)
+    path = tmp_path / "recipe.toml"
+    path.write_text(RECIPE + f'images = "{tmp_path / "images.h5"}"\n')
+    return path
+
+
+def events(run):
+    return [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+
+
+def test_run_resume_publish_and_use(recipe, tmp_path, monkeypatch, capsys):
+    run = tmp_path / "run"
+    published = main(str(recipe), run, devices="cpu", as_json=True)
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert printed[-1]["event"] == "done"
+    first = [event for event in events(run) if event["event"] == "validation"]
+    assert [event["step"] for event in first] == [24, 48]
+    assert first[-1]["psnr"] > first[-1]["zero_filled_psnr"]
+
+    with pytest.raises(RequestError, match="holds a run already"):
+        main(str(recipe), run, devices="cpu")
+    main(str(recipe), run, resume=True, settings=["epochs=3"], devices="cpu")
+    resumed = [event for event in events(run) if event["event"] == "validation"]
+    assert [event["step"] for event in resumed] == [24, 48, 72]
+
+    story = weights.read_header(published).story
+    assert story["preset"] == "pcrnn-4x-1x"
+    assert story["steps"] == 72
+    assert story["kspace"].startswith("simulated")
+    assert story["recipe"]["epochs"] == 3
+
+    monkeypatch.setenv("MRI_WORKSTATION_WEIGHTS", str(run))
+    assert models.get_card("pcrnn-4x-1x").available
+    scan = tmp_path / "scan.h5"
+    with h5py.File(scan, "w") as file:
+        rng = np.random.default_rng(0)
+        file["kspace"] = (rng.standard_normal((1, 5, 32, 32)) + 1j * rng.standard_normal((1, 5, 32, 32))).astype(
+            np.complex64
+        )
+    request = recon.Request("pcrnn-4x-1x", recon.MaskSpec("random", 4, 0.1))
+    result = recon.run(recon.open_study(scan).series[0], request)
+    assert result.weights_sha256 == story["sha256"]
+
+
+def test_a_run_repeats(recipe, tmp_path):
+    scores = []
+    for name in ("one", "two"):
+        main(str(recipe), tmp_path / name, settings=["epochs=1"], devices="cpu")
+        scores.append([event for event in events(tmp_path / name) if event["event"] == "validation"][0]["psnr"])
+    assert scores[0] == pytest.approx(scores[1], abs=1e-4)
+
+
+def test_impossible_runs_are_refused(recipe, tmp_path):
+    with pytest.raises(FileError, match="no checkpoint"):
+        main(str(recipe), tmp_path / "empty", resume=True)
+    with pytest.raises(RequestError, match="no training images"):
+        main(str(recipe), tmp_path / "run", settings=["images="])
+    with pytest.raises(FileError, match="cannot be read as HDF5"):
+        main(str(recipe), tmp_path / "run", settings=["images=/nowhere.h5"], devices="cpu")
