@@ -83,10 +83,10 @@ LIGHT = Colours(
     accent_hover="#084e93",
     on_accent="#ffffff",
     selection="#cfe3f8",
-    good="#1b7a43",
+    good="#17703c",
     warning="#8a5a00",
     error="#b3261e",
-    series=("#0a62b8", "#b35c00", "#1b7a43", "#7b3fb0", "#b8324a", "#6d6a00"),
+    series=("#0a62b8", "#b35c00", "#17703c", "#7b3fb0", "#b8324a", "#6d6a00"),
 )
 
 

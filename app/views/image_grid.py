@@ -14,7 +14,7 @@ from app.views.image_canvas import FIT, View
 from app.views.image_panel import ImagePanel, PanelSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -272,6 +272,10 @@ class ImageGrid(QWidget):
     def keys(self) -> list[str]:
         """Columns from left to right."""
         return list(self._images)
+
+    def __iter__(self) -> Iterator[str]:
+        """Keys of the columns from left to right."""
+        return iter(self._images)
 
     def levels(self) -> levels.Limits:
         """Values shown as black and as white."""

@@ -59,6 +59,7 @@ class ImageWell(ImageCanvas):
     Shift+wheel                 ``iterationStep(n)``
     Alt+wheel                   ``coilStep(n)``
     Ctrl+arrow                  ``probed`` at the neighbouring voxel
+    Delete                      ``probeLeft()``
     ==========================  ===============================================
     """
 
@@ -193,6 +194,8 @@ class ImageWell(ImageCanvas):
             self.activated.emit()
         elif key in (Qt.Key.Key_PageUp, Qt.Key.Key_PageDown):
             self.sliceStep.emit(5 if key == Qt.Key.Key_PageUp else -5)
+        elif key in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace):
+            self.probeLeft.emit()
         elif key in arrows and event.modifiers() & Qt.KeyboardModifier.ControlModifier:
             self._move_crosshair(*arrows[Qt.Key(key)])
         else:
