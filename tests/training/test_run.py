@@ -81,7 +81,7 @@ def test_a_run_repeats(recipe, tmp_path):
     scores = []
     for name in ("one", "two"):
         main(str(recipe), tmp_path / name, settings=["epochs=1"], devices="cpu")
-        scores.append([event for event in events(tmp_path / name) if event["event"] == "validation"][0]["psnr"])
+        scores.append(next(e for e in events(tmp_path / name) if e["event"] == "validation")["psnr"])
     assert scores[0] == pytest.approx(scores[1], abs=1e-4)
 
 
