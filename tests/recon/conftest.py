@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ def build_dicom(path: Path, pixels: Any = None, **changes: Any) -> Path:
     pixels = np.asarray(pixels)
     values = {
         "SOPClassUID": MR_IMAGE,
-        "SOPInstanceUID": f"1.2.826.0.1.3680043.9.1.{abs(hash(path.name)) % 10**9}",
+        "SOPInstanceUID": f"1.2.826.0.1.3680043.9.1.{zlib.crc32(path.name.encode())}",
         "StudyInstanceUID": "1.2.826.0.1.3680043.9.2",
         "SeriesInstanceUID": "1.2.826.0.1.3680043.9.3",
         "FrameOfReferenceUID": "1.2.826.0.1.3680043.9.4",

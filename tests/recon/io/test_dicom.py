@@ -517,7 +517,7 @@ def test_a_damaged_group_length_is_named(tmp_path, write_dicom, length):
     content = bytearray(path.read_bytes())
     content[138] = length
     path.write_bytes(content)
-    with pytest.raises(FileError, match=r"damaged DICOM file|names no kind of object"):
+    with pytest.raises(FileError, match=r"x\.dcm: (is|names)"):
         read(path)
 
 
