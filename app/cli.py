@@ -29,7 +29,6 @@ COMMANDS = {
     "simulate": "make a fastMRI-style raw data file from magnitude images",
     "train": "train a model from a TOML file",
     "models": "list, show, install and verify models and their weights",
-    "export": "write a stored reconstruction in other formats",
     "demo": "write the demo study, or reconstruct it without a display",
     "doctor": "check the installation and say what is missing and how to get it",
     "bench": "measure speed and memory against anchors in the same run",

@@ -203,7 +203,7 @@ class Reconstruction:
 
                 written.append(folder / f"{name}.png")
                 figure.write(self, written[-1])
-        record = self.record() | {"files": [path.name for path in written]}
+        record = self.record() | {"name": name, "files": [path.name for path in written]}
         written.append(folder / f"{name}.json")
         with atomic_file(written[-1]) as temporary:
             temporary.write_text(json.dumps(record, indent=2), "utf-8")
