@@ -88,7 +88,10 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     """Turn arguments into values; exits with status 2 and a sentence where they are wrong."""
     first = next((word for word in words if not word.startswith("-")), None)
     if first not in COMMANDS or "--demo" in words[: words.index(first)]:
-        return _window_parser().parse_args(words)
+        parser = _window_parser()
+        arguments = parser.parse_args(words)
+        _check_command(parser, arguments.paths)
+        return arguments
     words = [first, *(word for position, word in enumerate(words) if position != words.index(first))]
     module = importlib.import_module(f"app.commands.{first}")
     parser = _Parser(prog=f"{PROGRAM} {first}", description=module.__doc__, formatter_class=_Formatter)
@@ -98,6 +101,16 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     arguments = parser.parse_args(words[1:])
     arguments.run = module.run
     return arguments
+
+
+def _check_command(parser: _Parser, paths: Sequence[Path]) -> None:
+    """A bare word that is no file was meant as a command: say so, instead of opening a window on nothing."""
+    if paths and paths[0].name == str(paths[0]) and not paths[0].suffix and not paths[0].exists():
+        import difflib
+
+        close = difflib.get_close_matches(str(paths[0]), COMMANDS, n=1)
+        hint = f"; did you mean {close[0]}?" if close else "."
+        parser.error(f"there is no command and no file {str(paths[0])!r}{hint}")
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):

@@ -3,8 +3,10 @@
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import h5py
@@ -89,6 +91,7 @@ def test_version(run):
         ["reconstruct", BRAIN, "--no-such-option"],
         ["bench", "--only", "nothing"],
         ["simulate", BRAIN],
+        ["recontruct", BRAIN],
     ],
 )
 def test_wrong_usage_exits_2_in_two_lines(run, words):
@@ -96,6 +99,10 @@ def test_wrong_usage_exits_2_in_two_lines(run, words):
     assert (status, out) == (2, "")
     assert err.startswith(f"{cli.PROGRAM}: error: ")
     assert len(err.splitlines()) <= 2
+
+
+def test_misspelt_command_is_not_taken_for_a_file(run):
+    assert "did you mean reconstruct?" in run("recontruct", BRAIN)[2]
 
 
 def test_flags_may_stand_before_the_command(run):
@@ -143,6 +150,22 @@ def test_interrupt_exits_130(run, monkeypatch):
 
     monkeypatch.setattr("app.commands.info.run", interrupt)
     assert run("info", BRAIN) == (130, "", f"{cli.PROGRAM}: interrupted\n")
+
+
+def test_interrupt_leaves_nothing_half_written(tmp_path):
+    np.save(tmp_path / "images.npy", np.ones((3000, 64, 64), np.float32))
+    out_folder = tmp_path / "out"
+    command = [sys.executable, "-m", "app.cli", "simulate", tmp_path / "images.npy", "--coils", "16"]
+    with subprocess.Popen(
+        [*command, "--out", out_folder / "scan.h5"], cwd=ROOT, stderr=subprocess.PIPE, env=os.environ, text=True
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not list(out_folder.glob(".*partial*")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        assert process.stderr.read() == f"{cli.PROGRAM}: interrupted\n"
+    assert list(out_folder.iterdir()) == []
 
 
 def test_unexpected_error_is_one_sentence_and_its_traceback_with_v(run, monkeypatch, capsys):
