@@ -132,7 +132,7 @@ def _instance(
     meta.ImplementationVersionName = f"MRIWS_{__version__}"[:16]
     dataset = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)  # type: ignore[arg-type]
     dataset.SpecificCharacterSet = "ISO_IR 192"
-    fill(dataset, result.series, headers, index)
+    fill(dataset, result.series, headers, index, common.now)
     _identify(dataset, result, common, headers, index)
     _explain(dataset, result, common, index)
     _place(dataset, result, common, number)

@@ -57,7 +57,7 @@ EMPTY_ALLOWED = _words(
 )
 
 
-def fill(dataset: Dataset, series: Series, headers: dict[Path, Dataset], index: int) -> None:
+def fill(dataset: Dataset, series: Series, headers: dict[Path, Dataset], index: int, now: datetime) -> None:
     """Write what is known about patient, study, equipment and acquisition of one slice.
 
     Parameters
@@ -70,6 +70,8 @@ def fill(dataset: Dataset, series: Series, headers: dict[Path, Dataset], index: 
         Source headers that were read before; filled on the way.
     index
         Slice of the series.
+    now
+        Moment of the export, one for all its images.
 
     Raises
     ------
@@ -80,7 +82,7 @@ def fill(dataset: Dataset, series: Series, headers: dict[Path, Dataset], index: 
         _from_dicom(dataset, series, headers, index)
     else:
         _from_header(dataset, series)
-    _repair(dataset, series)
+    _repair(dataset, series, now)
 
 
 def source_uid(series: Series) -> str:
@@ -254,13 +256,16 @@ def _body_part(series: Series) -> str | None:
     return None
 
 
-def _repair(dataset: Dataset, series: Series) -> None:
+def _repair(dataset: Dataset, series: Series, now: datetime) -> None:
     """Give every attribute that must be there a value that is honest, and take out what contradicts another."""
     key = source_uid(series)
     for keyword, word in (("StudyInstanceUID", "study"), ("FrameOfReferenceUID", "frame of reference")):
         if keyword not in dataset:
             setattr(dataset, keyword, uid(word, key))
-    made = _made(series)
+    if not dataset.get("PatientID"):
+        # Archives file by it, and media cannot do without; it says no more than the study's UID does.
+        dataset.PatientID = hashlib.sha256(str(dataset.StudyInstanceUID).encode()).hexdigest()[:16]
+    made = _made(series, now)
     for keyword, value in (("StudyDate", f"{made:%Y%m%d}"), ("StudyTime", f"{made:%H%M%S}")):
         if keyword not in dataset:
             setattr(dataset, keyword, value)
@@ -290,9 +295,9 @@ def _repair(dataset: Dataset, series: Series) -> None:
             setattr(dataset, keyword, None)
 
 
-def _made(series: Series) -> datetime:
+def _made(series: Series, now: datetime) -> datetime:
     """When the data came to be, as far as the disk knows: the same at every export, unlike the clock."""
     try:
         return datetime.fromtimestamp((series.instances[0] if series.instances else series.path).stat().st_mtime)
     except (OSError, OverflowError, ValueError):
-        return datetime.now()
+        return now

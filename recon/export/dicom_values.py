@@ -55,7 +55,8 @@ _TERMS: dict[str, frozenset[str]] = {
     }.items()
 } | {"BodyPartExamined": UNPAIRED | PAIRED}
 
-_MAX_LETTERS = {"CS": 16, "SH": 16, "LO": 64, "PN": 64, "ST": 1024, "LT": 10240, "UT": 100_000, "AE": 16}
+# DICOM counts letters and validators count bytes; counting bytes pleases both.
+_MAX_BYTES = {"CS": 16, "SH": 16, "LO": 64, "PN": 64, "ST": 1024, "LT": 10240, "AE": 16}
 _PATTERNS = {
     "AS": re.compile(r"\d{3}[DWMY]"),
     "CS": re.compile(r"[A-Z0-9 _]+"),
@@ -157,13 +158,16 @@ def _one(keyword: str, vr: str, value: Any) -> Any | None:
         return None
     if vr == "PN":
         return _person(letters)
-    limit = _MAX_LETTERS.get(vr)
-    return letters[:limit].strip() if limit else letters
+    return _cut(letters, _MAX_BYTES.get(vr, 100_000))
+
+
+def _cut(letters: str, n_bytes: int) -> str:
+    return letters.encode()[:n_bytes].decode(errors="ignore").strip()
 
 
 def _person(name: str) -> str | None:
     """Name groups of up to 64 letters; a family name alone gets its caret, or it would be the retired form."""
-    groups = [group.strip()[:63] for group in name.split("=")[:3]]
+    groups = [_cut(group.strip(), _MAX_BYTES["PN"] - 1) for group in name.split("=")[:3]]
     if not groups[0] and not any(groups[1:]):
         return None
     return "=".join(group if not group or "^" in group else f"{group}^" for group in groups)
