@@ -125,7 +125,7 @@ class Run:
         n_finished = 0
         try:
             for position, index in enumerate(plan.indices):
-                with closing(plan.stream(index, position)) as stages:  # type: ignore[type-var]
+                with closing(plan.stream(index, position)) as stages:
                     for stage in stages:
                         collector.add(stage)
                         n_finished += stage.is_final

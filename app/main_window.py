@@ -217,6 +217,10 @@ class MainWindow(QMainWindow):
         session.kspace_changed.connect(self.kspace.set_kspace)
         session.mask_changed.connect(lambda: self.kspace.set_mask(None if session.mask is None else session.mask.mask))
         self._apply_settings()
+        self.browser.set_studies(session.studies)
+        for series, image in session.thumbnails.items():
+            self.browser.set_thumbnail(series, image)
+        self._show_series()
         self._show_status()
 
     # ---------------------------------------------------------------- what is shown

@@ -67,6 +67,10 @@ class GridPresenter(QObject):
         grid.errorGainChanged.connect(session.view.set_error_gain)
         grid.probeMoved.connect(session.view.set_crosshair)
         grid.probeLeft.connect(session.view.clear_crosshair)
+        # The session may be older than the window.
+        self._change_series()
+        self._apply_levels()
+        self._later()
 
     def _later(self, *_: Any) -> None:
         if not self._timer.isActive():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -36,14 +37,18 @@ class RecipePresenter(QObject):
         session.job_changed.connect(self._show_job)
         session.progress_changed.connect(self._show_progress)
         self._show_models()
-        self.refresh()
+        self._show_devices()
+        self._show_mask()
+        self._show_job()
 
     def refresh(self) -> None:
         """Show the request and what stands in its way."""
         session = self._session
-        self._panel.set_request(session.request)
-        self._panel.set_own_mask(session.has_own_mask)
         card = session.find_model(session.request.model)
+        # The list holds presets; an alias stands for one of them.
+        request = session.request if card is None else replace(session.request, model=card.name)
+        self._panel.set_request(request)
+        self._panel.set_own_mask(session.has_own_mask)
         self._panel.set_summary("" if card is None else card.summary)
         self._show_problem()
 

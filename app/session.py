@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import OrderedDict
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,58 +17,34 @@ from PySide6.QtCore import QObject, Signal
 
 from app import engine as default_engine
 from app import settings as settings_file
-from app.job import Job, Worker
+from app.job import Worker
+from app.messages import Message, explain
+from app.previews import Previews
 from app.results import Result
+from app.runner import Runner
 from app.training_run import TrainingRun
 from app.viewstate import ViewState
-from recon.errors import DeviceError, MRIError, RequestError
+from recon.errors import MRIError, RequestError
 from recon.masks import MaskSpec
 from recon.request import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from types import ModuleType
 
     import numpy as np
     from numpy.typing import NDArray
 
     from app.engine import Preview
-    from app.results import SliceResult, State, Step
+    from app.results import SliceResult, Step
     from recon.data import Series, Study
     from recon.masks import SamplingMask
     from recon.simulate import SimulationSpec
-    from recon.stage import Stage
 
 log = logging.getLogger(__name__)
 
-N_CACHED_PREVIEWS = 48
 _MASK_FIELDS = {item.name for item in fields(MaskSpec)}
 _REQUEST_FIELDS = {item.name for item in fields(Request)}
-
-
-@dataclass(frozen=True)
-class Message:
-    """Something the user should read.
-
-    Attributes
-    ----------
-    level
-        ``info``, ``success``, ``warning`` or ``error``.
-    text
-        One or two sentences.
-    details
-        Traceback or other text to copy; empty when there is none.
-    action
-        What a button on the banner does: ``use-cpu``, ``open-folder`` or empty.
-    target
-        What the action acts on, such as a folder.
-    """
-
-    level: str
-    text: str
-    details: str = ""
-    action: str = ""
-    target: str = ""
 
 
 class Session(QObject):
@@ -80,7 +55,7 @@ class Session(QObject):
     config
         Settings file; None takes the user's.
     engine
-        What reconstructs; tests hand in another.
+        What opens and reconstructs; tests hand in another.
     """
 
     message = Signal(object)
@@ -107,36 +82,41 @@ class Session(QObject):
 
     def __init__(self, config: Path | None = None, engine: ModuleType | Any | None = None) -> None:
         super().__init__()
-        self.engine = default_engine if engine is None else engine
+        self._engine = default_engine if engine is None else engine
         self._config = config or settings_file.default_file()
         self.settings, self._settings_problem = settings_file.load(self._config)
         self.view = ViewState(self.settings.error_gain, self)
         self.training = TrainingRun(self)
-        self.training.failed.connect(lambda text, details: self.say("error", text, details))
-        self.training.succeeded.connect(lambda text: self.say("success", text))
-
         self.studies: list[Study] = []
         self.opening: list[Path] = []
         self.series: Series | None = None
         self.slice_index = 0
         self.request = Request(device=self.settings.device, precision=self.settings.precision)  # type: ignore[arg-type]
         self.request_problem = ""
-        self.mask: SamplingMask | None = None
-        self.mask_problem = ""
         self.models: list[Any] = []
         self.devices: tuple[str, ...] = ("auto", "cpu")
-        self.thumbnails: dict[Series, NDArray[np.float32]] = {}
         self.results: list[Result] = []
         self.result: Result | None = None
         self.position: int | None = None
-        self._previews: OrderedDict[Any, Preview] = OrderedDict()
-        self._job: Job | None = None
-        self._job_result: Result | None = None
-        self._run: Any = None
         self._is_following = False
         self._n_results = 0
-        self._looker = Worker(self)
+        self._last_slices: tuple[int, ...] | None = None
         self._filer = Worker(self)
+        self._previews = Previews(self._engine, self)
+        self._runner = Runner(self._engine, self)
+        self._connect()
+
+    def _connect(self) -> None:
+        self.training.failed.connect(lambda text, details: self.say("error", text, details))
+        self.training.succeeded.connect(lambda text: self.say("success", text))
+        self._previews.mask_changed.connect(self.mask_changed)
+        self._previews.preview_changed.connect(self._show_preview)
+        self._previews.kspace_changed.connect(self.kspace_changed)
+        self._previews.thumbnail_changed.connect(self.thumbnail_changed)
+        self._previews.failed.connect(self.report)
+        self._runner.stage_added.connect(self._take_stage)
+        self._runner.progressed.connect(self.progress_changed)
+        self._runner.ended.connect(self._end_job)
 
     # ---------------------------------------------------------------- start and end
 
@@ -145,36 +125,31 @@ class Session(QObject):
         if self._settings_problem:
             self.say("warning", self._settings_problem)
             self._settings_problem = ""
-        self._filer.submit("models", self.engine.list_models, self._take_models, self._fail("listing the models"))
-        self._filer.submit("warm-up", self.engine.warm_up, self._take_devices, self._fail("preparing the device"))
+        self._file("models", self._engine.list_models, self._take_models, "listing the models")
+        self._file("warm-up", self._engine.warm_up, self._take_devices, "preparing the device")
 
     def close(self) -> None:
         """Cancel what runs and end the threads."""
-        if self._job is not None:
-            self._job.cancel()
-            self._job.wait()
+        self._runner.stop()
         self.training.stop()
-        self._looker.stop()
+        self._previews.stop()
         self._filer.stop()
 
     def say(self, level: str, text: str, details: str = "", action: str = "", target: str = "") -> None:
         """Tell the user something; it also goes into the log."""
-        log.log({"error": logging.ERROR, "warning": logging.WARNING}.get(level, logging.INFO), "%s", text)
-        if details:
-            log.debug("%s", details)
-        self.message.emit(Message(level, text, details, action, target))
+        self._tell(Message(level, text, details, action, target))
 
     def report(self, error: BaseException, details: str, doing: str) -> None:
-        """Turn an exception into a message; errors of ours are already written for the reader."""
-        if isinstance(error, DeviceError) and error.out_of_memory and self.request.device != "cpu":
-            self.say("error", str(error), details, action="use-cpu")
-        elif isinstance(error, MRIError):
-            self.say("error", str(error))
-        else:
-            self.say("error", f"Something unexpected happened while {doing}: {type(error).__name__}: {error}", details)
+        """Tell the user about an exception."""
+        self._tell(explain(error, details, doing, self.request.device))
 
-    def _fail(self, doing: str) -> Any:
-        return lambda error, details: self.report(error, details, doing)
+    def _tell(self, message: Message) -> None:
+        level = {"error": logging.ERROR, "warning": logging.WARNING}.get(message.level, logging.INFO)
+        log.log(level, "%s", message.text)
+        self.message.emit(message)
+
+    def _file(self, key: str, work: Callable[[], Any], done: Callable[[Any], None], doing: str) -> None:
+        self._filer.submit(key, work, done, lambda error, details: self.report(error, details, doing))
 
     # ---------------------------------------------------------------- studies
 
@@ -202,7 +177,7 @@ class Session(QObject):
             self.opening.append(path)
             self._filer.submit(
                 f"open {path}",
-                partial(self.engine.open_study, path, simulation),
+                partial(self._engine.open_study, path, simulation),
                 partial(self._take_study, path, is_shown and number == 0),
                 partial(self._miss_study, path),
             )
@@ -210,8 +185,8 @@ class Session(QObject):
 
     def open_demo(self) -> None:
         """Open the demo study: the bundled scans at once, the phantom when it is generated."""
-        self.open(self.engine.demo_scans())
-        self._filer.submit("phantom", self.engine.demo_phantom, self._open_phantom, self._fail("making the phantom"))
+        self.open(self._engine.demo_scans())
+        self._file("phantom", self._engine.demo_phantom, self._open_phantom, "making the phantom")
 
     def _open_phantom(self, path: Path) -> None:
         self.open([path], is_shown=False)
@@ -220,7 +195,7 @@ class Session(QObject):
         """Forget a study and its results."""
         self.studies = [item for item in self.studies if item is not study]
         for series in study.series:
-            self.thumbnails.pop(series, None)
+            self._previews.forget(series)
         self.results = [result for result in self.results if result.series not in study.series]
         self.results_changed.emit()
         self.studies_changed.emit()
@@ -235,29 +210,31 @@ class Session(QObject):
     def select(self, series: Series | None = None, index: int | None = None) -> None:
         """Show a series (None: the current one) and one of its slices (None: the middle one of a new series)."""
         if series is not None and series is not self.series:
-            self.series = series
-            self.slice_index = series.n_slices // 2 if index is None else self._clamp(index)
-            self.position = None
-            self.view.forget_levels()
-            self._drop_cache()
-            own = [result for result in self.results if result.series is series]
-            self.result = own[-1] if own else None
-            self._validate()
-            self.series_changed.emit()
-            self.result_changed.emit()
-            self._refresh_mask()
-        elif self.series is None or index is None or self._clamp(index) == self.slice_index:
-            return
-        else:
+            self._show_series(series, index)
+        elif self.series is not None and index is not None and self._clamp(index) != self.slice_index:
             self._is_following = False
-            self.slice_index = self._clamp(index)
-        self.slice_changed.emit(self.slice_index)
-        self._refresh_preview()
+            self._show_slice(self._clamp(index))
 
     def step_slice(self, by: int) -> None:
         """Go some slices on."""
-        if self.series is not None:
-            self.select(index=self.slice_index + by)
+        self.select(index=self.slice_index + by)
+
+    def _show_series(self, series: Series, index: int | None) -> None:
+        self.series = series
+        self.slice_index = series.n_slices // 2 if index is None else self._clamp(index)
+        self.position = None
+        self.view.forget_levels()
+        self.view.clear_crosshair()
+        self.result = self._newest_result(series)
+        self._validate()
+        self.series_changed.emit()
+        self.result_changed.emit()
+        self._show_slice(self.slice_index)
+
+    def _show_slice(self, index: int) -> None:
+        self.slice_index = index
+        self.slice_changed.emit(index)
+        self._previews.look(self.series, index, self.request)
 
     def _clamp(self, index: int) -> int:
         assert self.series is not None
@@ -265,28 +242,25 @@ class Session(QObject):
 
     def _take_study(self, path: Path, is_shown: bool, study: Study) -> None:
         self._opened(path)
-        self.studies = [item for item in self.studies if item.path != study.path]
         for declined in study.declined:
             self.say("warning", f"Not opened: {declined.path.name}: {declined.reason}")
         if not study.series:
             if not study.declined:
                 self.say("error", f"{path}: nothing in it can be reconstructed.")
             return
+        for old in [item for item in self.studies if item.path == study.path]:
+            self.studies.remove(old)
         self.studies.append(study)
-        for note in dict.fromkeys(note for series in study.series for note in series.notes):
-            self.say("info", note)
+        notes = dict.fromkeys(note for series in study.series for note in series.notes)
+        if notes:
+            self.say("info", f"{study.title}: {' '.join(notes)}")
         self.change_settings(recent=self.settings.with_recent(path).recent)
         self.studies_changed.emit()
-        if is_shown or self.series is None:
+        is_orphan = self.series is not None and all(self.series not in item.series for item in self.studies)
+        if is_shown or self.series is None or is_orphan:
             self.select(study.series[0])
         for series in study.series:
-            self._looker.submit(
-                f"thumbnail {id(series)}",
-                partial(self.engine.thumbnail, series),
-                partial(self._take_thumbnail, series),
-                # A picture that cannot be made is no news: opening the slice says why.
-                lambda error, details: log.debug("no thumbnail: %s\n%s", error, details),
-            )
+            self._previews.want_thumbnail(series)
 
     def _miss_study(self, path: Path, error: BaseException, details: str) -> None:
         self._opened(path)
@@ -297,19 +271,45 @@ class Session(QObject):
             self.opening.remove(path)
         self.opening_changed.emit()
 
-    def _take_thumbnail(self, series: Series, image: NDArray[np.float32]) -> None:
-        self.thumbnails[series] = image
-        self.thumbnail_changed.emit(series)
+    # ---------------------------------------------------------------- preview
 
-    def _take_models(self, models: list[Any]) -> None:
-        self.models = models
-        self.models_changed.emit()
+    @property
+    def preview(self) -> Preview | None:
+        """Zero-filled image, mask and reference of the current slice; None until they are read."""
+        return self._previews.current
 
-    def _take_devices(self, devices: tuple[str, ...]) -> None:
-        self.devices = devices
-        self.devices_changed.emit()
+    @property
+    def mask(self) -> SamplingMask | None:
+        """Pattern of the current request on the current series; None while it is impossible."""
+        return self._previews.mask
 
-    # ---------------------------------------------------------------- request, mask, preview
+    @property
+    def mask_problem(self) -> str:
+        """Why there is no mask."""
+        return self._previews.mask_problem
+
+    @property
+    def thumbnails(self) -> dict[Series, NDArray[np.float32]]:
+        """Small pictures of the series, as far as they are made."""
+        return self._previews.thumbnails
+
+    def request_kspace(self) -> None:
+        """Read the k-space of the current slice; `kspace_changed` brings it."""
+        self._previews.want_kspace()
+
+    def apply_preset(self, name: str) -> None:
+        """Set window and level from the data of the current slice."""
+        preview = self.preview
+        if preview is not None:
+            self.view.apply_preset(name, preview.zero_filled, preview.reference)
+
+    def _show_preview(self, index: int) -> None:
+        preview = self.preview
+        if preview is not None and self.view.levels is None:
+            self.apply_preset("auto" if preview.reference is None else "matched")
+        self.preview_changed.emit(index)
+
+    # ---------------------------------------------------------------- request
 
     def set_request(self, request: Request | None = None, **changes: Any) -> bool:
         """Change what the next reconstruction does.
@@ -326,11 +326,11 @@ class Session(QObject):
         accepted
             False when the values are impossible; `request_problem` says why and the last valid request stays.
         """
+        base = self.request if request is None else request
         try:
             unknown = sorted(set(changes) - _MASK_FIELDS - _REQUEST_FIELDS)
             if unknown:
                 raise RequestError(f"a request has no field {unknown[0]!r}.")
-            base = self.request if request is None else request
             mask_changes = {name: value for name, value in changes.items() if name in _MASK_FIELDS}
             if mask_changes:
                 base = replace(base, mask=replace(base.mask, **mask_changes))
@@ -338,13 +338,11 @@ class Session(QObject):
         except MRIError as error:
             self.refuse_request(str(error))
             return False
-        is_same_mask = self._mask_key(base) == self._mask_key(self.request) and not self.request_problem
-        self.request, self.request_problem = base, ""
+        self.request = base
         self._validate()
         self.request_changed.emit()
-        if not is_same_mask:
-            self._refresh_mask()
-            self._refresh_preview()
+        if self.series is not None:
+            self._previews.look(self.series, self.slice_index, self.request)
         return True
 
     def refuse_request(self, problem: str) -> None:
@@ -352,13 +350,14 @@ class Session(QObject):
         self.request_problem = problem
         self.request_changed.emit()
 
-    def model_problem(self, card: Any) -> str:
-        """Return why a model cannot be used with the current series, or an empty string."""
-        return self.engine.model_problem(card, self.series, self.request)
-
     def find_model(self, name: str) -> Any | None:
         """Return the card of a preset or alias, or None."""
-        return self.engine.find_model(self.models, name)
+        return self._engine.find_model(self.models, name)
+
+    def model_problem(self, card: Any) -> str:
+        """Return why a model cannot be used with the current series, or an empty string."""
+        problem: str = self._engine.model_problem(card, self.series, self.request)
+        return problem
 
     @property
     def has_own_mask(self) -> bool:
@@ -372,122 +371,32 @@ class Session(QObject):
             return "Open a study first."
         if self.is_running:
             return "A reconstruction is running."
-        return self.request_problem or ("" if self.has_own_mask else self.mask_problem)
+        return self.request_problem or self.mask_problem
 
     def _validate(self) -> None:
         card = self.find_model(self.request.model)
         self.request_problem = "" if card is None or self.series is None else self.model_problem(card)
 
-    @staticmethod
-    def _mask_key(request: Request) -> Any:
-        return request.mask, request.grid
+    def _take_models(self, models: list[Any]) -> None:
+        self.models = models
+        self._validate()
+        self.models_changed.emit()
 
-    def _preview_request(self) -> Request:
-        return replace(self.request, model="zero-filled", slices=None, device="cpu", coils=None, overrides={})
-
-    def _refresh_mask(self) -> None:
-        if self.series is None:
-            return
-        series, request = self.series, self._preview_request()
-        self._looker.submit(
-            "mask",
-            partial(self.engine.sampling_mask, series, request),
-            partial(self._take_mask, series, request),
-            partial(self._miss_mask, series, request),
-            urgent=True,
-        )
-
-    def _take_mask(self, series: Series, request: Request, mask: SamplingMask) -> None:
-        if series is self.series and request == self._preview_request():
-            self.mask, self.mask_problem = mask, ""
-            self.mask_changed.emit()
-
-    def _miss_mask(self, series: Series, request: Request, error: BaseException, details: str) -> None:
-        if series is self.series and request == self._preview_request():
-            self.mask, self.mask_problem = None, str(error)
-            self.mask_changed.emit()
-            if not isinstance(error, MRIError):
-                self.report(error, details, "drawing the mask")
-
-    def _drop_cache(self) -> None:
-        self._looker.discard("preview")
-        self._looker.discard("neighbour")
-
-    @property
-    def preview(self) -> Preview | None:
-        """Zero-filled image, mask and reference of the current slice; None until they are read."""
-        return self._previews.get(self._preview_key(self.slice_index))
-
-    def _preview_key(self, index: int) -> Any:
-        return id(self.series), index, self._mask_key(self.request)
-
-    def _refresh_preview(self) -> None:
-        if self.series is None:
-            return
-        self._looker.discard("neighbour")
-        if self.preview is not None:
-            self._show_preview(self.slice_index)
-            return
-        self._submit_preview("preview", self.slice_index, urgent=True)
-
-    def _submit_preview(self, key: str, index: int, *, urgent: bool = False) -> None:
-        assert self.series is not None
-        cache_key = self._preview_key(index)
-        if cache_key in self._previews:
-            return
-        self._looker.submit(
-            key,
-            partial(self.engine.preview, self.series, index, self._preview_request()),
-            partial(self._take_preview, cache_key, index),
-            partial(self._miss_preview, cache_key, index),
-            urgent=urgent,
-        )
-
-    def _take_preview(self, key: Any, index: int, preview: Preview) -> None:
-        self._previews[key] = preview
-        while len(self._previews) > N_CACHED_PREVIEWS:
-            self._previews.popitem(last=False)
-        if key == self._preview_key(self.slice_index):
-            self._show_preview(index)
-
-    def _miss_preview(self, key: Any, index: int, error: BaseException, details: str) -> None:
-        if key == self._preview_key(self.slice_index) and str(error) != self.mask_problem:
-            self.report(error, details, f"reading slice {index + 1}")
-
-    def _show_preview(self, index: int) -> None:
-        preview = self.preview
-        assert preview is not None and self.series is not None
-        if self.view.levels is None:
-            self.apply_preset("auto" if preview.reference is None else "matched")
-        self.preview_changed.emit(index)
-        # The wheel's next clicks: read them while the user looks.
-        for distance in (1, -1, 2, -2):
-            if 0 <= index + distance < self.series.n_slices:
-                self._submit_preview(f"neighbour {distance}", index + distance)
-
-    def apply_preset(self, name: str) -> None:
-        """Set window and level from the data of the current slice."""
-        preview = self.preview
-        if preview is not None:
-            self.view.apply_preset(name, preview.zero_filled, preview.reference)
-
-    def request_kspace(self) -> None:
-        """Read the k-space of the current slice; `kspace_changed` brings it."""
-        if self.series is None:
-            return
-        self._looker.submit(
-            "kspace",
-            partial(self.engine.kspace, self.series, self.slice_index),
-            self.kspace_changed.emit,
-            lambda error, details: log.debug("no k-space: %s\n%s", error, details),
-        )
+    def _take_devices(self, devices: tuple[str, ...]) -> None:
+        self.devices = devices
+        self.devices_changed.emit()
 
     # ---------------------------------------------------------------- reconstruction
 
     @property
     def is_running(self) -> bool:
         """True while a reconstruction runs."""
-        return self._job is not None
+        return self._runner.is_running
+
+    @property
+    def pending(self) -> tuple[int, ...]:
+        """Slices that the running reconstruction has not finished."""
+        return self._runner.pending
 
     def reconstruct(self, slices: Sequence[int] | str | None = None) -> bool:
         """Start a reconstruction.
@@ -514,102 +423,59 @@ class Session(QObject):
         else:
             indices = tuple(slices)
         request = replace(self.request, slices=indices)
-        self._n_results += 1
         card = self.find_model(request.model)
-        announced = () if card is None else self.engine.announced_modules(card)
+        self._n_results += 1
         result = Result(
-            self._n_results, series, request, request.model if card is None else card.title, announced=announced
+            self._n_results,
+            series,
+            request,
+            request.model if card is None else card.title,
+            announced=() if card is None else self._engine.announced_modules(card),
         )
-        self._remember(result)
-        scorer = self.engine.Scorer(series, indices)
-        self._run = self.engine.Run(series, request)
-        job = Job(self._run.stream, scorer, parent=self)
-        # Bound methods of an object that lives in this thread: Qt then queues the calls instead of making them in the
-        # thread of the job.
-        job.stage.connect(self._take_stage)
-        job.progress.connect(self.progress_changed)
-        job.done.connect(self._finish_job)
-        job.cancelled.connect(self._stop_job)
-        job.failed.connect(self._fail_job)
-        self._job, self._job_result = job, result
+        self.results.append(result)
+        del self.results[: -self.settings.n_results]
+        self.result, self.position = result, None
+        # The view goes along with a volume until the user looks at another slice.
         self._is_following = len(indices) > 1
+        self._runner.start(result)
+        self.results_changed.emit()
+        self.result_changed.emit()
         self.job_changed.emit()
         self.progress_changed.emit(0.0, None)
-        job.start()
         return True
 
     def cancel(self) -> None:
         """Stop the reconstruction; slices that are finished stay."""
-        if self._job is not None:
-            self._job.cancel()
+        self._runner.cancel()
 
     def use_cpu(self) -> None:
         """Repeat the last reconstruction on the CPU, after the device ran out of memory."""
-        slices = self.result.request.slices if self.result is not None else None
+        slices = self._last_slices
         if self.set_request(device="cpu"):
             self.reconstruct(slices)
 
-    def _remember(self, result: Result) -> None:
-        self.results.append(result)
-        while len(self.results) > self.settings.n_results:
-            self.results.pop(0)
-        self.result, self.position = result, None
-        self.results_changed.emit()
-        self.result_changed.emit()
-
-    def _take_stage(self, stage: Stage, scores: dict[str, float] | None) -> None:
-        result = self._job_result
-        if result is None:
-            return
-        result.add(stage, scores)
+    def _take_stage(self, result: Result, index: int) -> None:
         if result is not self.result:
             return
-        if self._is_following and stage.slice_index != self.slice_index:
-            self.slice_index = stage.slice_index
-            self.slice_changed.emit(self.slice_index)
-            self._refresh_preview()
-        self.step_arrived.emit(stage.slice_index)
+        if self._is_following and index != self.slice_index:
+            self._show_slice(index)
+        self.step_arrived.emit(index)
 
-    def _finish_job(self) -> None:
-        self._end_job("done")
-
-    def _stop_job(self) -> None:
-        assert self._job_result is not None
-        kept, total = len(self._job_result.finished), len(self._job_result.request.slices or ())
-        self._end_job("partial")
-        self.say("info", f"Cancelled. {kept} of {total} slices were finished" + (" and are kept." if kept else "."))
-
-    def _fail_job(self, error: BaseException, details: str) -> None:
-        self._end_job("failed")
-        self.report(error, details, "reconstructing")
-
-    def _end_job(self, state: State) -> None:
-        job, self._job = self._job, None
-        result, self._job_result = self._job_result, None
-        assert job is not None and result is not None
-        job.wait()
-        job.deleteLater()
-        result.seconds = job.seconds
-        result.state = state
-        result.adopt(self._run.reconstruction)
-        self._run = None
+    def _end_job(self, result: Result, state: str, error: BaseException | None, details: str) -> None:
+        self._last_slices = result.request.slices
         if not result.slices:
-            self.results = [item for item in self.results if item is not result]
+            self.results.remove(result)
             if self.result is result:
-                own = [item for item in self.results if item.series is self.series]
-                self.result = own[-1] if own else None
+                self.result = self._newest_result(result.series)
         self.results_changed.emit()
         self.result_changed.emit()
         self.job_changed.emit()
+        if error is not None:
+            self.report(error, details, "reconstructing")
+        elif state == "partial":
+            kept, total = len(result.finished), len(result.request.slices or ())
+            self.say("info", f"Cancelled. {kept} of {total} slices were finished" + (" and are kept." if kept else "."))
         self.job_finished.emit(state)
-
-    @property
-    def pending(self) -> tuple[int, ...]:
-        """Slices that the running reconstruction has not finished."""
-        result = self._job_result
-        if result is None:
-            return ()
-        return tuple(index for index in result.request.slices or () if index not in result.finished)
 
     # ---------------------------------------------------------------- results
 
@@ -629,12 +495,11 @@ class Session(QObject):
     def set_position(self, position: int | None) -> None:
         """Put the scrubber on a step of the current slice; None follows the newest."""
         item = self.slice_result
-        if item is None or not item.steps:
-            position = None
-        elif position is not None:
-            position = max(0, min(position, len(item.steps) - 1))
-            if position == len(item.steps) - 1:
-                position = None
+        n_steps = 0 if item is None else len(item.steps)
+        if position is not None:
+            position = max(0, position)
+            # On the last step the scrubber follows what is still to come.
+            position = position if position < n_steps - 1 else None
         if position != self.position:
             self.position = position
             self.position_changed.emit()
@@ -642,9 +507,8 @@ class Session(QObject):
     def step_position(self, by: int) -> None:
         """Go some iterations on."""
         item = self.slice_result
-        if item is not None and item.steps:
-            current = len(item.steps) - 1 if self.position is None else self.position
-            self.set_position(current + by)
+        if item is not None:
+            self.set_position((len(item.steps) - 1 if self.position is None else self.position) + by)
 
     def show_result(self, result: Result) -> None:
         """Show a stored result and the series it belongs to."""
@@ -658,8 +522,11 @@ class Session(QObject):
     def step_result(self, by: int) -> None:
         """Show the previous or next stored result of this series."""
         own = [result for result in self.results if result.series is self.series]
-        if self.result in own and own:
+        if self.result in own:
             self.show_result(own[(own.index(self.result) + by) % len(own)])
+
+    def _newest_result(self, series: Series) -> Result | None:
+        return next((result for result in reversed(self.results) if result.series is series), None)
 
     def export(
         self, folder: Path | str, formats: Iterable[str], *, stages: bool = False, result: Result | None = None
@@ -686,31 +553,33 @@ class Session(QObject):
         if result is None or result.reconstruction is None:
             self.say("warning", "There is no finished result to export; reconstruct a slice first.")
             return False
-        reconstruction = result.reconstruction
         folder = Path(folder).expanduser().absolute()
-        self._filer.submit(
-            f"export {result.number}",
-            partial(reconstruction.save, folder, list(formats), stages=stages),
-            partial(self._take_files, folder),
-            self._fail("exporting"),
-        )
+        work = partial(result.reconstruction.save, folder, list(formats), stages=stages)
+        self._file(f"export {result.number}", work, partial(self._take_files, folder), "exporting")
         return True
 
     def _take_files(self, folder: Path, files: list[Path]) -> None:
         self.change_settings(export_folder=str(folder))
-        names = ", ".join(sorted({path.name for path in files})[:4])
+        names = ", ".join(path.name for path in files)
         self.say("success", f"Exported to {folder}: {names}", action="open-folder", target=str(folder))
         self.exported.emit(files)
 
     # ---------------------------------------------------------------- settings, training
 
     def change_settings(self, **values: Any) -> None:
-        """Change settings and write them."""
+        """Change settings and write them.
+
+        Raises
+        ------
+        ValueError
+            If a name is unknown or a value is outside its limits.
+        """
         self.settings = self.settings.changed(**values)
         try:
             settings_file.save(self.settings, self._config)
         except OSError as error:
-            self.say("warning", f"Settings could not be written to {self._config}: {os.strerror(error.errno or 0)}.")
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            self.say("warning", f"Settings could not be written to {self._config}: {reason}.")
         self.settings_changed.emit()
 
     def train(self, config: Path | str | dict[str, Any], output: Path | str | None = None) -> bool:

@@ -393,7 +393,7 @@ class RecipePanel(QWidget):
 
     def set_own_mask(self, has_own: bool) -> None:
         """Disable the sampling fields of a scan that was undersampled by the scanner."""
-        for widget in (self.mask_type, self.acceleration, self.center_fraction, self.seed):
+        for widget in (self.mask_type, self.acceleration, self.center_fraction, self.seed, self.grid):
             widget.setEnabled(not has_own)
         self.own_mask.setVisible(has_own)
 

@@ -1,0 +1,59 @@
+"""What the user is told: a message is data, the window decides how it looks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from recon.errors import DeviceError, MRIError
+
+
+@dataclass(frozen=True)
+class Message:
+    """Something the user should read.
+
+    Attributes
+    ----------
+    level
+        ``info``, ``success``, ``warning`` or ``error``.
+    text
+        One or two sentences.
+    details
+        Traceback or other text to copy; empty when there is none.
+    action
+        What a button on the banner does: ``use-cpu``, ``open-folder`` or empty.
+    target
+        What the action acts on, such as a folder.
+    """
+
+    level: str
+    text: str
+    details: str = ""
+    action: str = ""
+    target: str = ""
+
+
+def explain(error: BaseException, details: str, doing: str, device: str) -> Message:
+    """Turn an exception into a message.
+
+    Parameters
+    ----------
+    error
+        Errors of `recon.errors` are written for the reader already; others are programming errors.
+    details
+        Traceback.
+    doing
+        What was going on, as in "while opening a file".
+    device
+        Device of the request: a device that ran out of memory has the CPU as its way out.
+    """
+    if isinstance(error, DeviceError) and error.out_of_memory and device != "cpu":
+        return Message("error", str(error), details, action="use-cpu")
+    if isinstance(error, MRIError):
+        return Message("error", str(error))
+    if isinstance(error, MemoryError):
+        return Message("error", f"The memory of this machine ran out while {doing}; close other programs.", details)
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return Message("error", f"{where}{error.strerror or error}, while {doing}.", details)
+    kind = type(error).__name__
+    return Message("error", f"Something unexpected happened while {doing}: {kind}: {error}", details)

@@ -1,0 +1,231 @@
+"""A session with a small in-memory scan and an engine whose pace a test decides."""
+
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from recon.data import Geometry, Series, Study
+from recon.errors import RequestError
+from recon.masks import SamplingMask, make
+from recon.stage import Stage
+
+
+class MemorySource:
+    """Slices of a disc whose size depends on the slice."""
+
+    def __init__(self, n_coils, size):
+        self.n_coils, self.size = n_coils, size
+
+    def image(self, index):
+        rows, columns = self.size
+        y, x = np.mgrid[:rows, :columns]
+        radius = np.hypot(y - rows / 2, x - columns / 2)
+        return ((radius < rows * (0.3 + 0.02 * index)) * (1.0 + 0.1 * index)).astype(np.float32)
+
+    def kspace(self, index):
+        spectrum = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(self.image(index)), norm="ortho"))
+        return np.stack([spectrum / np.sqrt(self.n_coils)] * self.n_coils).astype(np.complex64)
+
+    def reference(self, index):
+        return self.image(index)
+
+
+def make_series(n_slices=5, n_coils=2, size=(48, 40), name="disc.h5", **changes):
+    values = {
+        "path": Path("/nowhere") / name,
+        "title": name.removesuffix(".h5"),
+        "kind": "fastmri",
+        "n_slices": n_slices,
+        "n_coils": n_coils,
+        "matrix": size,
+        "recon_size": size,
+        "source": MemorySource(n_coils, size),
+        "has_reference": True,
+        "geometry": Geometry(flip_rows=True),
+    }
+    return Series(**values | changes)
+
+
+CARDS = [
+    SimpleNamespace(
+        name=name, title=title, group=group, summary=f"{title} in a test.", needs_training=needs, weights=weights,
+        available=bool(weights) or not needs, parameters={"modules": modules},
+    )
+    for name, title, group, needs, weights, modules in (
+        ("zero-filled", "Zero-filled", "Classical", False, (), ()),
+        ("pcrnn-s", "PC-RNN-S", "PC-RNN", True, (SimpleNamespace(n_coils=2),), ("4x", "2x")),
+        ("oucr", "OUCR", "OUCR", True, (), ("oc", "uc")),
+    )
+]  # fmt: skip
+
+
+class FakeEngine:
+    """Does what app.engine does without files, torch or a network; `gate`, `n_free`, `error` decide how a run goes."""
+
+    def __init__(self):
+        self.series = {"disc.h5": make_series()}
+        self.gate = threading.Event()
+        self.gate.set()
+        self.n_free = 0
+        self.error = None
+        self.n_closed = 0
+        self.saved = []
+        self.preview_calls = []
+        self.preview_delay_s = 0.0
+
+    def warm_up(self):
+        return ("auto", "cpu", "cuda:0")
+
+    def list_models(self):
+        return CARDS
+
+    def find_model(self, cards, name):
+        return next((card for card in cards if card.name == {"pcrnn": "pcrnn-s"}.get(name, name)), None)
+
+    def announced_modules(self, card):
+        return tuple(card.parameters["modules"])
+
+    def model_problem(self, card, series, request):
+        return "" if card.available else f"{card.title} has no weights yet."
+
+    def open_study(self, path, simulation=None):
+        if self.error is not None:
+            raise self.error
+        series = self.series[Path(path).name]
+        return Study(Path(path), series.title, (series,))
+
+    def demo_scans(self):
+        return [Path("/nowhere/disc.h5")]
+
+    def demo_phantom(self):
+        self.series["phantom.h5"] = make_series(name="phantom.h5")
+        return Path("/nowhere/phantom.h5")
+
+    def sampling_mask(self, series, request):
+        if series.acquired_mask is not None:
+            return SamplingMask(series.acquired_mask, 4)
+        return make(request.mask, series.recon_size, filename=series.name)
+
+    def preview(self, series, index, request):
+        self.preview_calls.append(index)
+        time.sleep(self.preview_delay_s)
+        reference = series.source.reference(index) if series.has_reference else None
+        image = series.source.image(index) * np.float32(0.8)
+        return SimpleNamespace(
+            index=index, zero_filled=image, reference=reference, mask=self.sampling_mask(series, request),
+            scores=None if reference is None else {"psnr": 20.0, "ssim": 0.5, "nmse": 0.1},
+        )  # fmt: skip
+
+    def kspace(self, series, index):
+        return series.source.kspace(index)
+
+    def thumbnail(self, series):
+        return series.source.image(0)
+
+    def Scorer(self, series, indices):
+        return lambda stage: {"psnr": 30.0 + stage.progress, "ssim": 0.9, "nmse": 0.01}
+
+    def Run(self, series, request):
+        return FakeRun(self, series, request)
+
+
+class FakeRun:
+    """Two modules of two iterations for each slice; waits at the gate before each stage after the free ones."""
+
+    def __init__(self, engine, series, request):
+        self.engine, self.series, self.request = engine, series, request
+        self.reconstruction = None
+
+    def stream(self):
+        done = []
+        paths = [("zero-filled",), ("4x", 1), ("4x", 2), ("2x", 1), ("2x", 2), ("final",)]
+        total = len(self.request.slices) * len(paths)
+        count = 0
+        try:
+            for index in self.request.slices:
+                for path in paths:
+                    assert count < self.engine.n_free or self.engine.gate.wait(20)
+                    if self.engine.error is not None and path == ("4x", 1):
+                        raise self.engine.error
+                    count += 1
+                    image = self.series.source.image(index) * np.float32(0.8 + 0.2 * count / total)
+                    is_final = path == ("final",)
+                    done += [index] * is_final
+                    yield Stage(str(path[0]), path, image, is_final, index, count / total)
+        finally:
+            self.engine.n_closed += 1
+            if done:
+                self.reconstruction = FakeReconstruction(self.engine, self.series, done)
+
+
+class FakeReconstruction:
+    def __init__(self, engine, series, indices):
+        self.engine = engine
+        self.indices = tuple(indices)
+        volume = np.stack([series.source.image(index) for index in indices])
+        self.final = self.zero_filled = volume
+        self.stages = {}
+        self.metrics = self.zero_filled_metrics = {
+            key: {"volume": 31.0, "slices": [31.0] * len(indices)} for key in ("psnr", "ssim", "nmse")
+        }
+
+    def save(self, folder, formats, *, stages=False):
+        if self.engine.error is not None:
+            raise self.engine.error
+        self.engine.saved.append((folder, list(formats), stages))
+        return [folder / "disc.pcrnn.dcm", folder / "disc.pcrnn.json"]
+
+
+@pytest.fixture
+def engine():
+    return FakeEngine()
+
+
+@pytest.fixture
+def session(qapp, engine, tmp_path):
+    from app.session import Session
+
+    session = Session(tmp_path / "config" / "settings.json", engine)
+    session.seen = []
+    session.message.connect(session.seen.append)
+    yield session
+    engine.gate.set()
+    session.close()
+
+
+@pytest.fixture
+def opened(session, qtbot):
+    """Give the session with the disc open and its middle slice read."""
+    session.start()
+    session.open("/nowhere/disc.h5")
+    qtbot.waitUntil(lambda: session.preview is not None and session.mask is not None and bool(session.models))
+    return session
+
+
+@pytest.fixture
+def window(opened, qtbot):
+    """Give the main window on the open session."""
+    from app.main_window import MainWindow
+
+    window = MainWindow(opened)
+    qtbot.addWidget(window)
+    window.show()
+    qtbot.waitExposed(window)
+    window.grid_presenter.flush()
+    return window
+
+
+@pytest.fixture
+def new_series():
+    """Give the function that makes in-memory series."""
+    return make_series
+
+
+@pytest.fixture
+def impossible():
+    """Give an error of ours."""
+    return RequestError("this cannot be done; do something else.")

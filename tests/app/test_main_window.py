@@ -1,0 +1,494 @@
+"""The window on a session: names, keys, recipe, banner, docks, layout."""
+
+import pytest
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QKeySequence
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication, QDockWidget, QLabel, QPushButton, QWidget
+
+from app import theme
+from app.actions import COMMANDS
+from app.main_window import MainWindow
+from app.messages import Message
+from recon.errors import DeviceError
+
+LEFT = Qt.MouseButton.LeftButton
+NAMES = [
+    "studyBrowser",
+    "maskType",
+    "acceleration",
+    "centerFraction",
+    "seed",
+    "modelChoice",
+    "deviceChoice",
+    "reconstructButton",
+    "cancelButton",
+    "imageGrid",
+    "stageScrubber",
+    "errorGain",
+    "metricsTable",
+    "maskPreview",
+    "kspaceView",
+    "progressBar",
+    "trainingMonitor",
+]
+
+
+def child(window, name):
+    found = window.findChild(QWidget, name)
+    assert found is not None, name
+    return found
+
+
+def press(window, key, modifier=Qt.KeyboardModifier.NoModifier):
+    QTest.keyClick(QApplication.focusWidget() or window, key, modifier)
+
+
+def reconstruct(window, qtbot):
+    with qtbot.waitSignal(window.session.job_finished, timeout=30_000):
+        QTest.mouseClick(child(window, "reconstructButton"), LEFT)
+    window.grid_presenter.flush()
+    window.stage_presenter.flush()
+
+
+# ---------------------------------------------------------------- names and start page
+
+
+def test_every_named_widget_is_there_as_soon_as_the_window_is(session, qtbot):
+    window = MainWindow(session)
+    qtbot.addWidget(window)
+    window.show()
+    QApplication.processEvents()
+    names = {widget.objectName() for widget in window.findChildren(QWidget)}
+    assert set(NAMES) <= names
+
+
+def test_before_a_study_there_is_only_the_start_page(session, qtbot):
+    window = MainWindow(session)
+    qtbot.addWidget(window)
+    window.show()
+    qtbot.waitExposed(window)
+    assert window.start_page.isVisible()
+    assert not any(dock.isVisible() for dock in window.findChildren(QDockWidget))
+    assert "research use only" in child(window, "researchUse").text().lower()
+
+
+def test_recent_studies_open_by_a_click(session, qtbot):
+    session.change_settings(recent=("/nowhere/disc.h5",))
+    window = MainWindow(session)
+    qtbot.addWidget(window)
+    window.show()
+    qtbot.waitExposed(window)
+    rows = [button for button in window.start_page.findChildren(QPushButton) if "disc.h5" in button.accessibleName()]
+    QTest.mouseClick(rows[0], LEFT)
+    qtbot.waitUntil(lambda: window.grid.isVisible())
+    assert not window.start_page.isVisible()
+
+
+@pytest.mark.parametrize("target", ["window", "drop zone"])
+def test_dropped_files_open(session, qtbot, target):
+    window = MainWindow(session)
+    qtbot.addWidget(window)
+    window.show()
+    widget = window if target == "window" else window.start_page.drop_zone
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile("/nowhere/disc.h5")])
+    copy, none = Qt.DropAction.CopyAction, Qt.KeyboardModifier.NoModifier
+    enter = QDragEnterEvent(QPoint(5, 5), copy, data, LEFT, none)
+    QApplication.sendEvent(widget, enter)
+    assert enter.isAccepted()
+    QApplication.sendEvent(widget, QDropEvent(QPointF(5, 5), copy, data, LEFT, none))
+    qtbot.waitUntil(lambda: session.series is not None)
+
+
+def test_closing_the_study_returns_to_the_start_page(window, qtbot):
+    press(window, Qt.Key.Key_W, Qt.KeyboardModifier.ControlModifier)
+    assert window.start_page.isVisible()
+    assert not any(dock.isVisible() for dock in window.docks.values())
+
+
+# ---------------------------------------------------------------- layout
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (1920, 1080)])
+def test_nothing_is_clipped_and_the_grid_has_room(window, qtbot, size):
+    window.resize(*size)
+    QApplication.processEvents()
+    assert window.grid.width() >= 760
+    for name in NAMES:
+        widget = child(window, name)
+        if widget.isVisible():
+            corner = widget.mapTo(window, QPoint(widget.width(), widget.height()))
+            assert corner.x() <= window.width(), name
+            assert corner.y() <= window.height(), name
+    for label in window.recipe.findChildren(QLabel):
+        if label.isVisible() and label.text() and not label.wordWrap():
+            assert label.width() >= label.sizeHint().width(), label.text()
+    for button in window.recipe.findChildren(QPushButton):
+        assert button.width() >= button.minimumSizeHint().width(), button.text()
+
+
+def test_the_layout_is_kept_and_can_be_reset(window, qtbot, engine, tmp_path):
+    window.docks["log"].close()
+    window.docks["kspace"].close()
+    window.close()
+    stored = window.session.settings.layout
+    assert stored
+    window.reset_layout()
+    assert not window.docks["kspace"].isHidden()
+
+
+# ---------------------------------------------------------------- keys
+
+
+def test_shortcuts_are_unique():
+    keys = [QKeySequence(key).toString() for command in COMMANDS for key in command.keys]
+    assert len(keys) == len(set(keys))
+    assert all(keys)
+
+
+@pytest.mark.parametrize("focus", ["seriesList", "reconstructButton", "stageScrubber", None])
+def test_slice_keys_work_wherever_the_focus_is(window, qtbot, focus):
+    if focus is not None:
+        child(window, focus).setFocus()
+    session = window.session
+    for key, index in (
+        (Qt.Key.Key_Up, 3),
+        (Qt.Key.Key_Down, 2),
+        (Qt.Key.Key_PageUp, 4),
+        (Qt.Key.Key_Home, 0),
+        (Qt.Key.Key_PageDown, 0),
+        (Qt.Key.Key_End, 4),
+    ):
+        press(window, key)
+        assert session.slice_index == index, key
+
+
+def test_letters_and_arrows_belong_to_the_field_that_is_typed_in(window, qtbot):
+    seed = child(window, "seed")
+    seed.setFocus()
+    gain = window.session.view.error_gain
+    QTest.keyClicks(seed, "12e")
+    assert seed.text() == "12e"
+    assert window.session.view.error_gain == gain
+    acceleration = child(window, "acceleration")
+    acceleration.setFocus()
+    index = window.session.slice_index
+    QTest.keyClick(acceleration, Qt.Key.Key_Up)
+    assert window.session.slice_index == index
+    assert window.session.request.mask.acceleration == 5
+
+
+def test_view_keys(window, qtbot):
+    reconstruct(window, qtbot)
+    view = window.session.view
+    press(window, Qt.Key.Key_E)
+    assert view.error_gain == 10
+    assert window.grid.error_gain() == 10
+    press(window, Qt.Key.Key_D)
+    window.grid_presenter.flush()
+    assert not window.grid.has_error_row()
+    press(window, Qt.Key.Key_D)
+    press(window, Qt.Key.Key_N)
+    assert view.is_inverted
+    press(window, Qt.Key.Key_G)
+    window.grid_presenter.flush()
+    assert window.grid.keys() == ["zero-filled", "final", "reference"]
+    press(window, Qt.Key.Key_G)
+    press(window, Qt.Key.Key_3)
+    assert view.preset == "soft"
+    press(window, Qt.Key.Key_1)
+    assert view.preset == "matched"
+
+
+def test_iteration_keys_move_the_scrubber_and_the_column(window, qtbot):
+    reconstruct(window, qtbot)
+    press(window, Qt.Key.Key_Left)
+    press(window, Qt.Key.Key_Left)
+    window.grid_presenter.flush()
+    window.stage_presenter.flush()
+    assert window.scrubber.position() == 3
+    assert window.grid.panel("2x").title() == "2x · 1/2"
+    press(window, Qt.Key.Key_Right, Qt.KeyboardModifier.ShiftModifier)
+    window.grid_presenter.flush()
+    assert window.grid.panel("2x").title() == "2x"
+
+
+# ---------------------------------------------------------------- recipe
+
+
+def test_the_recipe_changes_the_request(window, qtbot):
+    session = window.session
+    mask_type = child(window, "maskType")
+    mask_type.setFocus()
+    index = mask_type.findData("random")
+    while mask_type.currentIndex() != index:
+        QTest.keyClick(mask_type, Qt.Key.Key_Up)
+    mask_type.activated.emit(index)
+    seed, fraction = child(window, "seed"), child(window, "centerFraction")
+    for field, text in ((seed, "7"), (fraction, "0.1")):
+        field.setFocus()
+        QTest.keyClicks(field, text)
+        QTest.keyClick(field, Qt.Key.Key_Return)
+    assert session.request.mask.kind == "random"
+    assert session.request.mask.seed == 7
+    assert session.request.mask.center_fraction == 0.1
+    qtbot.waitUntil(lambda: "effective" in window.mask_preview.text())
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "word"),
+    [("centerFraction", "0.5", "leaves no"), ("seed", "abc", "Seed"), ("virtualCoils", "0", "coil")],
+)
+def test_an_impossible_recipe_is_said_in_place_and_stops_the_button(window, qtbot, name, text, word):
+    field = child(window, name)
+    field.setFocus()
+    field.setText(text)
+    QTest.keyClick(field, Qt.Key.Key_Return)
+    problem, button = child(window, "recipeProblem"), child(window, "reconstructButton")
+    assert word in problem.text()
+    assert problem.isVisible()
+    assert not button.isEnabled()
+    field.clear()
+    QTest.keyClick(field, Qt.Key.Key_Return)
+    assert not problem.isVisible()
+    assert button.isEnabled()
+
+
+def test_models_stand_under_headings_and_those_without_weights_are_grey(window):
+    combo = child(window, "modelChoice")
+    items = [combo.model().item(row) for row in range(combo.count())]
+    by_name = {item.data(Qt.ItemDataRole.UserRole): item for item in items}
+    assert [item.text() for item in items if item.data(Qt.ItemDataRole.UserRole) is None] == [
+        "Classical",
+        "PC-RNN",
+        "OUCR",
+    ]
+    assert by_name["pcrnn-s"].isEnabled()
+    assert not by_name["oucr"].isEnabled()
+    assert "no weights" in by_name["oucr"].toolTip()
+    assert combo.currentData() == "pcrnn-s"
+
+
+def test_a_scan_with_its_own_mask_shows_it_and_disables_the_fields(window, engine, new_series, qtbot):
+    own = new_series(name="own.h5", acquired_mask=(window.session.preview.mask.mask.copy()), has_reference=False)
+    engine.series["own.h5"] = own
+    window.session.open("/nowhere/own.h5")
+    qtbot.waitUntil(lambda: window.session.series is own and window.session.preview is not None)
+    assert not child(window, "maskType").isEnabled()
+    assert not child(window, "acceleration").isEnabled()
+    assert child(window, "ownMask").isVisible()
+    window.grid_presenter.flush()
+    assert window.grid.keys() == ["zero-filled", "final"]
+
+
+def test_devices_are_listed_once_they_are_known(window, qtbot):
+    combo = child(window, "deviceChoice")
+    qtbot.waitUntil(lambda: combo.findData("cuda:0") >= 0)
+    assert combo.currentData() == "auto"
+
+
+# ---------------------------------------------------------------- reconstruction
+
+
+def test_columns_appear_live_and_stay(window, engine, qtbot):
+    session = window.session
+    engine.gate.clear()
+    engine.n_free = 3
+    QTest.mouseClick(child(window, "reconstructButton"), LEFT)
+    qtbot.waitUntil(lambda: session.slice_result is not None and len(session.slice_result.steps) == 3)
+    window.grid_presenter.flush()
+    assert window.grid.keys() == ["zero-filled", "4x", "2x", "final", "reference"]
+    assert window.grid.panel("4x").title() == "4x · 2"
+    assert window.grid.panel("4x").well.image is not None
+    assert window.grid.panel("2x").well.image is None
+    assert child(window, "cancelButton").isEnabled()
+    assert not child(window, "reconstructButton").isEnabled()
+    assert child(window, "progressBar").value() == 500
+    with qtbot.waitSignal(session.job_finished, timeout=10_000):
+        engine.gate.set()
+    window.grid_presenter.flush()
+    assert window.grid.panel("4x").title() == "4x"
+    assert "31.0 dB" in window.grid.panel("final").caption()
+    assert child(window, "reconstructButton").isEnabled()
+    assert not child(window, "cancelButton").isEnabled()
+
+
+def test_slices_without_a_result_say_so(window, qtbot):
+    reconstruct(window, qtbot)
+    press(window, Qt.Key.Key_Up)
+    qtbot.waitUntil(lambda: window.session.preview is not None)
+    window.grid_presenter.flush()
+    assert window.grid.panel("final").well.image is None
+    assert window.grid.panel("zero-filled").well.image is not None
+    press(window, Qt.Key.Key_Down)
+    window.grid_presenter.flush()
+    assert window.grid.panel("final").well.image is not None
+
+
+def test_escape_cancels(window, engine, qtbot):
+    engine.gate.clear()
+    press(window, Qt.Key.Key_F5)
+    assert window.session.is_running
+    press(window, Qt.Key.Key_Escape)
+    engine.gate.set()
+    qtbot.waitUntil(lambda: not window.session.is_running)
+    assert "Cancelled" in window.banner.text
+
+
+def test_the_table_has_slice_and_volume_scores(window, qtbot):
+    with qtbot.waitSignal(window.session.job_finished, timeout=30_000):
+        QTest.mouseClick(child(window, "volumeButton"), LEFT)
+    window.stage_presenter.flush()
+    text = window.metrics.as_text()
+    assert "Volume" in text
+    assert "2x" in text
+
+
+def test_gestures_in_the_grid_reach_the_session(window, qtbot):
+    well = window.grid.panel("reference").well
+    centre = well.rect().center()
+    QTest.mouseClick(well, LEFT, Qt.KeyboardModifier.NoModifier, centre)
+    assert window.session.view.crosshair is not None
+    assert "reference" in window.status["probe"].text()
+    before = window.session.view.levels
+    QTest.mousePress(well, Qt.MouseButton.RightButton, Qt.KeyboardModifier.NoModifier, centre)
+    QTest.mouseMove(well, centre + QPoint(40, 0))
+    QTest.mouseRelease(well, Qt.MouseButton.RightButton, Qt.KeyboardModifier.NoModifier, centre + QPoint(40, 0))
+    low, high = window.session.view.levels
+    assert high - low > before[1] - before[0]
+    assert window.session.view.preset is None
+    assert "manual" in window.status["levels"].text()
+
+
+def test_the_status_bar_says_that_the_view_is_flipped(window):
+    assert window.status["flip"].text() == "view: flipped ↕"
+    assert "slice 3/5" in window.status["slice"].text()
+
+
+# ---------------------------------------------------------------- messages
+
+
+def test_equal_messages_are_counted_not_stacked(window):
+    for _ in range(4):
+        window.session.say("error", "the same thing")
+    assert child(window, "bannerText").text() == "the same thing  (×4)"
+    window.session.say("warning", "another")
+    assert "another" in child(window, "bannerText").text()
+    QTest.mouseClick(child(window, "bannerClose"), LEFT)
+    assert "the same thing" in child(window, "bannerText").text()
+    QTest.mouseClick(child(window, "bannerClose"), LEFT)
+    assert not window.banner.isVisible()
+
+
+def test_details_open_the_log_with_the_traceback(window):
+    window.session.say("error", "it broke", "Traceback: line 7")
+    QTest.mouseClick(child(window, "bannerDetails"), LEFT)
+    assert window.log_view.isVisible()
+    assert "Traceback: line 7" in window.log_view.text()
+
+
+def test_out_of_memory_has_a_button_that_takes_the_cpu(window, engine, qtbot):
+    window.session.set_request(device="cuda:0")
+    engine.error = DeviceError("cuda:0 ran out of memory.", out_of_memory=True)
+    reconstruct(window, qtbot)
+    action = child(window, "bannerAction")
+    assert action.isVisible()
+    engine.error = None
+    with qtbot.waitSignal(window.session.job_finished, timeout=10_000):
+        QTest.mouseClick(action, LEFT)
+    assert window.session.result.request.device == "cpu"
+
+
+def test_news_disappear_and_errors_stay(window, qtbot):
+    window.banner._timer.setInterval(20)
+    window.session.say("info", "news")
+    qtbot.waitUntil(lambda: not window.banner.isVisible())
+    window.session.say("error", "bad news")
+    qtbot.wait(60)
+    assert window.banner.isVisible()
+
+
+def test_an_exception_in_a_slot_becomes_a_banner(window, monkeypatch):
+    import sys
+
+    from app.window import install_excepthook
+
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    install_excepthook(window.session)
+    try:
+        raise RuntimeError("nobody caught this")
+    except RuntimeError as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+    assert "nobody caught this" in window.banner.text
+    assert child(window, "bannerDetails").isVisible()
+
+
+# ---------------------------------------------------------------- dialogs and looks
+
+
+def open_dialog(window, name):
+    window.commands.by_name[name].trigger()
+    QApplication.processEvents()
+    return QApplication.activeModalWidget() or next(
+        widget for widget in QApplication.topLevelWidgets() if widget.isVisible() and widget is not window
+    )
+
+
+def test_export_dialog_validates_in_place(window, qtbot, tmp_path):
+    reconstruct(window, qtbot)
+    dialog = open_dialog(window, "export")
+    button, problem, folder = (child(dialog, name) for name in ("exportButton", "exportProblem", "exportFolder"))
+    file = tmp_path / "file"
+    file.touch()
+    folder.setText(str(file))
+    assert "is a file" in problem.text()
+    assert not button.isEnabled()
+    folder.setText(str(tmp_path / "new" / "deep"))
+    assert problem.text() == ""
+    child(dialog, "format-dicom").click()
+    assert "format" in problem.text()
+    child(dialog, "format-hdf5").click()
+    child(dialog, "exportStages").click()
+    with qtbot.waitSignal(window.session.exported, timeout=5000):
+        QTest.mouseClick(button, LEFT)
+    assert window.session._engine.saved == [(tmp_path / "new" / "deep", ["hdf5"], True)]
+    assert "Exported" in window.banner.text
+
+
+def test_settings_dialog_saves_and_the_theme_follows(window, qtbot):
+    dialog = open_dialog(window, "settings")
+    themes = child(dialog, "setting-theme")
+    themes.setCurrentIndex(themes.findData("light"))
+    child(dialog, "setting-n_recent").setValue(4)
+    dialog._save()
+    assert window.session.settings.theme == "light"
+    assert window.session.settings.n_recent == 4
+    assert theme.choice() == "light"
+
+
+@pytest.mark.parametrize("name", ["about", "shortcuts"])
+def test_help_dialogs_open_and_close(window, qtbot, name):
+    dialog = open_dialog(window, name)
+    words = " ".join(label.text() for label in dialog.findChildren(QLabel))
+    assert ("research use only" in words.lower()) == (name == "about")
+    assert ("Right drag" in words) == (name == "shortcuts")
+    QTest.keyClick(dialog, Qt.Key.Key_Escape)
+    QApplication.processEvents()
+    assert QApplication.activeModalWidget() is None
+
+
+@pytest.mark.parametrize("choice", ["dark", "light"])
+def test_both_themes_paint(window, qtbot, choice):
+    window.session.change_settings(theme=choice)
+    QApplication.processEvents()
+    background = window.grab().toImage().pixelColor(window.width() - 3, window.height() - 3).lightness()
+    assert (background < 80) == (choice == "dark")
+
+
+def test_the_title_never_shows_a_file_name(window):
+    assert "disc" not in window.windowTitle()
+
+
+def test_a_message_is_data():
+    assert Message("info", "text") == Message("info", "text")

@@ -1,0 +1,388 @@
+"""The session alone drives everything: opening, recipe, jobs, results, export, settings."""
+
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from app.session import Session
+from recon.errors import DeviceError, ExportError, FileError
+from recon.masks import MaskSpec
+from recon.request import Request
+
+
+def texts(session, level=None):
+    return [message.text for message in session.seen if level in (None, message.level)]
+
+
+def finish(session, qtbot, *arguments):
+    with qtbot.waitSignal(session.job_finished, timeout=30_000) as blocker:
+        assert session.reconstruct(*arguments)
+    return blocker.args[0]
+
+
+# ---------------------------------------------------------------- opening
+
+
+def test_opening_shows_the_middle_slice_with_levels_of_the_reference(opened):
+    assert opened.series.title == "disc"
+    assert opened.slice_index == 2
+    assert opened.preview.index == 2
+    assert opened.view.preset == "matched"
+    assert opened.view.levels == (0.0, pytest.approx(float(opened.preview.reference.max())))
+    assert opened.settings.recent == ("/nowhere/disc.h5",)
+    assert not opened.opening
+    assert opened.seen == []
+
+
+def test_thumbnails_arrive(opened, qtbot):
+    qtbot.waitUntil(lambda: opened.series in opened.thumbnails)
+
+
+def test_a_bad_file_is_one_sentence_and_nothing_else(session, engine, qtbot):
+    engine.error = FileError("bad.h5", "is no HDF5 file; choose another.")
+    with qtbot.waitSignal(session.message, timeout=5000):
+        session.open("/nowhere/bad.h5")
+    assert texts(session) == ["bad.h5: is no HDF5 file; choose another."]
+    assert session.seen[0].details == ""
+    assert session.studies == []
+    assert not session.opening
+    assert session.settings.recent == ()
+
+
+def test_an_unexpected_exception_brings_its_traceback(session, engine, qtbot):
+    engine.error = KeyError("surprise")
+    with qtbot.waitSignal(session.message, timeout=5000):
+        session.open("/nowhere/bad.h5")
+    assert "opening bad.h5" in texts(session, "error")[0]
+    assert "Traceback" in session.seen[0].details
+
+
+def test_the_demo_opens_its_scans_and_then_the_phantom(session, qtbot):
+    session.open_demo()
+    qtbot.waitUntil(lambda: len(session.studies) == 2)
+    assert session.series.title == "disc"
+    assert [study.title for study in session.studies] == ["disc", "phantom"]
+
+
+def test_opening_a_file_again_replaces_it(opened, engine, new_series, qtbot):
+    engine.series["disc.h5"] = fresh = new_series()
+    opened.open("/nowhere/disc.h5")
+    qtbot.waitUntil(lambda: opened.series is fresh)
+    assert len(opened.studies) == 1
+
+
+def test_closing_the_last_study_empties_the_session(opened, qtbot):
+    finish(opened, qtbot)
+    opened.close_study(opened.studies[0])
+    assert opened.series is None
+    assert opened.results == []
+    assert opened.problem == "Open a study first."
+
+
+# ---------------------------------------------------------------- slices and previews
+
+
+def test_slices_stop_at_both_ends(opened):
+    opened.step_slice(100)
+    assert opened.slice_index == 4
+    opened.step_slice(-100)
+    assert opened.slice_index == 0
+
+
+def test_neighbours_are_read_ahead(opened, engine, qtbot):
+    qtbot.waitUntil(lambda: set(engine.preview_calls) == {0, 1, 2, 3, 4})
+    opened.step_slice(1)
+    assert opened.preview.index == 3
+
+
+def test_a_fast_wheel_reads_the_last_slice_and_skips_most(session, engine, new_series, qtbot):
+    engine.series["disc.h5"] = new_series(n_slices=200)
+    engine.preview_delay_s = 0.02
+    session.open("/nowhere/disc.h5")
+    qtbot.waitUntil(lambda: session.preview is not None)
+    engine.preview_calls.clear()
+    for _ in range(60):
+        session.step_slice(1)
+    qtbot.waitUntil(lambda: session.preview is not None and session.preview.index == 160)
+    assert len(engine.preview_calls) < 20
+
+
+# ---------------------------------------------------------------- request
+
+
+def test_the_request_takes_fields_of_its_own_and_of_its_mask(opened, qtbot):
+    assert opened.set_request(kind="random", acceleration=6, seed=3, model="zero-filled", device="cpu")
+    assert opened.request.mask == MaskSpec("random", 6, seed=3)
+    assert (opened.request.model, opened.request.device) == ("zero-filled", "cpu")
+    assert opened.set_request(Request(model="zero-filled"), acceleration=8)
+    assert opened.request == Request(model="zero-filled", mask=MaskSpec(acceleration=8))
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"center_fraction": 0.3, "acceleration": 4}, "leaves no"),
+        ({"kind": "spiral"}, "spiral"),
+        ({"acceleration": 0.5}, "acceleration"),
+        ({"seed": -1}, "seed"),
+        ({"coils": 0}, "coils"),
+        ({"nonsense": 1}, "nonsense"),
+    ],
+)
+def test_impossible_requests_are_refused_and_disable_reconstruct(opened, changes, word):
+    before = opened.request
+    assert not opened.set_request(**changes)
+    assert opened.request == before
+    assert word in opened.problem
+    assert not opened.reconstruct()
+    assert word in texts(opened, "warning")[0]
+    assert opened.set_request(acceleration=4)
+    assert opened.problem == ""
+
+
+def test_a_mask_that_does_not_fit_the_scan_is_said(opened, tmp_path, qtbot):
+    file = tmp_path / "mask.npy"
+    np.save(file, np.ones(17))
+    assert opened.set_request(kind=f"file:{file}")
+    qtbot.waitUntil(lambda: bool(opened.mask_problem))
+    assert str(file) in opened.problem
+    assert opened.mask is None
+    opened.set_request(kind="random")
+    qtbot.waitUntil(lambda: opened.mask is not None)
+    assert opened.problem == ""
+
+
+def test_a_model_without_weights_says_so(opened):
+    assert opened.set_request(model="oucr")
+    assert opened.problem == "OUCR has no weights yet."
+
+
+def test_the_mask_follows_the_request(opened, qtbot):
+    opened.set_request(kind="equispaced", acceleration=8)
+    qtbot.waitUntil(lambda: opened.mask is not None and opened.mask.acceleration > 5)
+
+
+# ---------------------------------------------------------------- reconstruction
+
+
+def test_a_slice_is_reconstructed_stage_by_stage(opened, qtbot):
+    arrived = []
+    opened.step_arrived.connect(lambda _index: arrived.append(opened.step.title))
+    assert finish(opened, qtbot) == "done"
+    assert arrived == ["zero-filled", "4x · 1", "4x · 2", "2x · 1", "2x · 2", "final"]
+    assert opened.result.finished == (2,)
+    assert opened.result.modules == ["4x", "2x"]
+    assert opened.step.is_final
+    assert not opened.is_running
+    assert opened.seen == []
+
+
+def test_scrubbing_goes_back_and_follows_again_at_the_end(opened, qtbot):
+    finish(opened, qtbot)
+    opened.set_position(2)
+    assert opened.step.title == "4x · 2"
+    opened.step_position(-1)
+    assert opened.step.title == "4x · 1"
+    opened.step_position(100)
+    assert opened.position is None
+    assert opened.step.is_final
+    opened.step_position(-100)
+    assert opened.step.title == "zero-filled"
+
+
+def test_the_view_goes_along_with_a_volume_until_the_user_looks_elsewhere(opened, engine, qtbot):
+    engine.gate.clear()
+    assert opened.reconstruct("volume")
+    assert opened.pending == (0, 1, 2, 3, 4)
+    engine.gate.set()
+    qtbot.waitUntil(lambda: not opened.is_running)
+    assert opened.slice_index == 4
+    engine.gate.clear()
+    opened.reconstruct("volume")
+    opened.select(index=3)
+    engine.gate.set()
+    qtbot.waitUntil(lambda: not opened.is_running)
+    assert opened.slice_index == 3
+
+
+def test_cancel_keeps_finished_slices(opened, engine, qtbot):
+    engine.gate.clear()
+    engine.n_free = 8
+    opened.reconstruct("volume")
+    qtbot.waitUntil(lambda: opened.result is not None and opened.result.finished == (0,))
+    opened.cancel()
+    with qtbot.waitSignal(opened.job_finished, timeout=5000) as blocker:
+        engine.gate.set()
+    assert blocker.args == ["partial"]
+    assert opened.result.finished == (0,)
+    assert opened.result.slices.keys() == {0}
+    assert "1 of 5" in texts(opened, "info")[0]
+    assert engine.n_closed == 1
+
+
+def test_cancel_before_anything_is_finished_leaves_no_result(opened, engine, qtbot):
+    engine.gate.clear()
+    opened.reconstruct()
+    opened.cancel()
+    engine.gate.set()
+    qtbot.waitUntil(lambda: not opened.is_running)
+    assert opened.results == []
+    assert opened.result is None
+
+
+def test_a_failed_run_leaves_the_result_before(opened, engine, qtbot):
+    finish(opened, qtbot)
+    first = opened.result
+    engine.error = ValueError("odd")
+    assert finish(opened, qtbot) == "failed"
+    assert opened.result is first
+    assert "reconstructing" in texts(opened, "error")[0]
+    assert "Traceback" in opened.seen[-1].details
+
+
+def test_out_of_memory_offers_the_cpu_which_then_works(opened, engine, qtbot):
+    opened.set_request(device="cuda:0")
+    engine.error = DeviceError("cuda:0 ran out of memory.", out_of_memory=True)
+    assert finish(opened, qtbot) == "failed"
+    assert opened.seen[-1].action == "use-cpu"
+    engine.error = None
+    with qtbot.waitSignal(opened.job_finished, timeout=10_000):
+        opened.use_cpu()
+    assert opened.result.request.device == "cpu"
+    assert opened.result.finished == (2,)
+
+
+def test_two_reconstructions_at_once_are_declined(opened, engine, qtbot):
+    engine.gate.clear()
+    assert opened.reconstruct()
+    assert not opened.reconstruct()
+    assert texts(opened, "warning") == ["A reconstruction is running."]
+    engine.gate.set()
+    qtbot.waitUntil(lambda: not opened.is_running)
+
+
+def test_results_are_kept_in_order_and_up_to_a_number(opened, qtbot):
+    opened.change_settings(n_results=3)
+    for _ in range(5):
+        finish(opened, qtbot)
+    assert [result.number for result in opened.results] == [3, 4, 5]
+    opened.step_result(-1)
+    assert opened.result.number == 4
+    opened.step_result(1)
+    opened.step_result(1)
+    assert opened.result.number == 3
+
+
+def test_a_stored_result_brings_its_series_back(opened, engine, new_series, qtbot):
+    finish(opened, qtbot)
+    first = opened.result
+    engine.series["other.h5"] = new_series(name="other.h5")
+    opened.open("/nowhere/other.h5")
+    qtbot.waitUntil(lambda: opened.series.title == "other")
+    assert opened.result is None
+    opened.show_result(first)
+    assert opened.series is first.series
+    assert opened.result is first
+
+
+# ---------------------------------------------------------------- export, settings, training
+
+
+def test_export_writes_in_the_background_and_says_where(opened, engine, qtbot, tmp_path):
+    finish(opened, qtbot)
+    with qtbot.waitSignal(opened.exported, timeout=5000):
+        assert opened.export(tmp_path / "out", ["dicom"], stages=True)
+    assert engine.saved == [(tmp_path / "out", ["dicom"], True)]
+    assert opened.seen[-1].level == "success"
+    assert opened.seen[-1].target == str(tmp_path / "out")
+    assert opened.settings.export_folder == str(tmp_path / "out")
+
+
+def test_a_full_disk_is_one_sentence(opened, engine, qtbot, tmp_path):
+    finish(opened, qtbot)
+    engine.error = ExportError("the disk is full; free some space.")
+    with qtbot.waitSignal(opened.message, timeout=5000):
+        opened.export(tmp_path, ["dicom"])
+    assert texts(opened, "error") == ["the disk is full; free some space."]
+    assert opened.seen[-1].details == ""
+
+
+def test_export_without_a_result_says_what_to_do(opened, tmp_path):
+    assert not opened.export(tmp_path, ["dicom"])
+    assert "reconstruct a slice first" in texts(opened, "warning")[0]
+
+
+def test_settings_that_cannot_be_written_are_kept_for_the_session(session, tmp_path):
+    (tmp_path / "config").write_text("a file where a folder should be")
+    session.change_settings(theme="light")
+    assert session.settings.theme == "light"
+    assert "could not be written" in texts(session, "warning")[0]
+
+
+def test_damaged_settings_are_said_once(qapp, engine, tmp_path):
+    file = tmp_path / "settings.json"
+    file.write_text("{")
+    session = Session(file, engine)
+    seen = []
+    session.message.connect(seen.append)
+    session.start()
+    session.start()
+    session.close()
+    assert len([message for message in seen if "damaged" in message.text]) == 1
+
+
+def test_training_runs_in_a_process_and_reports(session, qtbot, tmp_path, monkeypatch):
+    """A stand-in for the training command prints two events and one line that is none."""
+    script = tmp_path / "fake_python"
+    script.write_text('#!/bin/sh\necho \'{"step": 1, "loss": 0.5}\'\necho hello\necho \'{"step": 2, "loss": 0.25}\'\n')
+    script.chmod(0o755)
+    monkeypatch.setattr("app.training_run.sys.executable", str(script))
+    events, lines = [], []
+    session.training.reported.connect(events.append)
+    session.training.output.connect(lines.append)
+    with qtbot.waitSignal(session.training.succeeded, timeout=10_000):
+        assert session.train({"model": "pcrnn-s", "minutes": 1.0}, tmp_path / "run")
+    assert events == [{"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.25}]
+    assert lines == ["hello"]
+    assert (tmp_path / "run" / "config.toml").read_text() == 'model = "pcrnn-s"\nminutes = 1.0\n'
+    assert not session.training.is_running
+
+
+def test_a_training_that_fails_says_its_last_line(session, qtbot, tmp_path, monkeypatch):
+    script = tmp_path / "fake_python"
+    script.write_text("#!/bin/sh\necho first >&2\necho 'no such file: heads.h5' >&2\nexit 2\n")
+    script.chmod(0o755)
+    monkeypatch.setattr("app.training_run.sys.executable", str(script))
+    with qtbot.waitSignal(session.message, timeout=10_000):
+        session.train({"model": "pcrnn-s"}, tmp_path / "run")
+    assert texts(session, "error") == ["Training stopped: no such file: heads.h5"]
+    assert "first" in session.seen[-1].details
+
+
+def test_training_without_a_run_folder_is_declined(session):
+    assert not session.train({"model": "pcrnn-s"})
+    assert "run folder" in texts(session, "warning")[0]
+
+
+def test_the_session_never_imports_torch_by_itself(tmp_path):
+    import subprocess
+
+    code = (
+        "import sys, app.session, app.main_window, app.window, app.engine\n"
+        "bad = {'torch', 'matplotlib', 'lightning', 'scipy', 'pydicom', 'h5py'} & set(sys.modules)\n"
+        "assert not bad, bad"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_device_and_precision_start_as_the_settings_say(qapp, engine, tmp_path):
+    file = tmp_path / "settings.json"
+    first = Session(file, engine)
+    first.change_settings(device="cpu", precision="fp32")
+    first.close()
+    second = Session(file, engine)
+    assert (second.request.device, second.request.precision) == ("cpu", "fp32")
+    assert replace(second.request, device="auto", precision="auto") == Request()
+    second.close()
