@@ -1,4 +1,4 @@
-"""How the window looks: Fusion with our own dark or light palette, one accent colour, one small style sheet.
+"""How the window looks: Fusion with our own dark or light palette, one accent colour, one style sheet.
 
 The platform's colour scheme does nothing on bare X servers and offscreen, so the palette is explicit. Image wells are
 near black in both themes: an eye that judges grey values must not be dazzled by what surrounds them.
@@ -13,6 +13,8 @@ from typing import Any
 from PySide6.QtCore import QObject, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QGuiApplication, QIcon, QPalette
 from PySide6.QtWidgets import QApplication, QStyleFactory
+
+from app.style_sheet import style_sheet
 
 SPACE = 4
 """Smallest distance in logical pixels; others are multiples of it."""
@@ -54,10 +56,10 @@ class Colours:
 
 
 DARK = Colours(
-    window="#1a1c1f",
-    base="#141618",
-    raised="#26292d",
-    line="#34383d",
+    window="#1e2125",
+    base="#131517",
+    raised="#2a2e33",
+    line="#3b4047",
     text="#e4e7ea",
     muted="#a0a7af",
     disabled="#6b7178",
@@ -122,7 +124,7 @@ def apply(app: QApplication, theme: str = "auto") -> None:
     if app.style().objectName().lower() != "fusion":
         app.setStyle(QStyleFactory.create("Fusion"))
     app.setPalette(_palette(colours()))
-    app.setStyleSheet(_style_sheet(colours()))
+    app.setStyleSheet(style_sheet(colours(), "dark" if is_dark() else "light"))
     _refresh_icons()
     notifier().changed.emit()
 
@@ -273,41 +275,3 @@ def _palette(theme: Colours) -> QPalette:
     palette.setColor(QPalette.ColorGroup.Disabled, role.Highlight, QColor(theme.line))
     palette.setColor(QPalette.ColorGroup.Disabled, role.HighlightedText, QColor(theme.disabled))
     return palette
-
-
-def _style_sheet(theme: Colours) -> str:
-    """Small on purpose: it touches only what the palette cannot say."""
-    return f"""
-QToolTip {{ background: {theme.raised}; color: {theme.text}; border: 1px solid {theme.line}; padding: 4px; }}
-QMainWindow::separator {{ background: {theme.window}; width: 4px; height: 4px; }}
-QMainWindow::separator:hover {{ background: {theme.line}; }}
-QDockWidget {{ font-weight: 600; }}
-QDockWidget::title {{ background: {theme.window}; padding: 6px 8px; }}
-QStatusBar::item {{ border: none; }}
-QGroupBox {{ border: none; margin-top: 20px; font-weight: 600; }}
-QGroupBox::title {{ subcontrol-origin: margin; left: 0; color: {theme.muted}; }}
-QPushButton {{ background: {theme.raised}; border: 1px solid {theme.line}; border-radius: 4px; padding: 5px 12px; }}
-QPushButton:hover {{ border-color: {theme.muted}; }}
-QPushButton:pressed {{ background: {theme.line}; }}
-QPushButton:focus {{ border: 2px solid {theme.accent}; padding: 4px 11px; }}
-QPushButton:disabled {{ color: {theme.disabled}; background: {theme.window}; }}
-QPushButton[primary="true"] {{ background: {theme.accent}; color: {theme.on_accent}; border-color: {theme.accent};
-    font-weight: 600; }}
-QPushButton[primary="true"]:hover {{ background: {theme.accent_hover}; }}
-QPushButton[primary="true"]:focus {{ border: 2px solid {theme.text}; }}
-QPushButton[primary="true"]:disabled {{ background: {theme.raised}; color: {theme.disabled};
-    border-color: {theme.line}; }}
-QToolButton {{ border: 1px solid transparent; border-radius: 4px; padding: 3px; }}
-QToolButton:hover {{ background: {theme.raised}; }}
-QToolButton:checked {{ background: {theme.selection}; }}
-QToolButton:focus {{ border: 2px solid {theme.accent}; padding: 2px; }}
-QToolButton[segment="true"] {{ border: 1px solid {theme.line}; border-radius: 0; padding: 3px 2px; }}
-QToolButton[segment="true"]:checked {{ background: {theme.selection}; border-color: {theme.accent}; font-weight: 600; }}
-QToolButton[segment="true"]:focus {{ border: 2px solid {theme.accent}; padding: 2px 1px; }}
-QTableView {{ gridline-color: {theme.line}; border: none; }}
-QTableView:focus {{ border: 1px solid {theme.accent}; }}
-QHeaderView::section {{ background: {theme.window}; color: {theme.muted}; border: none; padding: 4px 6px;
-    border-bottom: 1px solid {theme.line}; font-weight: normal; }}
-QLabel[muted="true"] {{ color: {theme.muted}; }}
-QLabel[heading="true"] {{ font-weight: 600; }}
-"""

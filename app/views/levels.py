@@ -61,16 +61,20 @@ class Fraction:
 
 @dataclass(frozen=True)
 class MatchedToReference:
-    """Black and white at the minimum and maximum of the reference, for every panel; without one as `Percentile`."""
+    """Black and white from the reference, the same for every panel; without a reference as `Percentile`.
 
+    ``high`` is the percentile that becomes white: a bright vessel of a few voxels must not leave all else in the dark.
+    """
+
+    high: float = 99.8
     is_matched = True
 
     def limits(self, image: NDArray[np.floating], reference: NDArray[np.floating] | None = None, /) -> Limits:
-        """Minimum and maximum of ``reference``."""
+        """Minimum and high percentile of ``reference``."""
         if reference is None:
             return Percentile().limits(image)
         values = _finite(reference)
-        return ordered(float(values.min()), float(values.max()))
+        return ordered(float(values.min()), float(np.percentile(values, self.high)))
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ class Preset:
 
 
 PRESETS: tuple[Preset, ...] = (
-    Preset("matched", "Reference", MatchedToReference(), 1, "Smallest to largest value of the reference, all panels"),
+    Preset("matched", "Reference", MatchedToReference(), 1, "Range of the reference, the same for all panels"),
     Preset("full", "Full range", Full(), 2, "Smallest to largest value of the image"),
     Preset("soft", "Soft", Fraction(0.70), 3, "0 to 70 % of the 99.5th percentile"),
     Preset("bright", "Bright", Fraction(0.45), 4, "0 to 45 % of the 99.5th percentile"),

@@ -18,8 +18,9 @@ def test_percentiles_ignore_spikes_and_what_is_not_a_number():
 
 
 def test_matched_takes_the_reference_and_falls_back_to_the_image():
-    image, reference = np.full((4, 4), 7.0), np.array([[1.0, 3.0]])
-    assert levels.MatchedToReference().limits(image, reference) == (1.0, 3.0)
+    image, reference = np.full((4, 4), 7.0), np.linspace(1.0, 3.0, 1001)[None]
+    assert levels.MatchedToReference(100.0).limits(image, reference) == (1.0, 3.0)
+    assert levels.MatchedToReference().limits(image, reference) == (1.0, pytest.approx(2.996))
     low, high = levels.MatchedToReference().limits(image)
     assert low == 7.0
     assert high > low
