@@ -47,6 +47,9 @@ class TrainingConfig:
         When set, the schedule and the run end after this wall time instead.
     loss
         ``nmse-ssim`` (PC-RNN) or ``l1`` (OUCR), on the coil-combined magnitude.
+    module_loss_weight
+        Weight of the same loss on each module's own output, as a mean over modules. The papers supervise the final
+        image alone (0); more shortens training and makes the intermediate images worth looking at.
     optimizer
         ``adam`` or ``lookahead-adam``.
     learning_rate
@@ -64,7 +67,7 @@ class TrainingConfig:
     validation_slices
         Slices of each validation volume, spread evenly.
     initial_weights
-        safetensors file to start from; empty starts fresh.
+        safetensors file of the same family to start from, possibly for another number of coils; empty starts fresh.
     seed
         Of the weights and of every sample.
     """
@@ -82,6 +85,7 @@ class TrainingConfig:
     epochs: int = 60
     minutes: float = 0.0
     loss: str = "nmse-ssim"
+    module_loss_weight: float = 0.0
     optimizer: str = "adam"
     learning_rate: float = 3e-4
     warmup_share: float = 0.02
@@ -111,8 +115,10 @@ class TrainingConfig:
                 raise RequestError(f"{name} is {getattr(self, name)}; it must be at least 1.")
         if not (self.accelerations and self.mask_kinds and self.sizes and min(self.sizes) >= 32):
             raise RequestError("accelerations, mask_kinds and sizes need at least one value, sizes of 32 or more.")
-        if not 0 <= self.ema_decay < 1 or self.learning_rate <= 0 or self.minutes < 0:
-            raise RequestError("ema_decay must lie in [0, 1), learning_rate above 0, minutes at 0 or above.")
+        if not 0 <= self.ema_decay < 1 or self.learning_rate <= 0 or min(self.minutes, self.module_loss_weight) < 0:
+            raise RequestError(
+                "ema_decay must lie in [0, 1), learning_rate above 0, minutes and module_loss_weight at 0 or above."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that JSON and TOML can hold."""

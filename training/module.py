@@ -15,6 +15,7 @@ from recon import metrics, models
 from recon.coils import root_sum_of_squares
 from training.losses import LOSSES
 from training.optimizers import LookaheadAdam
+from training.warm_start import copy_overlap
 
 if TYPE_CHECKING:
     from recon.models.blocks import ReconstructionModel
@@ -34,10 +35,9 @@ class ReconstructionTask(lightning.LightningModule):
         super().__init__()
         self.config = config
         torch.manual_seed(config.seed)
+        model = models.create(config.model, config.n_coils, **config.overrides)
         if config.initial_weights:
-            model = models.load(config.initial_weights, config.n_coils).requires_grad_(True)
-        else:
-            model = models.create(config.model, config.n_coils, **config.overrides)
+            copy_overlap(models.load(config.initial_weights), model)
         self.model: ReconstructionModel = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = (
             AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))  # type: ignore[no-untyped-call]
@@ -67,11 +67,21 @@ class ReconstructionTask(lightning.LightningModule):
         """Return the coil-combined magnitude ``(batch, y, x)``."""
         return _combined(self.model, batch)
 
+    def module_outputs(self, batch: dict[str, Tensor]) -> list[Tensor]:
+        """Return the coil-combined magnitudes of each module's last iteration and, last, of the final image."""
+        last = {}
+        for stage in self.model.stages(batch["zero_filled"], batch["kspace"], batch["mask"]):
+            last[stage.name] = stage.image
+        return [root_sum_of_squares(image, 1) for image in last.values()]
+
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:  # noqa: ARG002
         """Return the loss of a batch; a loss that is not finite stops the run with the batch's number."""
-        image = self(batch)
-        with torch.autocast(image.device.type, enabled=False):
-            loss = self.loss(image.float(), batch["target"])
+        outputs = self.module_outputs(batch)
+        with torch.autocast(batch["target"].device.type, enabled=False):
+            losses = [self.loss(output, batch["target"]) for output in outputs]
+        loss = losses.pop()
+        if losses and self.config.module_loss_weight:
+            loss = loss + self.config.module_loss_weight * torch.stack(losses).mean()
         if not torch.isfinite(loss):
             raise FloatingPointError(
                 f"the loss of batch {self.global_step} is {float(loss.detach())}; lower the learning rate."
