@@ -6,8 +6,6 @@ gigabyte opens in milliseconds. Slices are read when asked for, straight into th
 
 from __future__ import annotations
 
-import contextlib
-import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +13,7 @@ import numpy as np
 
 from recon.data import Geometry, Header, Series, Study
 from recon.errors import FileError
-from recon.io import ismrmrd_header, sampling
+from recon.io import hdf5, heaps, ismrmrd_header, sampling
 from recon.masks import from_array
 
 if TYPE_CHECKING:
@@ -34,7 +32,7 @@ _ORIENTATIONS: dict[str, tuple[float, float, float, float, float, float]] = {
 }
 # gzip cannot shrink data further than about 1 : 1032, so a file that claims more holds fill values, not data.
 _MAX_COMPRESSION = 1100
-_MAX_ATTRIBUTE_TEXT = 500
+_DATA_NAMES = ("kspace", "reconstruction_rss", "reconstruction_esc", "mask")
 _SHOWN_ATTRIBUTES = ("acquisition", "patient_id", "source", "licence", "license")
 
 
@@ -61,14 +59,14 @@ class FastmriSource:
 
     def kspace(self, index: int) -> NDArray[np.complex64]:
         """Return k-space ``(coil, y, x)`` of a slice."""
-        with _opened(self.path) as file:
+        with hdf5.opened(self.path) as file:
             return _read_slice(_kspace_dataset(file, self.path), index, self.shape)
 
     def reference(self, index: int) -> NDArray[np.float32]:
         """Return the reference magnitude ``(y, x)`` of a slice: stored, or computed from its full k-space."""
         if self.reference_name is None:
             return self._computed(index)
-        with _opened(self.path) as file:
+        with hdf5.opened(self.path) as file:
             dataset = file[self.reference_name]
             image = np.empty(dataset.shape[1:], np.float32)
             dataset.read_direct(image, np.s_[index])
@@ -114,11 +112,12 @@ def read_series(path: Path) -> Series:
         If it is not HDF5, is damaged, or holds no usable ``kspace``.
     """
     notes: list[str] = []
-    with _opened(path) as file:
+    with hdf5.opened(path) as file:
         dataset = _kspace_dataset(file, path)
         shape = _shape(dataset, path)
-        attributes = _attributes(file)
-        parsed = _header(file, attributes, notes)
+        heaps.check(path, _data_stretches(file), file.userblock_size)
+        attributes = hdf5.attributes(file)
+        parsed = _header(file, path, attributes, notes)
         mask = _stored_mask(file, shape[2:], path)
         acquired = sampling.analyse(dataset, mask, ismrmrd_header.padding(parsed, shape[3]))
         reference_name = _reference_name(file, shape, notes) if acquired.has_full_kspace else None
@@ -155,62 +154,15 @@ def read_series(path: Path) -> Series:
 # ---- the file ---------------------------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """Open an HDF5 file for reading; whatever HDF5 stumbles over becomes a FileError."""
-    import h5py
-
-    try:
-        # A slice is read once and whole, so a chunk cache would only add memory. Files on a network share that
-        # cannot lock are read without a lock.
-        with h5py.File(path, "r", rdcc_nbytes=0, locking="best-effort") as file:
-            yield file
-    except PermissionError:
-        raise FileError(path, "may not be read: permission denied. Change its permissions or copy it.") from None
-    except MemoryError:
-        raise FileError(path, "does not fit into memory: one slice is larger than what is free.") from None
-    except BlockingIOError:
-        raise FileError(path, "is locked: another program is writing it. Try again when that is done.") from None
-    except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, OverflowError) as error:
-        raise FileError(
-            path, f"is a damaged or truncated HDF5 file ({_detail(error)}); copy or download it again."
-        ) from error
-
-
-def _detail(error: Exception) -> str:
-    """The words of an HDF5 error that mean something to a reader."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    inner = re.search(r"\((.*)\)\s*$", text)
-    return (inner.group(1) if inner else text)[:160]
-
-
-def _hard_link(file: Any, name: str) -> bool:
-    import h5py
-
-    return isinstance(file.get(name, getlink=True), h5py.HardLink)
-
-
-def _own_dataset(file: Any, name: str) -> Any | None:
-    """A dataset whose values lie in this very file, or None: nothing else on the disk is read for a stranger."""
-    import h5py
-
-    if name not in file or not _hard_link(file, name):
-        return None
-    dataset = file[name]
-    if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
-        return None
-    return dataset
-
-
 def _kspace_dataset(file: Any, path: Path) -> Any:
     import h5py
 
     if file.get("kspace", getlink=True, default=None) is None:
         raise FileError(path, f"holds no dataset `kspace`; {_contents(file)} {_what_to_do(file)}")
-    dataset = _own_dataset(file, "kspace")
+    dataset = hdf5.own_dataset(file, "kspace")
     if dataset is not None:
         return dataset
-    if _hard_link(file, "kspace") and not isinstance(file["kspace"], h5py.Dataset):
+    if hdf5.hard_link(file, "kspace") and not isinstance(file["kspace"], h5py.Dataset):
         raise FileError(path, "`kspace` is not a dataset; an array (slices, coils, rows, columns) was expected.")
     raise FileError(
         path,
@@ -239,9 +191,11 @@ def _shape(dataset: Any, path: Path) -> tuple[int, int, int, int]:
     """Shape as ``(slices, coils, y, x)``, after everything that can be wrong without reading a value."""
     shape, dtype = tuple(dataset.shape or ()), dataset.dtype
     expected = "complex (slices, coils, rows, columns), or (slices, rows, columns) of a single coil, was expected."
-    if _complex_fields(dtype) is None and dtype.kind != "c":
+    if hdf5.complex_fields(dtype) is None and dtype.kind != "c":
         hint = " Join the real and imaginary parts to one complex array." if shape[-1:] == (2,) else ""
         raise FileError(path, f"`kspace` holds {dtype} values; {expected}{hint}")
+    if not hdf5.is_sound(dataset):
+        raise FileError(path, f"`kspace` is of a damaged or unusual number type; {expected} Copy or export it again.")
     if len(shape) not in (3, 4):
         raise FileError(path, f"`kspace` has {len(shape)} axes, shape {shape}; {expected}")
     if 0 in shape:
@@ -258,61 +212,37 @@ def _shape(dataset: Any, path: Path) -> tuple[int, int, int, int]:
     return slices, (coils[0] if coils else 1), rows, columns
 
 
-def _complex_fields(dtype: np.dtype[Any]) -> tuple[str, str] | None:
-    """Names of the two fields of a compound type that stands for a complex number."""
-    names = dtype.names
-    if names is None or len(names) != 2 or any(dtype[name].kind not in "fiu" for name in names):
-        return None
-    lowered = tuple(name.lower() for name in names)
-    known = (("r", "i"), ("re", "im"), ("real", "imag"), ("real", "imaginary"))
-    return (names[0], names[1]) if lowered in known else None
-
-
 def _read_slice(dataset: Any, index: int, shape: tuple[int, int, int, int]) -> NDArray[np.complex64]:
     kspace = np.empty(shape[1:], np.complex64)
     target = kspace if dataset.ndim == 4 else kspace[0]
-    fields = _complex_fields(dataset.dtype)
-    with np.errstate(all="ignore"):  # what overflows complex64 becomes infinite, which is reported
-        if fields is not None:
-            values = dataset[index]
-            target.real, target.imag = values[fields[0]], values[fields[1]]
-        elif dataset.dtype.itemsize > 16:
-            target[...] = dataset[index]
-        else:
-            dataset.read_direct(target, np.s_[index])
+    fields = hdf5.complex_fields(dataset.dtype)
+    if fields is not None:
+        values = dataset[index]
+        target.real, target.imag = values[fields[0]], values[fields[1]]
+    else:
+        dataset.read_direct(target, np.s_[index])
     return kspace
+
+
+def _data_stretches(file: Any) -> Iterator[tuple[int, int]]:
+    """First byte and size of the datasets that lie in one piece."""
+    for name in _DATA_NAMES:
+        dataset = hdf5.own_dataset(file, name)
+        first = None if dataset is None else dataset.id.get_offset()
+        if dataset is not None and first is not None:
+            yield first, dataset.id.get_storage_size()
 
 
 # ---- what stands beside the k-space -----------------------------------------------------------------------------
 
 
-def _attributes(file: Any) -> dict[str, str]:
-    """The attributes of the file as text; one that cannot be read is left out."""
-    import h5py
-
-    texts: dict[str, str] = {}
-    for name in file.attrs:
-        try:
-            value = file.attrs[name]
-        except (OSError, RuntimeError, LookupError, ValueError, TypeError):
-            continue
-        if isinstance(value, (bytes, np.bytes_)):
-            value = value.decode("utf-8", "replace")
-        if isinstance(value, h5py.Empty) or np.size(value) > 16 or getattr(value, "dtype", np.dtype(str)).kind == "O":
-            continue
-        text = "".join(letter if letter.isprintable() else " " for letter in str(value)).strip()
-        if text:
-            texts[name] = text[:_MAX_ATTRIBUTE_TEXT]
-    return texts
-
-
-def _header(file: Any, attributes: Mapping[str, str], notes: list[str]) -> ismrmrd_header.ParsedHeader:
+def _header(file: Any, path: Path, attributes: Mapping[str, str], notes: list[str]) -> ismrmrd_header.ParsedHeader:
     parsed = ismrmrd_header.ParsedHeader(Header())
     if "ismrmrd_header" in file:
         try:
-            parsed = ismrmrd_header.parse(_header_text(file))
+            parsed = ismrmrd_header.parse(_header_text(file, path))
         except (OSError, ValueError, TypeError, RuntimeError) as error:
-            notes.append(f"The scan header cannot be read ({_detail(error)}); pixel size and timing are unknown.")
+            notes.append(f"The scan header cannot be read ({hdf5.detail(error)}); pixel size and timing are unknown.")
     header = replace(
         parsed.header,
         acquisition=attributes.get("acquisition"),
@@ -327,14 +257,21 @@ def _header(file: Any, attributes: Mapping[str, str], notes: list[str]) -> ismrm
     return replace(parsed, header=header)
 
 
-def _header_text(file: Any) -> bytes | str:
-    dataset = _own_dataset(file, "ismrmrd_header")
+def _header_text(file: Any, path: Path) -> bytes | str:
+    dataset = hdf5.own_dataset(file, "ismrmrd_header")
     if dataset is None:
         raise ValueError("it is not a dataset of this file")
     if dataset.size != 1 or dataset.dtype.kind not in "SO":
         raise ValueError(f"it holds {dataset.dtype} values of shape {dataset.shape}; XML text was expected")
-    if dataset.dtype.itemsize > ismrmrd_header.MAX_HEADER_BYTES:
-        raise ValueError(f"it is {dataset.dtype.itemsize / 2**20:.0f} MiB long")
+    n_bytes = dataset.dtype.itemsize
+    first = dataset.id.get_offset()
+    if dataset.dtype.kind == "O" and first is not None:
+        # A text of any length begins with its length, for which memory would be asked before it is found wrong.
+        with path.open("rb") as raw:
+            raw.seek(first)
+            n_bytes = int.from_bytes(raw.read(4), "little")
+    if n_bytes > ismrmrd_header.MAX_HEADER_BYTES:
+        raise ValueError(f"it is {n_bytes / 2**20:.0f} MiB long")
     value = dataset[()] if dataset.shape == () else dataset[(0,) * dataset.ndim]
     if not isinstance(value, (bytes, str)):
         raise ValueError(f"it holds a {type(value).__name__}; XML text was expected")
@@ -344,7 +281,7 @@ def _header_text(file: Any) -> bytes | str:
 def _stored_mask(file: Any, matrix: tuple[int, int], path: Path) -> NDArray[np.bool_] | None:
     if "mask" not in file:
         return None
-    dataset = _own_dataset(file, "mask")
+    dataset = hdf5.own_dataset(file, "mask")
     if dataset is None:
         raise FileError(path, "`mask` is not stored in this file; an array (columns,) or (rows, columns) was expected.")
     if dataset.size is None or dataset.size > matrix[0] * matrix[1]:
@@ -354,6 +291,8 @@ def _stored_mask(file: Any, matrix: tuple[int, int], path: Path) -> NDArray[np.b
             f"the mask has shape {dataset.shape}, but the k-space is {matrix[0]} × {matrix[1]}; "
             f"expected ({matrix[1]},) or {matrix}.",
         )
+    if dataset.dtype.kind in "buif" and not hdf5.is_sound(dataset):
+        raise FileError(path, "the mask is of a damaged or unusual number type; 0 and 1 were expected.")
     return from_array(dataset[()], matrix, str(path))
 
 
@@ -363,7 +302,7 @@ def _reference_name(file: Any, shape: tuple[int, int, int, int], notes: list[str
     for name in names:
         if name not in file:
             continue
-        dataset = _own_dataset(file, name)
+        dataset = hdf5.own_dataset(file, name)
         if dataset is None:
             problem = "is no dataset of this file"
         elif dataset.dtype.kind not in "fiu":
@@ -374,6 +313,8 @@ def _reference_name(file: Any, shape: tuple[int, int, int, int], notes: list[str
             problem = f"has {dataset.shape[0]} slices, but the k-space has {shape[0]}"
         elif dataset.shape[1] > shape[2] or dataset.shape[2] > shape[3]:
             problem = f"is {dataset.shape[1]} × {dataset.shape[2]}, larger than the k-space {shape[2]} × {shape[3]}"
+        elif not hdf5.is_sound(dataset):
+            problem = "is of a damaged or unusual number type"
         elif dataset.id.get_storage_size() == 0:
             problem = "was never written"
         else:

