@@ -73,7 +73,9 @@ QLineEdit:disabled, QAbstractSpinBox:disabled, QComboBox:disabled {{ color: {c.d
 QAbstractSpinBox QLineEdit, QComboBox QLineEdit {{ border: none; padding: 0; min-height: 0; background: transparent; }}
 QComboBox::drop-down {{ subcontrol-origin: padding; subcontrol-position: center right; border: none; width: 16px; }}
 QComboBox::down-arrow {{ image: url({down}); width: 10px; height: 10px; }}
-QComboBox QAbstractItemView {{ border: 1px solid {c.line}; background: {c.base}; padding: 2px; }}
+QComboBox QAbstractItemView {{ border: 1px solid {c.line}; background: {c.base}; padding: 2px;
+    selection-background-color: {c.selection}; selection-color: {c.text}; }}
+QDialogButtonBox {{ dialogbuttonbox-buttons-have-icons: 0; }}
 QAbstractSpinBox::up-button, QAbstractSpinBox::down-button {{ subcontrol-origin: padding; width: 16px; border: none;
     background: transparent; }}
 QAbstractSpinBox::up-button {{ subcontrol-position: top right; }}
@@ -107,6 +109,8 @@ QSlider::sub-page:horizontal:disabled, QSlider::handle:horizontal:disabled {{ ba
 QProgressBar {{ border: 1px solid {c.line}; border-radius: 4px; background: {c.base}; color: {c.text};
     text-align: center; }}
 QProgressBar::chunk {{ background: {c.selection}; border-radius: 3px; }}
+QProgressBar#progressBar {{ border-radius: 3px; }}
+QProgressBar#progressBar::chunk {{ background: {c.accent}; border-radius: 2px; }}
 
 QTabWidget::pane {{ border: none; border-top: 1px solid {c.line}; }}
 QTabBar::tab {{ padding: 5px 12px; border: none; border-bottom: 2px solid transparent; color: {c.muted};

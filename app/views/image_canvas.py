@@ -85,7 +85,8 @@ class ImageCanvas(QWidget):
         self._quantiser = levels.Quantiser()
         self._picture: QImage | None = None
         self._buffer: NDArray[np.uint32] | None = None
-        self._reduced: QImage | None = None
+        self._shown: QImage | None = None
+        self._shown_key: tuple[int, ...] = ()
         self._is_stale = True
 
     # -- setters ---------------------------------------------------------------------------------------------------
@@ -305,14 +306,7 @@ class ImageCanvas(QWidget):
         painter.end()
 
     def _paint_image(self, painter: QPainter) -> None:
-        picture = self._current_picture()
-        target = self.target()
-        pixels_per_voxel = target.width() / picture.width() * self.devicePixelRatioF()
-        is_reduced = min(pixels_per_voxel, target.height() / picture.height() * self.devicePixelRatioF()) < 0.75
-        if is_reduced:
-            # Averaging keeps fine structure that picking single voxels would turn into moiré.
-            picture = self._reduced_picture(picture, target)
-        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, pixels_per_voxel < _NEAREST_FROM_SCALE)
+        picture, target = self._current_picture(), self.target()
         seen = target.intersected(QRectF(self.rect()))
         if seen.isEmpty():
             return
@@ -321,11 +315,13 @@ class ImageCanvas(QWidget):
         left, top = math.floor((seen.left() - target.left()) * across), math.floor((seen.top() - target.top()) * down)
         right = min(picture.width(), math.ceil((seen.right() - target.left()) * across))
         bottom = min(picture.height(), math.ceil((seen.bottom() - target.top()) * down))
-        source = QRectF(left, top, right - left, bottom - top)
-        where = QRectF(
-            target.left() + left / across, target.top() + top / down, source.width() / across, source.height() / down
+        ratio = self.devicePixelRatioF()
+        x0, x1 = (round((target.left() + column / across) * ratio) for column in (left, right))
+        y0, y1 = (round((target.top() + row / down) * ratio) for row in (top, bottom))
+        part = QRect(left, top, right - left, bottom - top)
+        painter.drawImage(
+            QPointF(x0 / ratio, y0 / ratio), self._scaled(picture, part, max(1, x1 - x0), max(1, y1 - y0))
         )
-        painter.drawImage(where, picture, source)
 
     def _paint_message(self, painter: QPainter) -> None:
         painter.setPen(QColor(theme.colours().well_muted))
@@ -359,16 +355,26 @@ class ImageCanvas(QWidget):
                 self._buffer = colours
                 self._picture = QImage(colours.data, width, height, 4 * width, QImage.Format.Format_RGB32)
             self._is_stale = False
-            self._reduced = None
+            self._shown = None
         return self._picture
 
-    def _reduced_picture(self, picture: QImage, target: QRectF) -> QImage:
-        ratio = self.devicePixelRatioF()
-        width, height = max(1, round(target.width() * ratio)), max(1, round(target.height() * ratio))
-        if self._reduced is None or (self._reduced.width(), self._reduced.height()) != (width, height):
-            ignore, smooth = Qt.AspectRatioMode.IgnoreAspectRatio, Qt.TransformationMode.SmoothTransformation
-            self._reduced = picture.scaled(width, height, ignore, smooth)
-        return self._reduced
+    def _scaled(self, picture: QImage, part: QRect, width: int, height: int) -> QImage:
+        """Part of the picture in device pixels, kept until something changes.
+
+        Scaling beforehand averages when it makes smaller, so that fine structure does not turn into moiré. It also
+        spares the painter's own scaling, which hands strips to threads and waits for them: while a reconstruction
+        keeps all cores busy, that is ten times slower.
+        """
+        key = (part.left(), part.top(), part.width(), part.height(), width, height)
+        if self._shown is None or self._shown_key != key:
+            whole = part.width() == picture.width() and part.height() == picture.height()
+            is_smooth = width / part.width() < _NEAREST_FROM_SCALE * self.devicePixelRatioF()
+            mode = Qt.TransformationMode.SmoothTransformation if is_smooth else Qt.TransformationMode.FastTransformation
+            source = picture if whole else picture.copy(part)
+            self._shown = source.scaled(width, height, Qt.AspectRatioMode.IgnoreAspectRatio, mode)
+            self._shown.setDevicePixelRatio(self.devicePixelRatioF())
+            self._shown_key = key
+        return self._shown
 
     def _invalidate(self) -> None:
         self._is_stale = True

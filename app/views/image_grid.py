@@ -148,21 +148,22 @@ class ImageGrid(QWidget):
         """Show an image ``(y, x)`` with its scores, or nothing; zoom and levels stay as they are."""
         panel = self._images[key]
         has_new_shape = image is not None and (panel.well.image is None or panel.well.image.shape != image.shape)
+        has_new_caption = caption != panel.caption()
         panel.set_image(image, caption)
         if has_new_shape:
             self._arrange()
-        else:
+        elif has_new_caption:
             self._restack()
 
     def set_error(self, key: str, error: NDArray[np.floating] | None, caption: str = "") -> None:
         """Show an error map ``|image − reference|`` in the unit of the data, or nothing."""
         if key not in self._errors:
             return
-        had_row = self.has_error_row()
+        had_row, has_new_caption = self.has_error_row(), caption != self._errors[key].caption()
         self._errors[key].set_image(error, caption)
         if had_row != self.has_error_row():
             self._arrange()
-        else:
+        elif has_new_caption:
             self._restack()
 
     def set_message(self, key: str, text: str) -> None:
