@@ -21,6 +21,8 @@ from recon.errors import ExportError
 from recon.export.atomic import atomic_folder
 from recon.export.dicom_source import code, fill, reference_source, source_uid
 from recon.export.dicom_values import clean, decimal, put, uid
+from recon.io.dicom_frame import quietly
+from recon.io.dicom_header import value_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -160,7 +162,8 @@ def _series_number(common: _Common, headers: dict[Path, Dataset]) -> int:
     """Hundred times the source's number and something: viewers then list the result behind its source."""
     k = int(common.recipe[:8], 16)
     source = next(iter(headers.values()), None)
-    number = clean("SeriesNumber", source.get("SeriesNumber")) if source is not None else None
+    with quietly():
+        number = clean("SeriesNumber", value_of(source, "SeriesNumber")) if source is not None else None
     if number is not None and 0 < number < 10_000_000:
         return int(number) * 100 + 1 + k % 99
     return 9001 + k % 900

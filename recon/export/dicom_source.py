@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from recon.errors import ExportError, FileError
 from recon.export.dicom_values import PAIRED, UNPAIRED, clean, put, uid
 from recon.io.dicom_frame import quietly, read_header
-from recon.io.dicom_header import classic, text
+from recon.io.dicom_header import classic, text, value_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,7 +79,8 @@ def fill(dataset: Dataset, series: Series, headers: dict[Path, Dataset], index: 
         If a source file is gone.
     """
     if series.kind == "dicom":
-        _from_dicom(dataset, series, headers, index)
+        with quietly():
+            _from_dicom(dataset, series, headers, index)
     else:
         _from_header(dataset, series)
     _repair(dataset, series, now)
@@ -143,50 +144,51 @@ def _from_dicom(dataset: Dataset, series: Series, headers: dict[Path, Dataset], 
                 raise ExportError(
                     f"{error} The export copies patient and study from it; bring the file back and export again."
                 ) from error
-        with quietly():
-            return classic(headers[frame.path], frame.number)
+        header = headers[frame.path]
+        return header if frame.number is None else classic(header, frame.number)
 
     # Patient, study, series and equipment are the same in all images of a series, whatever the source says of each.
-    _copy(said_of(0), dataset, (*PATIENT_AND_STUDY, *SERIES_AND_EQUIPMENT))
+    first = said_of(0)
+    _copy(first, dataset, (*PATIENT_AND_STUDY, *SERIES_AND_EQUIPMENT))
     image = said_of(index)
     _copy(image, dataset, IMAGE)
     _copy_side(image, dataset)
     _copy_compression(image, dataset)
-    first = said_of(0)
     _copy_deidentification(headers[source.frames[0].path], dataset)
     if "StudyDate" not in dataset:
-        dates = (clean("StudyDate", first.get(name)) for name in ("SeriesDate", "ContentDate", "AcquisitionDate"))
+        dates = (clean("StudyDate", value_of(first, name)) for name in ("SeriesDate", "ContentDate", "AcquisitionDate"))
         put(dataset, "StudyDate", next((date for date in dates if date), None))
     if "StudyTime" not in dataset:
-        times = (clean("StudyTime", first.get(name)) for name in ("SeriesTime", "ContentTime", "AcquisitionTime"))
+        times = (clean("StudyTime", value_of(first, name)) for name in ("SeriesTime", "ContentTime", "AcquisitionTime"))
         put(dataset, "StudyTime", next((time for time in times if time), None))
 
 
 def _copy(source: Dataset, target: Dataset, keywords: tuple[str, ...] | list[str]) -> None:
-    with quietly():
-        for keyword in keywords:
-            put(target, keyword, source.get(keyword))
+    for keyword in keywords:
+        put(target, keyword, value_of(source, keyword))
 
 
 def _copy_deidentification(source: Dataset, target: Dataset) -> None:
     """The method in words, also where the source has it in codes."""
     if "DeidentificationMethod" not in target:
-        meanings = [text(item, "CodeMeaning") for item in source.get("DeidentificationMethodCodeSequence") or []]
+        meanings = [text(item, "CodeMeaning") for item in value_of(source, "DeidentificationMethodCodeSequence") or []]
         put(target, "DeidentificationMethod", ", ".join(filter(None, meanings)))
 
 
 def _copy_side(source: Dataset, target: Dataset) -> None:
-    side = clean("ImageLaterality", source.get("ImageLaterality")) or clean("Laterality", source.get("Laterality"))
+    side = clean("ImageLaterality", value_of(source, "ImageLaterality")) or clean(
+        "Laterality", value_of(source, "Laterality")
+    )
     if side in ("L", "R"):
         target.ImageLaterality = side
 
 
 def _copy_compression(source: Dataset, target: Dataset) -> None:
     # What was lost once stays lost, and has to be said for ever.
-    if str(source.get("LossyImageCompression", "")) == "01":
+    if str(value_of(source, "LossyImageCompression")) == "01":
         target.LossyImageCompression = "01"
         for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
-            put(target, keyword, source.get(keyword))
+            put(target, keyword, value_of(source, keyword))
 
 
 def _from_header(dataset: Dataset, series: Series) -> None:

@@ -261,7 +261,8 @@ def _frames(path: Path, dataset: Dataset, syntax: str) -> tuple[list[Frame], lis
     frames: list[Frame] = []
     others: dict[str, int] = {}
     for index in range(n_frames):
-        said = classic(dataset, index if is_multi_frame else None)
+        # A classic header is read where it lies: bringing every value over would be most of the time of a scan.
+        said = classic(dataset, index) if is_multi_frame else dataset
         component = component_of(dataset, said)
         if component is not None:
             others[component] = others.get(component, 0) + 1

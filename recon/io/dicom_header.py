@@ -64,7 +64,7 @@ _EXTRA = (
 
 def text(dataset: Dataset, keyword: str) -> str | None:
     """Return an attribute as text, several values joined by ``\\``; None when it is absent, empty or unreadable."""
-    value = _value(dataset, keyword)
+    value = value_of(dataset, keyword)
     if value is None:
         return None
     parts = value if _is_many(value) else [value]
@@ -80,7 +80,7 @@ def texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
 
 def numbers(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
     """Return exactly ``count`` finite numbers, or None."""
-    value = _value(dataset, keyword)
+    value = value_of(dataset, keyword)
     if value is None:
         return None
     parts = list(value) if _is_many(value) else [value]
@@ -93,7 +93,7 @@ def numbers(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...] | N
 
 def number(dataset: Dataset, keyword: str) -> float | None:
     """Return the first value of an attribute as a finite number, or None."""
-    value = _value(dataset, keyword)
+    value = value_of(dataset, keyword)
     if _is_many(value):
         value = value[0] if len(value) else None
     try:
@@ -230,8 +230,11 @@ def _translate(result: Dataset) -> None:
         result.InPlanePhaseEncodingDirection = direction
 
 
-def _value(dataset: Dataset, keyword: str) -> Any:
-    # Values are converted when they are asked for, and a broken one must not take the others with it.
+def value_of(dataset: Dataset, keyword: str) -> Any:
+    """Return the value of an attribute, or None where it is absent, empty or broken.
+
+    Values are converted when they are asked for, and a broken one must not take the others with it.
+    """
     try:
         value = dataset.get(keyword)
     except _BROKEN_VALUE:

@@ -237,6 +237,24 @@ def test_any_source_instance_exports_cleanly(tmp_path, write_dicom, assert_valid
     assert_valid(files)
 
 
+def test_broken_values_of_a_source_are_left_out(tmp_path, write_dicom, assert_valid):
+    path = write_dicom(tmp_path / "in", RepetitionTime="4000", EchoTime="90", SeriesNumber="12")
+    content = path.read_bytes()
+    for good, bad in (
+        (b"DS\x04\x004000", b"DS\x04\x00four"),
+        (b"IS\x02\x0012", b"IS\x02\x00??"),
+        (b"20200229", b"29.02.20"),
+    ):
+        assert good in content
+        content = content.replace(good, bad)
+    path.write_bytes(content)
+    files, datasets = export(result_of(read(path).series[0]), tmp_path / "out")
+    assert_valid(files)
+    assert datasets[0].RepetitionTime is None
+    assert datasets[0].EchoTime == 90
+    assert 9001 <= datasets[0].SeriesNumber <= 9900
+
+
 @pytest.mark.parametrize("part", sorted(UNPAIRED)[::6] + sorted(PAIRED)[::6])
 def test_sides_of_body_parts_are_as_the_validator_wants_them(tmp_path, write_dicom, assert_valid, part):
     series = read(write_dicom(tmp_path / "in", BodyPartExamined=part)).series[0]
