@@ -1,7 +1,7 @@
 """One image well: an image, where it is looked at, and what lies on top of it.
 
-The image is painted by Qt's raster engine from packed colours. That costs a third of a pyqtgraph view at the size of
-a panel, links exactly (all wells share one `View`), and leaves the mouse to us.
+The image is painted by Qt's raster engine from packed colours. Next to a pyqtgraph view this links exactly (all wells
+share one `View`), leaves the mouse to us and needs no import of half a second before the window can be shown.
 """
 
 from __future__ import annotations
@@ -363,7 +363,7 @@ class ImageCanvas(QWidget):
 
         Scaling beforehand averages when it makes smaller, so that fine structure does not turn into moiré. It also
         spares the painter's own scaling, which hands strips to threads and waits for them: while a reconstruction
-        keeps all cores busy, that is ten times slower.
+        keeps all cores busy, that is several times slower.
         """
         key = (part.left(), part.top(), part.width(), part.height(), width, height)
         if self._shown is None or self._shown_key != key:
