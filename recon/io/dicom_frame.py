@@ -322,7 +322,7 @@ def _signal(stored: NDArray[np.generic], bits: int) -> NDArray[np.float32]:
     if stored.dtype.kind == "u" and unused > 0:
         stored = stored & np.array((1 << bits) - 1, stored.dtype)
     elif stored.dtype.kind == "i" and unused > 0:
-        stored = (stored << unused) >> unused
+        stored = np.right_shift(np.left_shift(stored, unused), unused)
     return stored.astype(np.float32)
 
 
