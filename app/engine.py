@@ -41,7 +41,9 @@ class Preview:
 
 def warm_up() -> tuple[str, ...]:
     """Import torch and name the devices that a request can ask for."""
-    from recon import device
+    import h5py  # noqa: F401  the first scan should not wait for it
+
+    from recon import device, pipeline  # noqa: F401
 
     return ("auto", *(name for name, _ in device.list_devices()))
 

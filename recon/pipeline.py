@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from recon.data import KSpaceSlice, Series
+    from recon.data import Series
     from recon.masks import SamplingMask
     from recon.models.blocks import ReconstructionModel
     from recon.request import Request
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 # Virtual coils for a single-coil network that takes the coils of an array one by one.
 _COIL_BY_COIL = 4
+_PREVIEW_COILS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,23 +176,28 @@ def preview(
 ) -> tuple[NDArray[np.float32], SamplingMask, NDArray[np.float32] | None]:
     """Return the zero-filled image, the mask and the reference of one slice; cheap, without a model."""
     sampling = sampling_mask(series, request)
+    mask = torch.from_numpy(sampling.mask)
+    native = _uses_native_grid(series, request)
     slice_ = series.read(index)
-    kspace = on_grid(slice_, series, native=_uses_native_grid(series, request))
-    image = coils.root_sum_of_squares(fourier.ifft2c(kspace * torch.from_numpy(sampling.mask)), dim=0)
+    energy = torch.zeros(())
+    # A few coils at a time: the copies of a transform stay in the cache, and memory stays near one slice.
+    for group in slice_.kspace.split(_PREVIEW_COILS):
+        coil_images = fourier.ifft2c(on_grid(group, series, native=native) * mask)
+        energy = energy + coil_images.abs().square().sum(dim=0)
+    image = energy.sqrt()
     reference = None if slice_.reference is None else slice_.reference.numpy()
     return fourier.centre_crop(image, series.recon_size).numpy(), sampling, reference
 
 
-def on_grid(slice_: KSpaceSlice, series: Series, *, native: bool) -> Tensor:
-    """Return the k-space of a slice on the grid of the reconstruction.
+def on_grid(kspace: Tensor, series: Series, *, native: bool) -> Tensor:
+    """Return the k-space of a slice ``(coil, y, x)`` on the grid of the reconstruction.
 
     The cropped grid is made by cropping the fully sampled image, so it exists for fully sampled data alone; measured
     that way, results are not comparable with those of the native grid.
     """
     if native or series.recon_size == series.matrix:
-        kspace: Tensor = slice_.kspace
         return kspace
-    return fourier.fft2c(fourier.centre_crop(fourier.ifft2c(slice_.kspace), series.recon_size))
+    return fourier.fft2c(fourier.centre_crop(fourier.ifft2c(kspace), series.recon_size))
 
 
 def _uses_native_grid(series: Series, request: Request) -> bool:
@@ -237,7 +243,7 @@ class Plan:
         n_slices = len(self.indices)
         slice_ = self.series.read(index)
         with device.explain_memory(self.device):
-            kspace = on_grid(slice_, self.series, native=self.native).to(self.device)
+            kspace = on_grid(slice_.kspace, self.series, native=self.native).to(self.device)
             mask = torch.from_numpy(self.mask.mask).to(self.device)
             data = prepare(kspace, mask, self.n_virtual, coil_by_coil=self.coil_by_coil)
             # The zero-filled image of all coils, as the preview shows it: compression is the model's business.
