@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 TITLE = "MRI workstation"
 SIDE_WIDTH = 288
-BOTTOM_HEIGHT = 190
+BOTTOM_HEIGHT = 206
 
 
 class MainWindow(QMainWindow):
@@ -152,6 +152,9 @@ class MainWindow(QMainWindow):
         bar = self.statusBar()
         bar.setSizeGripEnabled(False)
         bar.setContentsMargins(theme.MARGIN, 0, theme.MARGIN, 0)
+        layout = bar.layout()
+        if layout is not None:
+            layout.setSpacing(2 * theme.GAP)
         self.status = {name: QLabel() for name in ("slice", "probe", "levels", "zoom", "flip", "device", "job")}
         for name, label in self.status.items():
             label.setObjectName(f"status-{name}")
@@ -179,7 +182,7 @@ class MainWindow(QMainWindow):
         self.banner.acted.connect(self._act)
         self.banner.details_wanted.connect(self.show_details)
         session.message.connect(self.banner.show_message)
-        session.studies_changed.connect(lambda: self.browser.set_studies(session.studies))
+        session.studies_changed.connect(self._show_studies)
         session.studies_changed.connect(self._show_page)
         session.series_changed.connect(self._show_series)
         session.thumbnail_changed.connect(lambda series: self.browser.set_thumbnail(series, session.thumbnails[series]))
@@ -248,7 +251,7 @@ class MainWindow(QMainWindow):
     def _size_docks(self) -> None:
         docks = self.docks
         self.resizeDocks([docks["studies"], docks["recipe"]], [SIDE_WIDTH, SIDE_WIDTH], Qt.Orientation.Horizontal)
-        self.resizeDocks([docks["studies"], docks["recipe"]], [236, 520], Qt.Orientation.Vertical)
+        self.resizeDocks([docks["studies"], docks["recipe"]], [208, 540], Qt.Orientation.Vertical)
         self.resizeDocks([docks["metrics"]], [BOTTOM_HEIGHT], Qt.Orientation.Vertical)
         self.resizeDocks(
             [docks["metrics"], docks["header"], docks["kspace"]], [380, 400, 220], Qt.Orientation.Horizontal
@@ -261,6 +264,10 @@ class MainWindow(QMainWindow):
         for dock in self.docks.values():
             dock.setVisible(bool(self.session.studies))
         self._size_docks()
+
+    def _show_studies(self) -> None:
+        self.browser.set_studies(self.session.studies)
+        self.browser.set_current(self.session.series)
 
     def _show_series(self) -> None:
         series = self.session.series

@@ -128,7 +128,7 @@ class GridPresenter(QObject):
         step = session.step
         for spec in specs:
             if spec.is_reference:
-                self._put(spec.key, reference, None, "")
+                self._put(spec.key, reference, None, None)
             elif spec.key == "zero-filled":
                 self._put_zero_filled(reference)
             else:
@@ -141,9 +141,9 @@ class GridPresenter(QObject):
         preview, item = self._session.preview, self._session.slice_result
         step = item.last_of("zero-filled") if item is not None else None
         if step is not None:
-            self._put("zero-filled", step.image, reference, score_text(step.scores))
+            self._put("zero-filled", step.image, reference, step.scores)
         elif preview is not None:
-            self._put("zero-filled", preview.zero_filled, reference, score_text(preview.scores))
+            self._put("zero-filled", preview.zero_filled, reference, preview.scores)
 
     def _put_module(
         self, name: str, item: SliceResult | None, current: Step | None, reference: NDArray[np.float32] | None
@@ -154,7 +154,7 @@ class GridPresenter(QObject):
         step = current if is_here else (None if item is None else item.last_of(name))
         if step is None:
             running = session.is_running and session.result is not None and session.slice_index in session.pending
-            self._put(name, None, None, "")
+            self._put(name, None, None, None)
             self._grid.set_message(name, "waiting" if running else "not reconstructed yet")
             self._grid.set_title(name, name.capitalize() if name.islower() else name)
             return
@@ -167,20 +167,24 @@ class GridPresenter(QObject):
             if not is_partial:
                 title = name
         self._grid.set_title(name, title)
-        self._put(name, step.image, reference, score_text(step.scores))
+        self._put(name, step.image, reference, step.scores)
 
     def _put(
-        self, key: str, image: NDArray[np.float32] | None, reference: NDArray[np.float32] | None, caption: str
+        self,
+        key: str,
+        image: NDArray[np.float32] | None,
+        reference: NDArray[np.float32] | None,
+        scores: dict[str, float] | None,
     ) -> None:
         shown = self._shown.get(key)
         if shown is not None and shown[0] is image and shown[1] is reference:
             return
         self._shown[key] = (image, reference)
-        self._grid.set_image(key, image, caption)
+        self._grid.set_image(key, image, score_text(scores))
         if image is None or reference is None or reference.shape != image.shape:
             self._grid.set_error(key, None)
         else:
-            self._grid.set_error(key, np.abs(image - reference))
+            self._grid.set_error(key, np.abs(image - reference), "" if scores is None else f"SSIM {scores['ssim']:.3f}")
 
     # ---------------------------------------------------------------- looks
 

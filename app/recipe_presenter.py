@@ -75,11 +75,9 @@ class RecipePresenter(QObject):
         mask, problem = self._session.mask, self._session.mask_problem
         if mask is None:
             self._mask_preview.set_error("no pattern" if problem else "")
-            self._panel.set_effective("")
         else:
             centre = f"{mask.n_low_frequency} centre " + ("lines" if mask.is_line_mask else "points wide")
             self._mask_preview.set_mask(mask.mask, f"{mask.acceleration:.2f}× effective · {centre}")
-            self._panel.set_effective(f"= {mask.acceleration:.2f} ×")
         self._show_problem()
 
     def _show_job(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
@@ -17,6 +18,7 @@ from PySide6.QtWidgets import (
     QProgressBar,
     QPushButton,
     QScrollArea,
+    QStyledItemDelegate,
     QVBoxLayout,
     QWidget,
 )
@@ -41,6 +43,7 @@ KIND_TITLES = {
 GRID_TITLES = {"cropped": "Cropped image (papers)", "native": "As measured (native)"}
 PRECISION_TITLES = {"auto": "auto", "fp32": "fp32", "bf16": "bf16"}
 FROM_FILE = "file"
+N_SUMMARY = 100
 _FIELD_KEYS = (
     Qt.Key.Key_Up,
     Qt.Key.Key_Down,
@@ -49,6 +52,12 @@ _FIELD_KEYS = (
     Qt.Key.Key_Home,
     Qt.Key.Key_End,
 )
+
+
+def _shortened(text: str, n_characters: int) -> str:
+    """First sentence of a text, cut between words where it is too long."""
+    first = text.split(". ")[0].rstrip(".")
+    return textwrap.shorten(first, n_characters, placeholder=" …") + ("." if len(first) <= n_characters else "")
 
 
 class _KeepsKeys(QObject):
@@ -72,6 +81,7 @@ class _Factor(QDoubleSpinBox):
         super().__init__(minimum=1, maximum=32, singleStep=1, decimals=2, value=4)
         self.setSuffix(" ×")
         self.setKeyboardTracking(False)
+        self.lineEdit().setTextMargins(3, 0, 0, 0)
 
     def textFromValue(self, value: float) -> str:
         return f"{value:g}"
@@ -132,8 +142,6 @@ class RecipePanel(QWidget):
         self.grid = named("grid", QComboBox())
         for key, title in GRID_TITLES.items():
             self.grid.addItem(title, key)
-        self.effective = named("effectiveAcceleration", QLabel())
-        self.effective.setProperty("muted", True)
         self.own_mask = named(
             "ownMask", QLabel("The scanner undersampled this series: its own pattern is used.", wordWrap=True)
         )
@@ -143,6 +151,8 @@ class RecipePanel(QWidget):
         self.model.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.model.setMinimumContentsLength(12)
         self.model.setMaxVisibleItems(24)
+        # Fusion's own delegate draws entries of a combo box as menu items, without the colours of the style sheet.
+        self.model.setItemDelegate(QStyledItemDelegate(self.model))
         self.summary = named("modelSummary", QLabel(wordWrap=True))
         self.summary.setProperty("muted", True)
         self.coils = named("virtualCoils", QLineEdit(placeholderText="auto"))
@@ -192,7 +202,7 @@ class RecipePanel(QWidget):
 
         sampling = form()
         sampling.addRow("Pattern", self.mask_type)
-        sampling.addRow("Acceleration", pair(self.acceleration, self.effective))
+        sampling.addRow("Acceleration", self.acceleration)
         sampling.addRow("Centre, seed", pair(self.center_fraction, self.seed))
         sampling.addRow("Grid", self.grid)
         model = form()
@@ -377,8 +387,9 @@ class RecipePanel(QWidget):
         self._is_setting = False
 
     def set_summary(self, text: str) -> None:
-        """Say what the chosen model is."""
-        self.summary.setText(text)
+        """Say what the chosen model is: two lines here, all of it where the pointer rests."""
+        self.summary.setText(_shortened(text, N_SUMMARY))
+        self.summary.setToolTip(text)
         self.summary.setVisible(bool(text))
 
     def set_devices(self, devices: tuple[str, ...]) -> None:
@@ -396,10 +407,6 @@ class RecipePanel(QWidget):
         for widget in (self.mask_type, self.acceleration, self.center_fraction, self.seed, self.grid):
             widget.setEnabled(not has_own)
         self.own_mask.setVisible(has_own)
-
-    def set_effective(self, text: str) -> None:
-        """Say which acceleration the pattern really has."""
-        self.effective.setText(text)
 
     def set_problem(self, text: str, *, can_start: bool) -> None:
         """Say in place why Reconstruct is disabled."""
