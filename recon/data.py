@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["fastmri", "dicom", "phantom"]
 
+_ENDINGS = (".h5", ".hdf5", ".dcm", ".dicom", ".ima")
+
 
 @dataclass(frozen=True)
 class Geometry:
@@ -134,8 +136,8 @@ class LazyReference:
             return self._read(int(key))
         if isinstance(key, tuple) and key and isinstance(key[0], (int, np.integer)):
             return self._read(int(key[0]))[key[1:]]
-        volume: NDArray[np.float32] = np.asarray(self)
-        return volume[key]
+        part: NDArray[np.float32] = np.asarray(self)[key]
+        return part
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         volume = np.stack([self._read(index) for index in range(len(self))])
@@ -215,8 +217,9 @@ class Series:
 
     @property
     def stem(self) -> str:
-        """Name for output files."""
-        return self.path.stem if self.path.suffix else self.path.name
+        """Name for output files: the file name without the ending of its format."""
+        # A folder or a file named after a UID has dots, but no ending to take off.
+        return self.path.stem if self.path.suffix.lower() in _ENDINGS else self.path.name
 
     @property
     def reference(self) -> LazyReference | None:

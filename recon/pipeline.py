@@ -223,9 +223,11 @@ class Plan:
         if not self.mask.mask.any():
             raise RequestError(f"the mask keeps none of the columns that were acquired in {series.name}.")
         self.device = device.resolve(request.device)
-        self.dtype = device.resolve_precision(request.precision, self.device)
         self.native = _uses_native_grid(series, request)
         self.weights, self.n_virtual, self.coil_by_coil = _fit_coils(series, request)
+        # Without a network there is nothing that could be computed in half precision.
+        network = self.weights is not None
+        self.dtype = device.resolve_precision(request.precision, self.device) if network else torch.float32
         if self.coil_by_coil:
             self.warnings.append(
                 f"{request.model} is a single-coil network: it took the {self.n_virtual} coils one by one."

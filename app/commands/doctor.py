@@ -63,7 +63,6 @@ _PACKAGES: dict[str, str | None] = {
     "qtawesome": "the window",
     "pydicom": "DICOM in and out",
     "matplotlib": "figures",
-    "scikit-image": "a second opinion on SSIM",
     "platformdirs": "the window's settings",
     "rich": "the progress bar with colours",
     "lightning": "training",
