@@ -155,12 +155,12 @@ def make_sample(
         # A channel of an array, or a uniform coil: a single-coil network meets both.
         maps = coil_maps(rng, 8, size)[:1] if rng.random() < 0.5 else coil_maps(rng, 1, size)
     else:
-        n_coils = int(np.clip(round(np.exp(rng.uniform(np.log(4), np.log(config.max_simulated_coils)))), 4, 64))
+        n_coils = round(float(np.exp(rng.uniform(np.log(2), np.log(config.max_simulated_coils)))))
         maps = coil_maps(rng, n_coils, size)
     phase = float(np.exp(rng.normal(0.0, 0.7))) * smooth_phase(rng, size)
     # Phase also differs between tissues (chemical shift, susceptibility), as gradient echoes show.
     phase = phase + np.float32(rng.normal(0, 0.5)) * image.numpy()
-    sigma = float(np.exp(rng.uniform(np.log(0.0005), np.log(0.02))))
+    sigma = float(np.exp(rng.uniform(np.log(0.0005), np.log(0.015))))
     kspace, reference = assemble(image, maps, phase.astype(np.float32), sigma, rng)
     acceleration = float(rng.choice(config.accelerations)) if acceleration is None else acceleration
     spec = masks.MaskSpec(kind, acceleration, seed=int(rng.integers(2**31)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lightning
@@ -13,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from recon import metrics, models
 from recon.coils import root_sum_of_squares
+from recon.weights import read_header
 from training.losses import LOSSES
 from training.optimizers import LookaheadAdam
 from training.warm_start import copy_overlap
@@ -29,15 +31,21 @@ class ReconstructionTask(lightning.LightningModule):
     ----------
     config
         The recipe.
+    begin
+        Take over the recipe's initial weights; False where a checkpoint replaces them anyway.
     """
 
-    def __init__(self, config: TrainingConfig) -> None:
+    def __init__(self, config: TrainingConfig, *, begin: bool = True) -> None:
         super().__init__()
         self.config = config
         torch.manual_seed(config.seed)
         model = models.create(config.model, config.n_coils, **config.overrides)
-        if config.initial_weights:
-            copy_overlap(models.load(config.initial_weights), model)
+        self.initial_sha256 = ""
+        if config.initial_weights and (begin or Path(config.initial_weights).exists()):
+            initial = read_header(config.initial_weights)
+            self.initial_sha256 = initial.sha256
+            if begin:
+                copy_overlap(models.load_weights(initial), model)
         self.model: ReconstructionModel = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = (
             AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))  # type: ignore[no-untyped-call]
@@ -135,10 +143,18 @@ class ReconstructionTask(lightning.LightningModule):
         """Put the recipe and the time into the checkpoint."""
         checkpoint["elapsed_seconds"] = self.elapsed_seconds
         checkpoint["config"] = self.config.to_dict()
+        checkpoint["initial_sha256"] = self.initial_sha256
+        checkpoint["device"] = device_name(self.device)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the time up where it stopped."""
         self.elapsed_seconds = checkpoint["elapsed_seconds"]
+        self.initial_sha256 = checkpoint.get("initial_sha256") or self.initial_sha256
+
+
+def device_name(device: torch.device) -> str:
+    """Return the device in words, for the story of the weights."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} thread(s)"
 
 
 def _combined(model: torch.nn.Module, batch: dict[str, Tensor]) -> Tensor:

@@ -1,21 +1,27 @@
-"""Checkpoint to published weights: safetensors that tell their story, accepted only if they load and repeat."""
+"""Checkpoint to published weights: safetensors that tell their story, accepted only if they load and repeat.
+
+    python -m training.publish RUN_FOLDER [--out FILE.safetensors]
+
+publishes the last checkpoint of a run, also of one that was stopped.
+"""
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import json
+import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from recon import __version__, models, weights
-from recon.errors import ModelError
+from recon.errors import FileError, ModelError, MRIError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    import lightning
+    from collections.abc import Sequence
 
     from training.module import ReconstructionTask
 
@@ -25,8 +31,21 @@ LIMITS = (
 )
 
 
-def publish(task: ReconstructionTask, out: Path, trainer: lightning.Trainer) -> Path:
-    """Write the task's best weights beside its checkpoints.
+def publish(task: ReconstructionTask, run: Path, n_steps: int, device: str, path: Path | None = None) -> Path:
+    """Write the best weights of a task with their story.
+
+    Parameters
+    ----------
+    task
+        The trained task.
+    run
+        Its folder, with ``events.jsonl``.
+    n_steps
+        Steps that the weights have seen.
+    device
+        Where it was trained, in words.
+    path
+        Where to; None writes ``PRESET-Ncoil.safetensors`` into the run folder.
 
     Raises
     ------
@@ -34,26 +53,55 @@ def publish(task: ReconstructionTask, out: Path, trainer: lightning.Trainer) -> 
         If the written file does not give back the model that it was made of.
     """
     config = task.config
-    last = _last_validation(out / "events.jsonl")
-    device = trainer.strategy.root_device
+    preset = models.get_card(config.model).name
+    # What lies where on the machine that trained is nobody's business; what it was says the hash.
+    private = {"images": Path(config.images).name, "initial_weights": task.initial_sha256}
     story = {
-        "preset": models.get_card(config.model).name,
+        "preset": preset,
         "n_coils": config.n_coils,
         "parameters": asdict(task.best_model.parameters_),  # type: ignore[call-overload]
         "accelerations": sorted(set(config.accelerations)),
         "mask_kinds": sorted(set(config.mask_kinds)),
         "kspace": "simulated from magnitude images",
-        "recipe": {key: value for key, value in config.to_dict().items() if key != "images"},
-        "steps": trainer.global_step,
+        "recipe": config.to_dict() | private,
+        "steps": n_steps,
         "seconds": round(task.elapsed_seconds),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
-        "validation": last,
+        "device": device,
+        "validation": _last_validation(run / "events.jsonl"),
         "limits": LIMITS,
         "version": __version__,
         "created": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "licence": "Apache-2.0",
     }
-    return write(task.best_model, story, out / f"{story['preset']}-{config.n_coils}coil.safetensors")
+    return write(task.best_model, story, path or run / f"{preset}-{config.n_coils}coil.safetensors")
+
+
+def publish_run(run: Path, path: Path | None = None) -> Path:
+    """Publish the last checkpoint of a run folder; see `publish`.
+
+    Raises
+    ------
+    FileError
+        If there is none, or it cannot be read.
+    """
+    from training.config import from_dict
+    from training.module import ReconstructionTask
+
+    source = run / "last.ckpt"
+    try:
+        # Tensors, numbers and strings only: a checkpoint from a stranger executes nothing.
+        checkpoint = torch.load(source, map_location="cpu", weights_only=True)
+        config = from_dict(checkpoint["config"])
+    except FileNotFoundError:
+        raise FileError(run, "holds no checkpoint (last.ckpt); give the folder of a training run.") from None
+    except MRIError:
+        raise
+    except Exception as error:  # noqa: BLE001  unpickling damaged bytes can raise anything
+        raise FileError(source, f"the checkpoint cannot be read ({error}).") from None
+    task = ReconstructionTask(config, begin=False)
+    task.load_state_dict(checkpoint["state_dict"])
+    task.on_load_checkpoint(checkpoint)
+    return publish(task, run, int(checkpoint["global_step"]), str(checkpoint.get("device", "CPU")), path)
 
 
 def write(model: torch.nn.Module, story: dict[str, Any], path: Path, dtype: torch.dtype = torch.float16) -> Path:
@@ -84,8 +132,30 @@ def write(model: torch.nn.Module, story: dict[str, Any], path: Path, dtype: torc
 
 def _last_validation(events: Path) -> dict[str, float]:
     found: dict[str, float] = {}
-    for line in events.read_text("utf-8").splitlines():
-        event = json.loads(line)
-        if event["event"] == "validation":
-            found = {key: event[key] for key in ("psnr", "ssim", "nmse", "zero_filled_psnr")}
+    if events.exists():
+        for line in events.read_text("utf-8").splitlines():
+            event = json.loads(line)
+            if event["event"] == "validation":
+                found = {key: event[key] for key in ("psnr", "ssim", "nmse", "zero_filled_psnr")}
     return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Publish a run from the shell."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.publish", description="Publish the last checkpoint of a run."
+    )
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args(arguments)
+    try:
+        path = publish_run(options.run, options.out)
+    except MRIError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_status
+    sys.stdout.write(f"{path}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -101,13 +101,13 @@ def train(
     from training.data import read_volumes
     from training.events import EventLog
     from training.loader import SimulatedData
-    from training.module import ReconstructionTask
+    from training.module import ReconstructionTask, device_name
     from training.publish import publish
 
     if devices not in ("auto", "cpu") and not torch.cuda.is_available():
         raise DeviceError(f"{devices} GPU(s) were asked for, but this machine has no CUDA device; use --devices cpu.")
     training, validation = (read_volumes(config.images, group) for group in ("train", "validation"))
-    task = ReconstructionTask(config)
+    task = ReconstructionTask(config, begin=not resume)
     events = EventLog(out / "events.jsonl", report)
     checkpoint = ModelCheckpoint(dirpath=out, filename="best", monitor="psnr", mode="max", save_last=True)
     use_cpu = devices == "cpu" or not torch.cuda.is_available()
@@ -134,7 +134,7 @@ def train(
         # weights_only is safe here: the checkpoint holds tensors, numbers and strings, no objects.
         trainer.fit(task, data, ckpt_path=str(out / CHECKPOINT) if resume else None, weights_only=True)
     events.write({"event": "done", "seconds": round(time.time() - started, 1)})
-    return publish(task, out, trainer)
+    return publish(task, out, trainer.global_step, device_name(trainer.strategy.root_device))
 
 
 def _printer(as_json: bool) -> Callable[[dict[str, Any]], None]:

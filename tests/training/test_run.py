@@ -11,6 +11,7 @@ import pytest
 import recon
 from recon import models, weights
 from recon.errors import FileError, RequestError
+from training import publish
 from training.run import main
 
 RECIPE = """
@@ -75,6 +76,25 @@ def test_run_resume_publish_and_use(recipe, tmp_path, monkeypatch, capsys):
     request = recon.Request("pcrnn-4x-1x", recon.MaskSpec("random", 4, 0.1))
     result = recon.run(recon.open_study(scan).series[0], request)
     assert result.weights_sha256 == story["sha256"]
+
+
+def test_a_stopped_run_can_be_published(recipe, tmp_path, capsys):
+    run = tmp_path / "run"
+    first = main(str(recipe), run, settings=["epochs=1"], devices="cpu")
+    again = publish.publish_run(run, tmp_path / "again.safetensors")
+    stories = [dict(weights.read_header(path).story) for path in (first, again)]
+    assert stories[0] == stories[1]
+    assert stories[0]["recipe"]["images"] == "images.h5"
+    assert str(tmp_path) not in str(stories[0])
+
+    begun = main(str(recipe), tmp_path / "begun", settings=["epochs=1", f"initial_weights={first}"], devices="cpu")
+    assert weights.read_header(begun).story["recipe"]["initial_weights"] == stories[0]["sha256"]
+
+    (run / "last.ckpt").write_bytes(b"garbage")
+    assert publish.main([str(run)]) == 2
+    assert "cannot be read" in capsys.readouterr().err
+    with pytest.raises(FileError, match="no checkpoint"):
+        publish.publish_run(tmp_path)
 
 
 def test_a_run_repeats(recipe, tmp_path):
