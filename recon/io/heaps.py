@@ -63,6 +63,50 @@ def check(path: Path, data: Iterable[tuple[int, int]], base: int = 0) -> None:
             _check_texts(path, block, address, objects)
 
 
+def read_text(path: Path, position: int, base: int, max_bytes: int) -> bytes:
+    """Read one text of any length without the library.
+
+    Parameters
+    ----------
+    path
+        The file.
+    position
+        Where the text's length, address and number stand.
+    base
+        Byte at which HDF5 begins, behind a user block.
+    max_bytes
+        Longest text that makes sense.
+
+    Raises
+    ------
+    ValueError
+        If it is longer, or not where it should be.
+    """
+    with path.open("rb") as file:
+        file.seek(position)
+        reference = file.read(16)
+        if len(reference) < 16:
+            raise ValueError("it ends early")
+        length, address, number = struct.unpack("<IQI", reference)
+        if length > max_bytes:
+            raise ValueError(f"it is {length / 2**20:.0f} MiB long")
+        if address + base + _HEADER_BYTES > path.stat().st_size:
+            raise ValueError("it lies outside the file")
+        file.seek(address + base)
+        head = file.read(_HEADER_BYTES)
+        (size,) = struct.unpack_from("<Q", head, 8)
+        if not head.startswith(_SIGNATURE) or size > max_bytes + MAX_SCAN_BYTES:
+            raise ValueError("it is not where it should be")
+        block = head + file.read(size - _HEADER_BYTES)
+    objects = _objects(path, block, 0)
+    place = _HEADER_BYTES
+    for other, n_bytes in objects.items():
+        if other == number and number and length <= n_bytes:
+            return block[place + _HEADER_BYTES : place + _HEADER_BYTES + length]
+        place += _HEADER_BYTES + -(-n_bytes // _ALIGNMENT) * _ALIGNMENT
+    raise ValueError("it is not where it should be")
+
+
 def _gaps(data: Iterable[tuple[int, int]], n_bytes: int) -> list[tuple[int, int]]:
     """Stretches that hold structure: what is left between the data, of long stretches the two ends."""
     gaps, end = [], 0
