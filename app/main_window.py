@@ -242,6 +242,8 @@ class MainWindow(QMainWindow):
                 else:
                     dock.hide()
             self.statusBar().setVisible(is_viewing)
+            # Neither page starts with a ring around the control that happens to be first.
+            self.centralWidget().setFocus()
         if is_viewing and not self._is_laid_out:
             self._is_laid_out = True
             self._size_docks()
@@ -305,7 +307,8 @@ class MainWindow(QMainWindow):
         self.status["flip"].setText("view: flipped ↕" if series.geometry.flip_rows else "")
         self.status["device"].setText(f"device {session.request.device}")
         opening = f"opening {session.opening[0].name} …" if session.opening else ""
-        self.status["job"].setText("reconstructing" if session.is_running else opening)
+        shown = "" if session.result is None else f"result {session.result.title}"
+        self.status["job"].setText("reconstructing" if session.is_running else opening or shown)
         for label in self.status.values():
             label.setVisible(bool(label.text()))
 

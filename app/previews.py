@@ -1,6 +1,6 @@
 """What is seen of a slice before any model: its mask, zero-filled image, k-space, and thumbnails of series.
 
-Everything is read in one worker thread; of several waiting requests of a kind only the newest runs, so a fast wheel
+Everything is read in worker threads; of several waiting requests of a kind only the newest runs, so a fast wheel
 never queues up work.
 """
 
@@ -46,6 +46,8 @@ class Previews(QObject):
         super().__init__(parent)
         self._engine = engine
         self._worker = Worker(self)
+        # Pictures for the list must not stand in the way of the slice that the user waits for.
+        self._thumbnailer = Worker(self)
         self._cache: OrderedDict[Any, Preview] = OrderedDict()
         self._series: Series | None = None
         self._index = 0
@@ -55,8 +57,9 @@ class Previews(QObject):
         self.thumbnails: dict[Series, NDArray[np.float32]] = {}
 
     def stop(self) -> None:
-        """End the thread."""
+        """End the threads."""
         self._worker.stop()
+        self._thumbnailer.stop()
 
     # ---------------------------------------------------------------- what is looked at
 
@@ -167,7 +170,7 @@ class Previews(QObject):
 
     def want_thumbnail(self, series: Series) -> None:
         """Make the small picture of a series; `thumbnail_changed` brings it."""
-        self._worker.submit(
+        self._thumbnailer.submit(
             f"thumbnail {id(series)}",
             partial(self._engine.thumbnail, series),
             partial(self._take_thumbnail, series),

@@ -242,8 +242,10 @@ class Session(QObject):
 
     def _take_study(self, path: Path, is_shown: bool, study: Study) -> None:
         self._opened(path)
-        for declined in study.declined:
-            self.say("warning", f"Not opened: {declined.path.name}: {declined.reason}")
+        if study.declined:
+            lines = [f"{declined.path.name}: {declined.reason}" for declined in study.declined]
+            more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
+            self.say("warning", f"Not opened: {lines[0]}{more}", "\n".join(lines) if more else "")
         if not study.series:
             if not study.declined:
                 self.say("error", f"{path}: nothing in it can be reconstructed.")

@@ -2,11 +2,13 @@
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from app.session import Session
+from recon.data import Declined, Study
 from recon.errors import DeviceError, ExportError, FileError
 from recon.masks import MaskSpec
 from recon.request import Request
@@ -64,6 +66,16 @@ def test_the_demo_opens_its_scans_and_then_the_phantom(session, qtbot):
     qtbot.waitUntil(lambda: len(session.studies) == 2)
     assert session.series.title == "disc"
     assert [study.title for study in session.studies] == ["disc", "phantom"]
+
+
+def test_declined_files_are_one_message_with_all_reasons_in_its_details(session, engine, monkeypatch, qtbot):
+    declined = tuple(Declined(Path(f"/nowhere/{name}.dcm"), f"{name} is a mosaic") for name in "abc")
+    series = engine.series["disc.h5"]
+    monkeypatch.setattr(engine, "open_study", lambda path, _simulation: Study(path, "mixed", (series,), declined))
+    session.open("/nowhere/mixed")
+    qtbot.waitUntil(lambda: session.series is series)
+    assert texts(session, "warning") == ["Not opened: a.dcm: a is a mosaic (and 2 more)"]
+    assert session.seen[0].details.splitlines() == [f"{name}.dcm: {name} is a mosaic" for name in "abc"]
 
 
 def test_opening_a_file_again_replaces_it(opened, engine, new_series, qtbot):
