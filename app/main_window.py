@@ -243,7 +243,7 @@ class MainWindow(QMainWindow):
                     dock.hide()
             self.statusBar().setVisible(is_viewing)
             # Neither page starts with a ring around the control that happens to be first.
-            self.centralWidget().setFocus()
+            self.pages.setFocus()
         if is_viewing and not self._is_laid_out:
             self._is_laid_out = True
             self._size_docks()
