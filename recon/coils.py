@@ -53,8 +53,9 @@ def compress(
     rows, columns = (min(n_calibration, size) for size in kspace.shape[-2:])
     top, left = kspace.shape[-2] // 2 - rows // 2, kspace.shape[-1] // 2 - columns // 2
     block = kspace[..., top : top + rows, left : left + columns].flatten(-2)
-    # Double precision: squaring halves the digits, and the weak coils live in the last of them.
-    block = block.to(torch.complex128)
+    # Double precision: squaring halves the digits, and the weak coils live in the last of them. The block is small, and
+    # not every device has double precision: the processor does it.
+    block = block.cpu().to(torch.complex128)
     peak = block.abs().amax(dim=(-2, -1), keepdim=True)
     if not bool((peak > 0).all()):
         raise RequestError("the centre of k-space is empty, so coils cannot be compressed; check the sampling mask.")
@@ -68,6 +69,6 @@ def compress(
     matrix = matrix * (strongest.conj() / strongest.abs())
     if keep < n_virtual:
         matrix = torch.nn.functional.pad(matrix, (0, n_virtual - keep))
-    matrix = matrix.to(kspace.dtype)
+    matrix = matrix.to(kspace.device, kspace.dtype)
     compressed = torch.einsum("...cyx,...cv->...vyx", kspace, matrix)
     return compressed, matrix

@@ -31,7 +31,7 @@ def resolve(name: str) -> torch.device:
     """
     if name == "auto":
         if torch.cuda.is_available():
-            return torch.device("cuda:0")
+            return _repeatable(torch.device("cuda:0"))
         return torch.device("mps") if torch.backends.mps.is_available() and _mps_works() else torch.device("cpu")
     try:
         device = torch.device(name)
@@ -42,7 +42,7 @@ def resolve(name: str) -> torch.device:
         if (device.index or 0) >= count:
             have = f"{count} CUDA device(s)" if count else "no CUDA device"
             raise DeviceError(f"device {name} is not there: this machine has {have}. Choose auto or cpu.")
-        return torch.device("cuda", device.index or 0)
+        return _repeatable(torch.device("cuda", device.index or 0))
     if device.type == "mps":
         if not torch.backends.mps.is_available():
             raise DeviceError("device mps is not there: this machine has no Apple GPU. Choose auto or cpu.")
@@ -88,6 +88,13 @@ def explain_memory(device: torch.device) -> Iterator[None]:
                 "the machine ran out of memory; choose a smaller model or close other programs.", out_of_memory=True
             ) from None
         raise
+
+
+def _repeatable(device: torch.device) -> torch.device:
+    # The same request gives the same image: no choosing of algorithms by timing, none that adds in any order.
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    return device
 
 
 def _mps_works() -> bool:
