@@ -77,16 +77,13 @@ def announced_modules(card: Any) -> tuple[str, ...]:
 
 def model_problem(card: Any, series: Series | None, request: Request) -> str:
     """Return why a model cannot reconstruct a series, or an empty string."""
-    if not card.needs_training:
-        return ""
-    coils = sorted({weights.n_coils for weights in card.weights})
-    if not coils:
-        return f"{card.title} has no weights yet: train it, or install some."
-    listed = " or ".join(map(str, coils))
-    if request.coils is not None and request.coils not in coils:
-        return f"{card.title} has weights for {listed} coils, not for {request.coils}; set coils to auto."
-    if series is not None and coils[0] > series.n_coils:
-        return f"{card.title} has weights for {listed} coils; this scan has {series.n_coils}."
+    from recon import models
+    from recon.errors import MRIError
+
+    try:
+        models.fit_coils(card.name, 1 if series is None else series.n_coils, request.coils)
+    except MRIError as error:
+        return str(error)
     return ""
 
 

@@ -22,7 +22,6 @@ from recon import coils, device, fourier, masks, models
 from recon.errors import RequestError
 from recon.result import Reconstruction, versions
 from recon.stage import Stage
-from recon.weights import read_header
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -33,10 +32,8 @@ if TYPE_CHECKING:
     from recon.masks import SamplingMask
     from recon.models.blocks import ReconstructionModel
     from recon.request import Request
-    from recon.weights import Weights
 
-# Virtual coils for a single-coil network that takes the coils of an array one by one.
-_COIL_BY_COIL = 4
+# Coils that a preview transforms at a time.
 _PREVIEW_COILS = 2
 
 
@@ -224,7 +221,7 @@ class Plan:
             raise RequestError(f"the mask keeps none of the columns that were acquired in {series.name}.")
         self.device = device.resolve(request.device)
         self.native = _uses_native_grid(series, request)
-        self.weights, self.n_virtual, self.coil_by_coil = _fit_coils(series, request)
+        self.weights, self.n_virtual, self.coil_by_coil = models.fit_coils(request.model, series.n_coils, request.coils)
         # Without a network there is nothing that could be computed in half precision.
         network = self.weights is not None
         self.dtype = device.resolve_precision(request.precision, self.device) if network else torch.float32
@@ -348,39 +345,6 @@ def _warnings(series: Series, request: Request) -> list[str]:
         if request.grid == "cropped" and series.recon_size != series.matrix:
             found.append("undersampled data cannot be cropped first: the native grid was used.")
     return found
-
-
-def _fit_coils(series: Series, request: Request) -> tuple[Weights | None, int, bool]:
-    """Return the weights, the number of virtual coils, and whether a single-coil network takes them one by one."""
-    if request.model.endswith(".safetensors"):
-        weights = read_header(request.model)
-    else:
-        card = models.get_card(request.model)
-        if not card.needs_training:
-            return None, request.coils or series.n_coils, False
-        weights = _choose(card, request.coils or series.n_coils, asked=request.coils is not None)
-    if weights.n_coils == 1:
-        n_virtual = request.coils or min(series.n_coils, _COIL_BY_COIL)
-        return weights, n_virtual, n_virtual > 1
-    if request.coils not in (None, weights.n_coils):
-        raise RequestError(
-            f"{request.model} was trained on {weights.n_coils} virtual coils; {request.coils} do not fit. "
-            f"Choose {weights.n_coils}, or leave the choice to the model."
-        )
-    return weights, weights.n_coils, False
-
-
-def _choose(card: models.ModelCard, n_coils: int, *, asked: bool) -> Weights:
-    """Single-coil weights for one coil, multi-coil weights for more, whichever exist otherwise."""
-    having = sorted({weights.n_coils for weights in card.weights})
-    if asked and n_coils > 1 and n_coils not in having and having != [1]:
-        return models.choose_weights(card, n_coils)  # says which there are
-    multiple = [n for n in having if n > 1]
-    if not having or n_coils in having:
-        return models.choose_weights(card, n_coils)
-    if n_coils > 1 and multiple:
-        return models.choose_weights(card, max((n for n in multiple if n <= n_coils), default=multiple[0]))
-    return models.choose_weights(card, having[0])
 
 
 def _load(plan: Plan) -> ReconstructionModel:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from recon.errors import ModelError
 from recon.models.card import ModelCard, read_cards
+from recon.models.fit import Fit, fit_card, fit_file, missing, weights_by_coils
 from recon.weights import Weights, load_tensors, read_header
 
 if TYPE_CHECKING:
@@ -93,30 +94,18 @@ def load(preset_or_weights: str, n_coils: int | None = None, device: str = "cpu"
     card = get_card(preset_or_weights)
     if not card.needs_training:
         return create(card.name, n_coils or 1).to(device).eval()
-    return load_weights(choose_weights(card, n_coils), device)
+    available = weights_by_coils(card)
+    wanted = n_coils or next(iter(available))
+    if wanted not in available:
+        raise missing(card, wanted)
+    return load_weights(available[wanted], device)
 
 
-def choose_weights(card: ModelCard, n_coils: int | None = None) -> Weights:
-    """Return the weights of a preset for a number of coils.
-
-    Raises
-    ------
-    ModelError
-        If there are none.
-    """
-    fitting = [weights for weights in card.weights if n_coils in (None, weights.n_coils)]
-    if not fitting:
-        having = sorted({weights.n_coils for weights in card.weights})
-        if not having:
-            raise ModelError(
-                f"{card.title} has no weights yet; train it or install some, or choose a model that `models list` "
-                "shows as ready."
-            )
-        raise ModelError(
-            f"{card.title} has no weights for {n_coils} coil(s), only for {', '.join(map(str, having))}; "
-            f"choose that number of virtual coils."
-        )
-    return fitting[-1] if not fitting[-1].is_bundled else fitting[0]
+def fit_coils(preset_or_weights: str, n_coils: int, asked: int | None = None) -> Fit:
+    """Return the weights for a scan and how its coils meet them; see `recon.models.fit.fit_card`."""
+    if preset_or_weights.endswith(".safetensors"):
+        return fit_file(preset_or_weights, n_coils, asked)
+    return fit_card(get_card(preset_or_weights), n_coils, asked)
 
 
 def load_weights(weights: Weights, device: str = "cpu") -> ReconstructionModel:
@@ -156,4 +145,4 @@ def _build(family: str, n_coils: int, values: dict[str, Any]) -> ReconstructionM
     return model
 
 
-__all__ = ["ALIASES", "ModelCard", "choose_weights", "create", "get_card", "list_models", "load", "load_weights"]
+__all__ = ["ALIASES", "Fit", "ModelCard", "create", "fit_coils", "get_card", "list_models", "load", "load_weights"]

@@ -1,0 +1,112 @@
+"""Which weights of a model serve a scan, and how its coils go in. Needs no torch: a window can ask at any time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from recon.errors import ModelError
+from recon.weights import Weights, read_header
+
+if TYPE_CHECKING:
+    from recon.models.card import ModelCard
+
+# Virtual coils for a single-coil network that takes the coils of an array one by one.
+_COIL_BY_COIL = 4
+
+
+class Fit(NamedTuple):
+    """How the coils of a scan meet a network.
+
+    Attributes
+    ----------
+    weights
+        None for a method without training.
+    n_virtual
+        Coils after compression, or after padding with zero coils.
+    coil_by_coil
+        A single-coil network takes them one by one.
+    """
+
+    weights: Weights | None
+    n_virtual: int
+    coil_by_coil: bool
+
+
+def fit_file(path: str, n_coils: int, asked: int | None) -> Fit:
+    """Fit the weights of one file; see `fit_card`."""
+    return _fit(read_header(path), path, n_coils, asked)
+
+
+def fit_card(card: ModelCard, n_coils: int, asked: int | None) -> Fit:
+    """Choose the weights of a preset for a scan.
+
+    Single-coil data takes single-coil weights, an array takes the largest multi-coil weights that it can fill;
+    whichever exist otherwise.
+
+    Parameters
+    ----------
+    card
+        The preset.
+    n_coils
+        Coils of the scan.
+    asked
+        Virtual coils that the user wants; None leaves the choice to the model.
+
+    Raises
+    ------
+    ModelError
+        If there are no weights, or none for the coils that were asked for.
+    """
+    if not card.needs_training:
+        return Fit(None, asked or n_coils, False)
+    by_coils = weights_by_coils(card)
+    having = sorted(by_coils)
+    wanted = asked or n_coils
+    multiple = [number for number in having if number > 1]
+    if wanted in by_coils or (asked and (asked > 1 and having != [1])):
+        chosen = wanted
+    elif wanted > 1 and multiple:
+        chosen = max((number for number in multiple if number <= wanted), default=multiple[0])
+    else:
+        chosen = having[0]
+    if chosen not in by_coils:
+        raise missing(card, chosen)
+    return _fit(by_coils[chosen], card.title, n_coils, asked)
+
+
+def weights_by_coils(card: ModelCard) -> dict[int, Weights]:
+    """Return the weights of a preset by their number of coils; of several, the ones that somebody installed.
+
+    Raises
+    ------
+    ModelError
+        If there are none.
+    """
+    found = {weights.n_coils: weights for weights in sorted(card.weights, key=lambda one: not one.is_bundled)}
+    if not found:
+        raise ModelError(
+            f"{card.title} has no weights yet; train it or install some, or choose a model that `models list` shows "
+            "as ready."
+        )
+    return found
+
+
+def missing(card: ModelCard, n_coils: int) -> ModelError:
+    """Return the error that says which weights there are."""
+    having = ", ".join(map(str, sorted(weights_by_coils(card))))
+    return ModelError(
+        f"{card.title} has no weights for {n_coils} coils, only for {having}; choose that number of virtual coils, or "
+        "leave the choice to the model."
+    )
+
+
+def _fit(weights: Weights, name: str, n_coils: int, asked: int | None) -> Fit:
+    if weights.n_coils == 1:
+        n_virtual = asked or min(n_coils, _COIL_BY_COIL)
+        return Fit(weights, n_virtual, n_virtual > 1)
+    if asked not in (None, weights.n_coils):
+        raise ModelError(
+            f"{name} was trained on {weights.n_coils} virtual coils; {asked} do not fit. Choose {weights.n_coils}, or "
+            "leave the choice to the model."
+        )
+    return Fit(weights, weights.n_coils, False)
