@@ -176,7 +176,7 @@ class Series:
     padding
         First and one-past-last acquired column of zero-padded k-space; None when all columns were acquired.
     simulation
-        How the k-space was made from magnitude images; None for measured k-space.
+        How the k-space was simulated; None for measured k-space.
     instances
         DICOM files behind the slices, in slice order (one file for all slices of a multi-frame object).
     notes
@@ -202,12 +202,12 @@ class Series:
 
     @property
     def has_kspace(self) -> bool:
-        """True when the k-space was measured, False when it is simulated from images."""
-        return self.simulation is None
+        """True when the file holds k-space, False when it is simulated from the file's images as they are read."""
+        return self.kind != "dicom"
 
     @property
     def is_simulated(self) -> bool:
-        """True when the k-space is simulated from images; every result has to say so."""
+        """True when the k-space is simulated; every result has to say so."""
         return self.simulation is not None
 
     @property

@@ -18,6 +18,7 @@ import numpy as np
 
 from recon.anatomy import CSF, HEAD_MM, brain
 from recon.errors import RequestError
+from recon.simulate import SimulationSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 SOURCE = "analytic phantom, simulated"
 # Raised when the same settings draw something else, so that stored phantoms are made anew.
-VERSION = 2
+VERSION = 3
 
 # fastMRI brain k-space is of this order; a pipeline that forgets to scale shows it at once.
 _SIGNAL_SCALE = 4e-4
@@ -237,6 +238,9 @@ def write(path: Path, spec: PhantomSpec | None = None, progress: Callable[[float
             sampling="FULL",
             flip_rows=True,
             version=VERSION,
+            simulation=SimulationSpec(
+                spec.n_coils, phase=0.0, noise=spec.noise, seed=spec.seed, origin="an analytic phantom"
+            ).to_json(),
             note="Analytic brain phantom with simulated coils and noise; no person was scanned",
         )
     return path

@@ -10,6 +10,7 @@ and white in every coil. torch is imported on use, so that a `SimulationSpec` co
 
 from __future__ import annotations
 
+import json
 import math
 import zlib
 from dataclasses import asdict, dataclass
@@ -43,12 +44,15 @@ class SimulationSpec:
         Standard deviation of the complex noise in each coil image, as a fraction of the image maximum.
     seed
         Same seed, same coils, phase and noise.
+    origin
+        What the k-space is made from.
     """
 
     n_coils: int = 4
     phase: float = 1.0
     noise: float = 0.005
     seed: int = 0
+    origin: str = "magnitude images"
 
     def __post_init__(self) -> None:
         if not 1 <= self.n_coils <= 128:
@@ -64,13 +68,30 @@ class SimulationSpec:
     def sentence(self) -> str:
         """What the user must be told."""
         return (
-            f"k-space is simulated from magnitude images ({self.n_coils} coil{'s' if self.n_coils > 1 else ''}, "
+            f"k-space is simulated from {self.origin} ({self.n_coils} coil{'s' if self.n_coils > 1 else ''}, "
             f"phase {self.phase:g}, noise {self.noise:g}, seed {self.seed})"
         )
+
+    @property
+    def note(self) -> str:
+        """The same as a sentence of its own."""
+        return f"{self.sentence[:1].upper()}{self.sentence[1:]}."
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that JSON can hold."""
         return asdict(self)
+
+    def to_json(self) -> str:
+        """Return the text that a file of simulated k-space carries in its attribute ``simulation``."""
+        return json.dumps(self.to_dict())
+
+    @classmethod
+    def from_json(cls, text: str) -> SimulationSpec | None:
+        """Read that text; None where it is something else."""
+        try:
+            return cls(**json.loads(text))
+        except (ValueError, TypeError, RequestError):
+            return None
 
 
 def simulate_slice(image: Tensor, spec: SimulationSpec, slice_key: str) -> tuple[Tensor, Tensor]:

@@ -257,7 +257,7 @@ def write(out: Path, paths: Sequence[Path], images: Sequence[Images], spec: Simu
             source=f"simulated from {names if len(names) <= 200 else count(len(paths), 'image')}",
             sampling="FULL",
             flip_rows=images[0].flip_rows,
-            note=spec.sentence,
+            simulation=spec.to_json(),
         )
 
 

@@ -209,8 +209,7 @@ def _series(path: Path, stack: Stack, simulation: SimulationSpec) -> Series:
         study = text(said, "StudyDescription")
     if study:
         header = replace(header, extra={"Study": study, **header.extra})
-    sentence = simulation.sentence
-    notes = [sentence[:1].upper() + sentence[1:] + "."]
+    notes = [simulation.note]
     geometry = _geometry(frames, notes)
     spacing_mm = _spacings(geometry)
     if spacing_mm.size:

@@ -15,6 +15,7 @@ from recon.data import Geometry, Header, Series, Study
 from recon.errors import FileError
 from recon.io import hdf5, heaps, ismrmrd_header, sampling
 from recon.masks import from_array
+from recon.simulate import SimulationSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -130,6 +131,10 @@ def read_series(path: Path) -> Series:
         notes.insert(0, acquired.note)
     if acquired.has_full_kspace and reference_name is None:
         notes.append("The reference is computed from the full k-space (root sum of squares); the file stores none.")
+    simulation = SimulationSpec.from_json(attributes.get("simulation", ""))
+    if simulation is not None:
+        notes.append(simulation.note)
+        del attributes["simulation"]
     notes += _origin_notes(attributes)
     header = parsed.header
     acquisition = header.acquisition
@@ -147,6 +152,7 @@ def read_series(path: Path) -> Series:
         geometry=_geometry(header, matrix, recon_size, shape[0], _flips_rows(attributes)),
         acquired_mask=acquired.acquired_mask,
         padding=acquired.padding,
+        simulation=simulation,
         notes=tuple(notes),
     )
 

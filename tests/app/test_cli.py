@@ -545,6 +545,7 @@ def test_images_become_a_scan_that_says_it_is_simulated(run, tmp_path):
     assert json.loads(out)["shape"] == [2, 3, 48, 40]
     series = recon.open_study(out_file).series[0]
     assert (series.n_slices, series.n_coils, series.matrix) == (2, 3, (48, 40))
+    assert series.is_simulated and series.simulation.noise == 0.01
     assert any("simulated" in note for note in series.notes)
     assert not series.geometry.flip_rows
     first = out_file.read_bytes()

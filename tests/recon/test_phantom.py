@@ -144,3 +144,12 @@ def test_file_that_h5py_reads_has_the_fastmri_layout(tmp_path):
         assert file["reconstruction_rss"].dtype == np.float32
         assert file.attrs["acquisition"] == "AXT2"
         assert file.attrs["max"] == pytest.approx(file["reconstruction_rss"][()].max())
+
+
+def test_every_result_of_it_says_that_it_is_simulated(tmp_path):
+    path = phantom.write(tmp_path / "phantom.h5", phantom.PhantomSpec(n_slices=1, n_coils=2, matrix=(32, 32)))
+    series = recon.open_study(path).series[0]
+    assert series.is_simulated and series.has_kspace
+    assert "simulated from an analytic phantom" in series.notes[0]
+    result = recon.run(series, recon.Request("zero-filled", recon.MaskSpec("random", 4, seed=1)))
+    assert result.record()["simulated_kspace"] is True
