@@ -148,7 +148,8 @@ def make_sample(
     Returns
     -------
     ``zero_filled`` and ``kspace`` complex64 ``(coil, y, x)``, ``mask`` bool ``(1, 1 or y, x)``, and ``target``
-    float32 ``(y, x)``: the magnitude of all simulated coils, fully sampled, in the units of the network.
+    float32 ``(y, x)``: the magnitude of all simulated coils, fully sampled and without noise, in the units of the
+    network.
     """
     size = (image.shape[-2], image.shape[-1])
     if config.n_coils == 1:
@@ -161,12 +162,14 @@ def make_sample(
     # Phase also differs between tissues (chemical shift, susceptibility), as gradient echoes show.
     phase = phase + np.float32(rng.normal(0, 0.5)) * image.numpy()
     sigma = float(np.exp(rng.uniform(np.log(0.0005), np.log(0.015))))
-    kspace, reference = assemble(image, maps, phase.astype(np.float32), sigma, rng)
+    kspace, _ = assemble(image, maps, phase.astype(np.float32), sigma, rng)
     acceleration = float(rng.choice(config.accelerations)) if acceleration is None else acceleration
     spec = masks.MaskSpec(kind, acceleration, seed=int(rng.integers(2**31)))
     mask = torch.from_numpy(masks.make(spec, size).mask)
     data = prepare(kspace, mask, config.n_coils)
-    target = reference / data.scale[0, 0]
+    # The target is free of noise. A noisy one would carry the noise floor of every coil that compression removed, and
+    # teach the network to add a haze to the background.
+    target = image * torch.from_numpy(np.sqrt(np.sum(np.abs(maps) ** 2, axis=0))) / data.scale[0, 0]
     return {"zero_filled": data.zero_filled[0], "kspace": data.kspace[0], "mask": mask[None], "target": target}
 
 

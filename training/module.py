@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from recon import metrics, models
 from recon.coils import root_sum_of_squares
+from recon.errors import RequestError
 from recon.weights import read_header
 from training.losses import LOSSES
 from training.optimizers import LookaheadAdam
@@ -91,7 +92,7 @@ class ReconstructionTask(lightning.LightningModule):
         if losses and self.config.module_loss_weight:
             loss = loss + self.config.module_loss_weight * torch.stack(losses).mean()
         if not torch.isfinite(loss):
-            raise FloatingPointError(
+            raise RequestError(
                 f"the loss of batch {self.global_step} is {float(loss.detach())}; lower the learning rate."
             )
         self.log("loss", loss)

@@ -109,7 +109,9 @@ def train(
     training, validation = (read_volumes(config.images, group) for group in ("train", "validation"))
     task = ReconstructionTask(config, begin=not resume)
     events = EventLog(out / "events.jsonl", report)
-    checkpoint = ModelCheckpoint(dirpath=out, filename="best", monitor="psnr", mode="max", save_last=True)
+    best = ModelCheckpoint(dirpath=out, filename="best", monitor="psnr", mode="max")
+    # A callback of its own: `save_last` would save nothing after an epoch that is not the best so far.
+    last = ModelCheckpoint(dirpath=out, filename="last", enable_version_counter=False)
     use_cpu = devices == "cpu" or not torch.cuda.is_available()
     with warnings.catch_warnings():
         # lightning advises more loader workers than the recipe needs, and warns of its own defaults.
@@ -122,7 +124,7 @@ def train(
             precision="bf16-mixed" if config.precision == "bf16" else "32-true",
             max_epochs=-1 if config.minutes else config.epochs,
             gradient_clip_val=config.gradient_clip or None,
-            callbacks=[checkpoint, events],
+            callbacks=[best, last, events],
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,

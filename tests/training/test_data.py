@@ -62,9 +62,11 @@ def test_no_skew_between_training_and_use(images, config, n_coils, monkeypatch):
     assert torch.equal(sample["zero_filled"], again.zero_filled[0])
     assert torch.equal(sample["kspace"], again.kspace[0])
     assert float(sample["zero_filled"].abs().mean()) == pytest.approx(1, rel=1e-4)
-    # The target is the fully sampled image of all coils, in the network's units.
+    # The target is the fully sampled image of all coils, in the network's units, without the noise.
     full = root_sum_of_squares(fourier.ifft2c(kspace), 0)
-    torch.testing.assert_close(sample["target"] * again.scale[0, 0], full, rtol=1e-3, atol=1e-4)
+    difference = sample["target"] * again.scale[0, 0] - full
+    assert float(difference.abs().mean()) < 0.06 * float(full.max())
+    assert float((sample["target"] == 0).float().mean()) > 0.1
 
 
 def test_validation_is_fixed(images, config):

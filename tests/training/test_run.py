@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import h5py
 import numpy as np
 import pytest
+import torch
 
 import recon
-from recon import models, weights
+from recon import metrics, models, weights
 from recon.errors import FileError, RequestError
 from training import publish
+from training.losses import LOSSES
 from training.run import main
 
 RECIPE = """
@@ -78,6 +81,14 @@ def test_run_resume_publish_and_use(recipe, tmp_path, monkeypatch, capsys):
     assert result.weights_sha256 == story["sha256"]
 
 
+def test_the_last_epoch_is_kept_also_when_it_is_not_the_best(recipe, tmp_path, monkeypatch):
+    run, falling = tmp_path / "run", itertools.count(50, -1)
+    monkeypatch.setattr(metrics, "psnr", lambda *_: float(next(falling)))
+    main(str(recipe), run, devices="cpu")
+    steps = [torch.load(run / name, weights_only=True)["global_step"] for name in ("best.ckpt", "last.ckpt")]
+    assert steps == [24, 48]
+
+
 def test_a_stopped_run_can_be_published(recipe, tmp_path, capsys):
     run = tmp_path / "run"
     first = main(str(recipe), run, settings=["epochs=1"], devices="cpu")
@@ -112,3 +123,9 @@ def test_impossible_runs_are_refused(recipe, tmp_path):
         main(str(recipe), tmp_path / "run", settings=["images="])
     with pytest.raises(FileError, match="cannot be read as HDF5"):
         main(str(recipe), tmp_path / "run", settings=["images=/nowhere.h5"], devices="cpu")
+
+
+def test_a_loss_that_is_no_number_names_the_batch(recipe, tmp_path, monkeypatch):
+    monkeypatch.setitem(LOSSES, "nmse-ssim", lambda output, _: (output * torch.nan).sum())
+    with pytest.raises(RequestError, match="batch 0 is nan"):
+        main(str(recipe), tmp_path / "run", devices="cpu")
