@@ -15,7 +15,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from recon import masks
+from recon.coils import compress, root_sum_of_squares
 from recon.errors import FileError, RequestError
+from recon.fourier import ifft2c
 from recon.pipeline import prepare
 from recon.simulate import assemble, coil_maps, smooth_phase
 
@@ -148,8 +150,7 @@ def make_sample(
     Returns
     -------
     ``zero_filled`` and ``kspace`` complex64 ``(coil, y, x)``, ``mask`` bool ``(1, 1 or y, x)``, and ``target``
-    float32 ``(y, x)``: the magnitude of all simulated coils, fully sampled and without noise, in the units of the
-    network.
+    float32 ``(y, x)``: the magnitude of the network's virtual coils, fully sampled, in the units of the network.
     """
     size = (image.shape[-2], image.shape[-1])
     if config.n_coils == 1:
@@ -167,9 +168,12 @@ def make_sample(
     spec = masks.MaskSpec(kind, acceleration, seed=int(rng.integers(2**31)))
     mask = torch.from_numpy(masks.make(spec, size).mask)
     data = prepare(kspace, mask, config.n_coils)
-    # The target is free of noise. A noisy one would carry the noise floor of every coil that compression removed, and
-    # teach the network to add a haze to the background.
-    target = image * torch.from_numpy(np.sqrt(np.sum(np.abs(maps) ** 2, axis=0))) / data.scale[0, 0]
+    # The target is made of the virtual coils that the network has. One of all coils would carry the noise floor of
+    # those that compression removed, and teach the network to add a haze to the background.
+    if config.n_coils != kspace.shape[0]:
+        _, matrix = compress(kspace * mask, config.n_coils)
+        kspace = torch.einsum("cyx,cv->vyx", kspace, matrix)
+    target = root_sum_of_squares(ifft2c(kspace), 0) / data.scale[0, 0]
     return {"zero_filled": data.zero_filled[0], "kspace": data.kspace[0], "mask": mask[None], "target": target}
 
 
