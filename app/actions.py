@@ -258,14 +258,14 @@ COMMANDS: tuple[Command, ...] = (
 )
 
 MOUSE = (
-    ("Wheel", "previous and next slice"),
-    ("Shift + wheel", "previous and next iteration"),
-    ("Ctrl + wheel", "zoom at the pointer"),
-    ("Left click or drag", "crosshair and values in all images"),
-    ("Right drag", "window and level: right is wider, up is brighter"),
-    ("Middle drag, Space + left drag", "pan"),
-    ("Double click", "one image fills the grid, and back"),
-    ("Double right click", "window and level from the data"),
+    ("Wheel", "Previous and next slice"),
+    ("Shift + wheel", "Previous and next iteration"),
+    ("Ctrl + wheel", "Zoom at the pointer"),
+    ("Left click or drag", "Crosshair and values in all images"),
+    ("Right drag", "Window and level: right is wider, up is brighter"),
+    ("Middle drag, Space + left drag", "Pan"),
+    ("Double click", "One image fills the grid, and back"),
+    ("Double right click", "Window and level from the data"),
 )
 
 

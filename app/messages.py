@@ -32,6 +32,12 @@ class Message:
     target: str = ""
 
 
+def sentence(text: str) -> str:
+    """Return a text with a capital at its start, unless it starts with the name of a file or a symbol."""
+    first = text.split(" ", 1)[0]
+    return text[:1].upper() + text[1:] if first.isalpha() and first.islower() else text
+
+
 def explain(error: BaseException, details: str, doing: str, device: str) -> Message:
     """Turn an exception into a message.
 
@@ -47,9 +53,9 @@ def explain(error: BaseException, details: str, doing: str, device: str) -> Mess
         Device of the request: a device that ran out of memory has the CPU as its way out.
     """
     if isinstance(error, DeviceError) and error.out_of_memory and device != "cpu":
-        return Message("error", str(error), details, action="use-cpu")
+        return Message("error", sentence(str(error)), details, action="use-cpu")
     if isinstance(error, MRIError):
-        return Message("error", str(error))
+        return Message("error", sentence(str(error)))
     if isinstance(error, MemoryError):
         return Message("error", f"The memory of this machine ran out while {doing}; close other programs.", details)
     if isinstance(error, OSError):

@@ -28,8 +28,25 @@ HINTS = {
     "zero-filled": "What the undersampled k-space gives without a model",
     "final": "The result of the model",
     "reference": "The fully sampled image; errors are measured against it",
+    "OC": "Output of the overcomplete network, which looks at fine detail",
+    "UC": "Output of the undercomplete network, which looks at large structures",
 }
+SCALE_HINT = "Output of the network that sees the image at {share} of its resolution"
+SHARES = {"4x": "a quarter", "2x": "half", "1x": "all"}
 SETTLE_MS = 12
+
+
+def shown_name(name: str) -> str:
+    """Name of a stage as the window writes it: ``Zero-filled`` and ``Final``, but ``4x`` and ``OC`` as they are."""
+    return name[:1].upper() + name[1:]
+
+
+def hint(name: str) -> str:
+    """What a stage is, for those who have not read the papers."""
+    scale = name.split(" ", 1)[0]
+    if scale in SHARES:
+        return SCALE_HINT.format(share=SHARES[scale])
+    return HINTS.get(name, HINTS.get(scale, ""))
 
 
 def score_text(scores: dict[str, float] | None) -> str:
@@ -91,7 +108,7 @@ class GridPresenter(QObject):
         if session.view.layout == "stages" and session.result is not None:
             names += session.result.expected_modules
         names.append("final")
-        specs = [PanelSpec(name, name.capitalize() if name.islower() else name, HINTS.get(name, "")) for name in names]
+        specs = [PanelSpec(name, shown_name(name), hint(name)) for name in names]
         series = session.series
         if series is not None and series.has_reference:
             specs.append(PanelSpec("reference", "Reference", HINTS["reference"], is_reference=True))
@@ -155,17 +172,17 @@ class GridPresenter(QObject):
         if step is None:
             running = session.is_running and session.result is not None and session.slice_index in session.pending
             self._put(name, None, None, None)
-            self._grid.set_message(name, "waiting" if running else "not reconstructed yet")
-            self._grid.set_title(name, name.capitalize() if name.islower() else name)
+            self._grid.set_message(name, "Waiting" if running else "Not reconstructed yet")
+            self._grid.set_title(name, shown_name(name))
             return
         assert item is not None
-        title = name.capitalize() if name.islower() else name
+        title = shown_name(name)
         if step.iteration is not None:
             total = item.n_iterations(name)
             is_partial = step.iteration < total or item.final is None
             title = f"{name} · {step.iteration}" + (f"/{total}" if item.final is not None and is_partial else "")
             if not is_partial:
-                title = name
+                title = shown_name(name)
         self._grid.set_title(name, title)
         self._put(name, step.image, reference, step.scores)
 
@@ -241,11 +258,11 @@ class StagePresenter(QObject):
         item = self._session.slice_result
         steps = [] if item is None else item.steps
         if item is not self._shown or len(steps) < self._n_shown:
-            self._scrubber.set_stages([(step.title, step.module, step.iteration) for step in steps])
+            self._scrubber.set_stages([_entry(step) for step in steps])
             self._scrubber.set_scores([_psnr(step) for step in steps])
         else:
             for step in steps[self._n_shown :]:
-                self._scrubber.append((step.title, step.module, step.iteration), _psnr(step))
+                self._scrubber.append(_entry(step), _psnr(step))
         self._shown, self._n_shown = item, len(steps)
         if steps:
             position = self._session.position
@@ -266,16 +283,22 @@ class StagePresenter(QObject):
             for module in item.modules:
                 step = item.last_of(module)
                 if step is not None and step.scores:
-                    rows.append(MetricsRow(module, **step.scores))
+                    rows.append(MetricsRow(shown_name(module), **step.scores))
         elif preview is not None and preview.scores:
-            rows.append(MetricsRow("zero-filled", **preview.scores))
-        volume = []
+            rows.append(MetricsRow(shown_name("zero-filled"), **preview.scores))
+        volume, n_done = [], 0
         if result is not None and result.reconstruction is not None and len(result.finished) > 1:
-            done = result.reconstruction
+            done, n_done = result.reconstruction, len(result.finished)
             for name, metrics in (("zero-filled", done.zero_filled_metrics), ("final", done.metrics)):
                 if metrics is not None:
-                    volume.append(MetricsRow(name, **{key: scores["volume"] for key, scores in metrics.items()}))
-        self._table.set_rows(rows, volume, f"Slice {session.slice_index + 1}")
+                    values = {key: scores["volume"] for key, scores in metrics.items()}
+                    volume.append(MetricsRow(shown_name(name), **values))
+        title = "Volume" if n_done == series.n_slices else f"{n_done} of {series.n_slices} slices"
+        self._table.set_rows(rows, volume, f"Slice {session.slice_index + 1}", title)
+
+
+def _entry(step: Step) -> tuple[str, str, int | None]:
+    return shown_name(step.title), shown_name(step.module), step.iteration
 
 
 def _psnr(step: Step) -> float | None:

@@ -54,6 +54,8 @@ class Previews(QObject):
         self._request: Request | None = None
         self.mask: SamplingMask | None = None
         self.mask_problem = ""
+        self.is_drawing = False
+        """Whether the mask is of an earlier request, and the present one's is on its way."""
         self.thumbnails: dict[Series, NDArray[np.float32]] = {}
 
     def stop(self) -> None:
@@ -96,6 +98,7 @@ class Previews(QObject):
     # ---------------------------------------------------------------- mask
 
     def _submit_mask(self, series: Series, request: Request) -> None:
+        self.is_drawing = True
         self._worker.submit(
             "mask",
             partial(self._engine.sampling_mask, series, request),
@@ -106,12 +109,12 @@ class Previews(QObject):
 
     def _take_mask(self, series: Series, request: Request, mask: SamplingMask) -> None:
         if series is self._series and request == self._request:
-            self.mask, self.mask_problem = mask, ""
+            self.mask, self.mask_problem, self.is_drawing = mask, "", False
             self.mask_changed.emit()
 
     def _miss_mask(self, series: Series, request: Request, error: BaseException, details: str) -> None:
         if series is self._series and request == self._request:
-            self.mask, self.mask_problem = None, str(error)
+            self.mask, self.mask_problem, self.is_drawing = None, str(error), False
             self.mask_changed.emit()
             if not isinstance(error, MRIError):
                 self.failed.emit(error, details, "drawing the mask")

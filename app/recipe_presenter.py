@@ -6,12 +6,14 @@ from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QObject, QTimer
 
 if TYPE_CHECKING:
     from app.session import Session
     from app.views.mask_preview import MaskPreview
     from app.views.recipe_panel import RecipePanel
+
+DRAWING_MS = 400
 
 
 class RecipePresenter(QObject):
@@ -24,17 +26,24 @@ class RecipePresenter(QObject):
         self._session = session
         self._panel = panel
         self._mask_preview = mask_preview
+        # Most patterns are there at once; a Poisson disc takes seconds, and the old pattern would look like the new.
+        self._drawing = QTimer(self, singleShot=True, interval=DRAWING_MS)
+        self._drawing.timeout.connect(self._show_drawing)
         panel.changed.connect(lambda changes: session.set_request(**changes))
         panel.refused.connect(session.refuse_request)
+        panel.corrected.connect(lambda text: session.say("warning", text))
         panel.reconstruct_wanted.connect(session.reconstruct)
         panel.cancel_wanted.connect(session.cancel)
         session.request_changed.connect(self.refresh)
+        session.slice_changed.connect(self._drawing.start)
+        session.request_changed.connect(self._drawing.start)
         session.models_changed.connect(self._show_models)
         session.series_changed.connect(self._show_models)
         session.series_changed.connect(self.refresh)
         session.devices_changed.connect(self._show_devices)
         session.mask_changed.connect(self._show_mask)
         session.job_changed.connect(self._show_job)
+        session.result_changed.connect(self._show_job)
         session.progress_changed.connect(self._show_progress)
         self._show_models()
         self._show_devices()
@@ -47,7 +56,7 @@ class RecipePresenter(QObject):
         card = session.find_model(session.request.model)
         # The list holds presets; an alias stands for one of them.
         request = session.request if card is None else replace(session.request, model=card.name)
-        self._panel.set_request(request)
+        self._panel.set_request(request, keeps_text=session.is_refused)
         self._panel.set_own_mask(session.has_own_mask)
         self._panel.set_summary("" if card is None else card.summary)
         self._show_problem()
@@ -70,6 +79,10 @@ class RecipePresenter(QObject):
     def _show_devices(self) -> None:
         self._panel.set_devices(self._session.devices)
         self.refresh()
+
+    def _show_drawing(self) -> None:
+        if self._session.is_drawing_mask:
+            self._mask_preview.set_mask(None, "Drawing the pattern …")
 
     def _show_mask(self) -> None:
         mask, problem = self._session.mask, self._session.mask_problem

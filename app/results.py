@@ -88,7 +88,8 @@ class Result:
     @property
     def title(self) -> str:
         """Short label, e.g. ``#2 · PC-RNN · random 4x``."""
-        return f"#{self.number} · {self.model_title} · {self.request.mask.label}"
+        pattern = self.request.mask.label if self.series.acquired_mask is None else "the scanner's pattern"
+        return f"#{self.number} · {self.model_title} · {pattern}"
 
     @property
     def finished(self) -> tuple[int, ...]:

@@ -93,6 +93,8 @@ class Session(QObject):
         self.slice_index = 0
         self.request = Request(device=self.settings.device, precision=self.settings.precision)  # type: ignore[arg-type]
         self.request_problem = ""
+        self.is_refused = False
+        """Whether the last change was refused, so that the request is not what the user asked for."""
         self.models: list[Any] = []
         self.devices: tuple[str, ...] = ("auto", "cpu")
         self.results: list[Result] = []
@@ -192,11 +194,8 @@ class Session(QObject):
         self.open([path], is_shown=False)
 
     def close_study(self, study: Study) -> None:
-        """Forget a study and its results."""
-        self.studies = [item for item in self.studies if item is not study]
-        for series in study.series:
-            self._previews.forget(series)
-        self.results = [result for result in self.results if result.series not in study.series]
+        """Forget a study and its results, also the one that is being made."""
+        self._forget(study)
         self.results_changed.emit()
         self.studies_changed.emit()
         if self.series in study.series:
@@ -206,6 +205,15 @@ class Session(QObject):
             else:
                 self.series, self.result = None, None
                 self.series_changed.emit()
+
+    def _forget(self, study: Study) -> None:
+        self.studies = [item for item in self.studies if item is not study]
+        for series in study.series:
+            self._previews.forget(series)
+        self.results = [result for result in self.results if result.series not in study.series]
+        running = self._runner.result
+        if running is not None and running.series in study.series:
+            self.cancel()
 
     def select(self, series: Series | None = None, index: int | None = None) -> None:
         """Show a series (None: the current one) and one of its slices (None: the middle one of a new series)."""
@@ -251,7 +259,7 @@ class Session(QObject):
                 self.say("error", f"{path}: nothing in it can be reconstructed.")
             return
         for old in [item for item in self.studies if item.path == study.path]:
-            self.studies.remove(old)
+            self._forget(old)
         self.studies.append(study)
         notes = dict.fromkeys(note for series in study.series for note in series.notes)
         if notes:
@@ -284,6 +292,11 @@ class Session(QObject):
     def mask(self) -> SamplingMask | None:
         """Pattern of the current request on the current series; None while it is impossible."""
         return self._previews.mask
+
+    @property
+    def is_drawing_mask(self) -> bool:
+        """Whether `mask` is still that of the request before."""
+        return self._previews.is_drawing
 
     @property
     def mask_problem(self) -> str:
@@ -340,7 +353,7 @@ class Session(QObject):
         except MRIError as error:
             self.refuse_request(str(error))
             return False
-        self.request = base
+        self.request, self.is_refused = base, False
         self._validate()
         self.request_changed.emit()
         if self.series is not None:
@@ -349,7 +362,7 @@ class Session(QObject):
 
     def refuse_request(self, problem: str) -> None:
         """Note that what the user typed is no request; the last valid one stays."""
-        self.request_problem = problem
+        self.request_problem, self.is_refused = problem, True
         self.request_changed.emit()
 
     def find_model(self, name: str) -> Any | None:
@@ -466,7 +479,8 @@ class Session(QObject):
     def _end_job(self, result: Result, state: str, error: BaseException | None, details: str) -> None:
         self._last_slices = result.request.slices
         if not result.slices:
-            self.results.remove(result)
+            # Closing a study forgets its results, also the one that is being made.
+            self.results = [item for item in self.results if item is not result]
             if self.result is result:
                 self.result = self._newest_result(result.series)
         self.results_changed.emit()
@@ -556,6 +570,7 @@ class Session(QObject):
             self.say("warning", "There is no finished result to export; reconstruct a slice first.")
             return False
         folder = Path(folder).expanduser().absolute()
+        self.say("info", f"Exporting to {folder} …")
         work = partial(result.reconstruction.save, folder, list(formats), stages=stages)
         self._file(f"export {result.number}", work, partial(self._take_files, folder), "exporting")
         return True

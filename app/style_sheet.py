@@ -56,6 +56,9 @@ QToolButton:hover {{ background: {c.raised}; }}
 QToolButton:checked {{ background: {c.selection}; }}
 QToolButton:focus {{ border: 2px solid {c.accent}; padding: 2px; }}
 QToolButton:disabled {{ color: {c.disabled}; }}
+QToolButton[framed="true"] {{ border-color: {c.line}; background: {c.raised}; }}
+QToolButton[framed="true"]:hover {{ border-color: {c.muted}; }}
+QToolButton[framed="true"]:focus {{ border-color: {c.accent}; }}
 QToolButton[segment="true"] {{ border: 1px solid {c.line}; border-radius: 0; padding: 3px 2px; }}
 QToolButton[segment="true"]:checked {{ background: {c.selection}; border-color: {c.accent}; font-weight: 600; }}
 QToolButton[segment="true"]:focus {{ border: 2px solid {c.accent}; padding: 2px 1px; }}
@@ -121,6 +124,7 @@ QTabBar::tab:selected:focus {{ background: {c.selection}; }}
 
 QTableView, QTreeView, QListView {{ gridline-color: {c.line}; border: 1px solid transparent; }}
 QTableView:focus, QTreeView:focus, QListView:focus {{ border: 1px solid {c.accent}; }}
+QTableView::item {{ padding: 0 3px; }}
 QHeaderView::section {{ background: {c.window}; color: {c.muted}; border: none; padding: 4px 6px;
     border-bottom: 1px solid {c.line}; font-weight: normal; }}
 """

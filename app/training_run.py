@@ -73,8 +73,15 @@ class TrainingRun(QObject):
         self.state_changed.emit()
         return True
 
+    def cancel(self) -> None:
+        """Ask the process to end; returns at once."""
+        if self._process is not None:
+            self._is_stopping = True
+            self._process.terminate()
+            self.output.emit("Stopping …")
+
     def stop(self) -> None:
-        """Ask the process to end and write its checkpoint; kill it after five seconds."""
+        """Ask the process to end, and kill it after five seconds."""
         if self._process is not None:
             self._is_stopping = True
             self._process.terminate()
@@ -114,8 +121,11 @@ class TrainingRun(QObject):
         if process is not None:
             process.deleteLater()
         if code == 0 and status == QProcess.ExitStatus.NormalExit:
-            self.succeeded.emit(f"Training finished; its weights are in {self.folder}.")
-        elif not self._is_stopping:
+            how = "stopped early" if self._is_stopping else "finished"
+            self.succeeded.emit(f"Training {how}; its weights are in {self.folder}.")
+        elif self._is_stopping:
+            self.output.emit(f"Stopped; what there is lies in {self.folder}.")
+        else:
             text = "".join(self._errors).strip()
             last = text.splitlines()[-1] if text else f"exit status {code}"
             self.failed.emit(f"Training stopped: {last}", text)

@@ -55,7 +55,7 @@ class ExportDialog(QDialog):
         self.result_choice = named("exportResult", QComboBox())
         for result in results:
             count = len(result.finished)
-            words = f"{result.title} · {result.series.title} · {count} slice{'s' if count != 1 else ''}"
+            words = f"{result.title} · {count} slice{'s' if count != 1 else ''} · {result.series.title}"
             self.result_choice.addItem(words, result)
         if current in results:
             self.result_choice.setCurrentIndex(results.index(current))

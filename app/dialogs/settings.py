@@ -144,6 +144,7 @@ class SettingsDialog(QDialog):
             return path
         if isinstance(value, int):
             spin = QSpinBox(minimum=limits["minimum"], maximum=limits["maximum"], value=value)
+            spin.lineEdit().setTextMargins(3, 0, 0, 0)
             self._read[name] = spin.value
             return spin
         edit = QLineEdit(str(value))

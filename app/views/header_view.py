@@ -32,9 +32,10 @@ def header_rows(series: Series) -> list[tuple[str, str]]:
     """Return everything that is known about a series, in reading order."""
     geometry = series.geometry
     rows = [
-        ("File", str(series.path)),
+        ("File", series.path.name),
+        ("Folder", str(series.path.parent)),
         ("Shape", shape_text(series)),
-        ("Image", f"{series.recon_size[1]} × {series.recon_size[0]}"),
+        ("Image", f"{series.recon_size[1]}×{series.recon_size[0]}"),
         ("Sampling", sampling_text(series)[0]),
         ("Pixel spacing", " × ".join(f"{item:g}" for item in geometry.pixel_spacing_mm) + " mm"),
         ("Slice thickness", f"{geometry.slice_thickness_mm:g} mm"),

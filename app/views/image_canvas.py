@@ -297,9 +297,14 @@ class ImageCanvas(QWidget):
             self._paint_crosshair(painter)
         if self._note:
             painter.setFont(theme.small_font(self.font()))
+            flags = int(Qt.AlignmentFlag.AlignBottom | Qt.AlignmentFlag.AlignLeft)
+            place = painter.boundingRect(self.rect().adjusted(5, 0, -5, -3), flags, self._note)
+            # Read on the bright skin of a magnified head, too.
+            ground = QColor(colours.well)
+            ground.setAlphaF(0.7)
+            painter.fillRect(place.adjusted(-3, -1, 3, 1), ground)
             painter.setPen(QColor(colours.well_muted))
-            flags = Qt.AlignmentFlag.AlignBottom | Qt.AlignmentFlag.AlignLeft
-            painter.drawText(self.rect().adjusted(5, 0, -5, -3), flags, self._note)
+            painter.drawText(place, flags, self._note)
         if self._box is not None:
             painter.setPen(QPen(QColor(colours.well_accent), 1, Qt.PenStyle.DashLine))
             painter.drawRect(self._box)

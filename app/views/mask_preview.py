@@ -14,6 +14,9 @@ from app import theme
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_MOST = 80
+"""Height of a pattern in two axes: the panel shows all its fields without scrolling in a window of 800 pixels."""
+
 
 class MaskPreview(QWidget):
     """Preview of a sampling mask (object name ``maskPreview``).
@@ -107,7 +110,7 @@ class MaskPreview(QWidget):
                 picture.setDevicePixelRatio(ratio)
                 left = round((self.width() - columns / ratio) / 2)
                 painter.drawImage(left, round((height - rows / ratio) / 2), picture)
-        elif not self._error:
+        elif not self.text():
             painter.setPen(QColor(colours.well_muted))
             painter.drawText(frame, Qt.AlignmentFlag.AlignCenter, "no mask")
         if self._error:
@@ -128,7 +131,7 @@ class MaskPreview(QWidget):
     def _picture_height(self, width: int) -> int:
         if self._mask is None or self._mask.shape[0] == 1:
             return 44
-        return max(44, min(round(width * self._mask.shape[0] / self._mask.shape[1]), 160))
+        return max(44, min(round(width * self._mask.shape[0] / self._mask.shape[1]), _MOST))
 
     def _text_height(self, width: int) -> int:
         metrics = QFontMetrics(theme.small_font(self.font()))

@@ -40,7 +40,7 @@ class Metric:
 METRICS = (
     Metric(
         "psnr",
-        "PSNR",
+        "PSNR dB",
         2,
         True,
         "Peak signal-to-noise ratio in dB: 10 log10(range² / mean squared error).\n"
@@ -107,7 +107,7 @@ class MetricsTable(QTableWidget):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
         header.setHighlightSections(False)
         self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 6)
+        self.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 4)
         self.setShowGrid(False)
         self.setFrameShape(QTableWidget.Shape.NoFrame)
         self.setWordWrap(False)
@@ -134,10 +134,14 @@ class MetricsTable(QTableWidget):
         self._fill()
 
     def set_rows(
-        self, slice_rows: Sequence[MetricsRow], volume_rows: Sequence[MetricsRow] = (), slice_title: str = "Slice"
+        self,
+        slice_rows: Sequence[MetricsRow],
+        volume_rows: Sequence[MetricsRow] = (),
+        slice_title: str = "Slice",
+        volume_title: str = "Volume",
     ) -> None:
         """Show the scores of the slice in view and of the volume; an empty block is left out."""
-        blocks = [(slice_title, list(slice_rows)), ("Volume", list(volume_rows))]
+        blocks = [(slice_title, list(slice_rows)), (volume_title, list(volume_rows))]
         self._blocks = [(title, rows) for title, rows in blocks if rows]
         self._fill()
 
@@ -172,19 +176,24 @@ class MetricsTable(QTableWidget):
         return QSize(200, 4 * (self.fontMetrics().height() + 6))
 
     def _fill(self) -> None:
-        n_rows = sum(1 + len(rows) for _, rows in self._blocks)
+        # The title of the first block stands in the head of the table: a small pane has no row to spare.
+        n_rows = sum(1 + len(rows) for _, rows in self._blocks) - bool(self._blocks)
         self.clearSpans()
         self.setRowCount(n_rows)
         self._empty.setVisible(not n_rows)
         self.horizontalHeader().setVisible(bool(n_rows))
         line = 0
-        for title, rows in self._blocks:
+        for number, (title, rows) in enumerate(self._blocks):
             heading = QTableWidgetItem(title)
-            heading.setFlags(Qt.ItemFlag.NoItemFlags)
-            heading.setForeground(QColor(theme.colours().muted))
-            self.setItem(line, 0, heading)
-            self.setSpan(line, 0, 1, 1 + len(METRICS))
-            line += 1
+            if number == 0:
+                heading.setTextAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+                self.setHorizontalHeaderItem(0, heading)
+            else:
+                heading.setFlags(Qt.ItemFlag.NoItemFlags)
+                heading.setForeground(QColor(theme.colours().muted))
+                self.setItem(line, 0, heading)
+                self.setSpan(line, 0, 1, 1 + len(METRICS))
+                line += 1
             best = {metric.key: self._best(rows, metric) for metric in METRICS}
             for row in rows:
                 name = QTableWidgetItem(row.title)

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import (
     QDoubleSpinBox,
     QFormLayout,
     QFrame,
+    QGridLayout,
     QHBoxLayout,
     QLabel,
     QLineEdit,
@@ -24,10 +25,14 @@ from PySide6.QtWidgets import (
 )
 
 from app import theme
+from app.messages import sentence
 from app.views.named import named
 from recon.masks import KINDS, default_center_fraction
 
 if TYPE_CHECKING:
+    from PySide6.QtCore import QModelIndex, QPersistentModelIndex
+    from PySide6.QtWidgets import QStyleOptionViewItem
+
     from recon.request import Request
 
 KIND_TITLES = {
@@ -43,7 +48,7 @@ KIND_TITLES = {
 GRID_TITLES = {"cropped": "Cropped image (papers)", "native": "As measured (native)"}
 PRECISION_TITLES = {"auto": "auto", "fp32": "fp32", "bf16": "bf16"}
 FROM_FILE = "file"
-N_SUMMARY = 100
+N_SUMMARY = 68
 _FIELD_KEYS = (
     Qt.Key.Key_Up,
     Qt.Key.Key_Down,
@@ -77,6 +82,8 @@ class _KeepsKeys(QObject):
 class _Factor(QDoubleSpinBox):
     """An acceleration: whole numbers without decimals, others with."""
 
+    corrected = Signal(str)
+
     def __init__(self) -> None:
         super().__init__(minimum=1, maximum=32, singleStep=1, decimals=2, value=4)
         self.setSuffix(" ×")
@@ -102,6 +109,22 @@ class _Factor(QDoubleSpinBox):
         state = QValidator.State.Acceptable if is_number else QValidator.State.Intermediate
         return state, text, position
 
+    def fixup(self, text: str) -> str:
+        """Say why the last value comes back instead of what was typed."""
+        typed = text.removesuffix("×").strip()
+        limits = f"{self.minimum():g} to {self.maximum():g}"
+        self.corrected.emit(f"Acceleration cannot be {typed!r}; give a number from {limits}.")
+        return text
+
+
+class _Entry(QStyledItemDelegate):
+    """A model in the list, set in under its heading; in the closed box its name stands where all others do."""
+
+    def initStyleOption(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> None:
+        super().initStyleOption(option, index)
+        if index.data(Qt.ItemDataRole.UserRole) is not None:
+            option.text = f"  {option.text}"
+
 
 class RecipePanel(QWidget):
     """Form that changes the request.
@@ -111,7 +134,9 @@ class RecipePanel(QWidget):
     changed
         The user changed something: fields and values for `Session.set_request`.
     refused
-        The user typed something that is no value; a sentence.
+        The user typed something that is no value; a sentence. The text stays.
+    corrected
+        The same where the last value came back instead.
     mask_file_wanted
         The user wants a sampling pattern from a file.
     reconstruct_wanted
@@ -122,6 +147,7 @@ class RecipePanel(QWidget):
 
     changed = Signal(dict)
     refused = Signal(str)
+    corrected = Signal(str)
     mask_file_wanted = Signal()
     reconstruct_wanted = Signal(object)
     cancel_wanted = Signal()
@@ -152,7 +178,7 @@ class RecipePanel(QWidget):
         self.model.setMinimumContentsLength(12)
         self.model.setMaxVisibleItems(24)
         # Fusion's own delegate draws entries of a combo box as menu items, without the colours of the style sheet.
-        self.model.setItemDelegate(QStyledItemDelegate(self.model))
+        self.model.setItemDelegate(_Entry(self.model))
         self.summary = named("modelSummary", QLabel(wordWrap=True))
         self.summary.setProperty("muted", True)
         self.coils = named("virtualCoils", QLineEdit(placeholderText="auto"))
@@ -193,25 +219,31 @@ class RecipePanel(QWidget):
             label.setProperty("heading", True)
             return label
 
-        def pair(first: QWidget, second: QWidget) -> QHBoxLayout:
-            layout = QHBoxLayout()
-            layout.setSpacing(theme.GAP)
-            layout.addWidget(first, 1)
-            layout.addWidget(second, 1)
+        def beside(**fields: QWidget) -> QGridLayout:
+            """Put short fields side by side, each under its name."""
+            layout = QGridLayout()
+            layout.setHorizontalSpacing(theme.GAP)
+            layout.setVerticalSpacing(2)
+            for column, (name, field) in enumerate(fields.items()):
+                label = QLabel(name.replace("_", " "))
+                label.setProperty("muted", True)
+                label.setBuddy(field)
+                layout.addWidget(label, 0, column)
+                layout.addWidget(field, 1, column)
+                layout.setColumnStretch(column, 1)
             return layout
 
         sampling = form()
         sampling.addRow("Pattern", self.mask_type)
         sampling.addRow("Acceleration", self.acceleration)
-        sampling.addRow("Centre, seed", pair(self.center_fraction, self.seed))
         sampling.addRow("Grid", self.grid)
+        self._sampling = sampling
+        sampling.addRow(beside(Centre_fraction=self.center_fraction, Seed=self.seed))
         model = form()
         model.addRow("Model", self.model)
         model.addRow(self.summary)
-        model.addRow("Coils", self.coils)
-        model.addRow("Device", pair(self.device, self.precision))
-        self._labels = [sampling.labelForField(self.mask_type), model.labelForField(self.model)]
-        width = max(self.fontMetrics().horizontalAdvance(text) for text in ("Acceleration", "Centre, seed")) + 2
+        model.addRow(beside(Coils=self.coils, Device=self.device, Precision=self.precision))
+        width = self.fontMetrics().horizontalAdvance("Acceleration") + 2
         for layout in (sampling, model):
             for row in range(layout.rowCount()):
                 item = layout.itemAt(row, QFormLayout.ItemRole.LabelRole)
@@ -242,7 +274,11 @@ class RecipePanel(QWidget):
         bottom.setSpacing(theme.SPACE + 2)
         bottom.addWidget(self.problem)
         bottom.addWidget(self.reconstruct_button)
-        bottom.addLayout(pair(self.volume_button, self.cancel_button))
+        others = QHBoxLayout()
+        others.setSpacing(theme.GAP)
+        others.addWidget(self.volume_button, 1)
+        others.addWidget(self.cancel_button, 1)
+        bottom.addLayout(others)
         bottom.addWidget(self.progress)
         bottom.addWidget(self.eta)
         outer = QVBoxLayout(self)
@@ -278,6 +314,7 @@ class RecipePanel(QWidget):
             widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.mask_type.activated.connect(self._choose_mask)
         self.acceleration.valueChanged.connect(lambda value: self._emit(acceleration=value))
+        self.acceleration.corrected.connect(self.corrected)
         self.center_fraction.editingFinished.connect(self._read_fraction)
         self.seed.editingFinished.connect(self._read_seed)
         self.coils.editingFinished.connect(self._read_coils)
@@ -331,8 +368,16 @@ class RecipePanel(QWidget):
 
     # ---------------------------------------------------------------- to the user
 
-    def set_request(self, request: Request) -> None:
-        """Show a request. Fields that the user is typing in keep their text."""
+    def set_request(self, request: Request, *, keeps_text: bool = False) -> None:
+        """Show a request. Fields that the user is typing in keep their text.
+
+        Parameters
+        ----------
+        request
+            What to show.
+        keeps_text
+            Leave all texts as they are: one of them was refused, and has to be seen beside the sentence that says why.
+        """
         self._is_setting = True
         mask = request.mask
         is_file = mask.kind.startswith("file:")
@@ -345,7 +390,7 @@ class RecipePanel(QWidget):
             (self.seed, "" if mask.seed == "filename" else str(mask.seed)),
             (self.coils, "" if request.coils is None else str(request.coils)),
         ):
-            if not field.hasFocus():
+            if not (keeps_text or field.hasFocus()):
                 field.setText(text)
         self._choose(self.grid, request.grid)
         self._choose(self.device, request.device)
@@ -375,7 +420,7 @@ class RecipePanel(QWidget):
             title.setForeground(QBrush(QColor(colours.muted)))
             model.appendRow(title)
             for card, problem in entries:
-                item = QStandardItem(f"  {card.title}" + ("  (no weights)" if problem and not card.available else ""))
+                item = QStandardItem(card.title + ("  (no weights)" if problem and not card.available else ""))
                 item.setData(card.name, Qt.ItemDataRole.UserRole)
                 item.setToolTip(problem or card.summary)
                 if problem:
@@ -387,7 +432,7 @@ class RecipePanel(QWidget):
         self._is_setting = False
 
     def set_summary(self, text: str) -> None:
-        """Say what the chosen model is: two lines here, all of it where the pointer rests."""
+        """Say what the chosen model is: a line or two here, all of it where the pointer rests."""
         self.summary.setText(_shortened(text, N_SUMMARY))
         self.summary.setToolTip(text)
         self.summary.setVisible(bool(text))
@@ -403,14 +448,17 @@ class RecipePanel(QWidget):
         self._is_setting = False
 
     def set_own_mask(self, has_own: bool) -> None:
-        """Disable the sampling fields of a scan that was undersampled by the scanner."""
+        """Take away the sampling fields of a scan that was undersampled by the scanner."""
         for widget in (self.mask_type, self.acceleration, self.center_fraction, self.seed, self.grid):
             widget.setEnabled(not has_own)
+        for row in range(self._sampling.rowCount()):
+            # Values that are not used would only mislead.
+            self._sampling.setRowVisible(row, not has_own)
         self.own_mask.setVisible(has_own)
 
     def set_problem(self, text: str, *, can_start: bool) -> None:
         """Say in place why Reconstruct is disabled."""
-        self.problem.setText(text)
+        self.problem.setText(sentence(text))
         self.problem.setVisible(bool(text))
         self.problem.setStyleSheet(f"color: {theme.colours().error};")
         self.reconstruct_button.setEnabled(can_start)
@@ -418,8 +466,17 @@ class RecipePanel(QWidget):
 
     def set_running(self, is_running: bool) -> None:
         """Show that a reconstruction runs, or that it ended."""
-        self.cancel_button.setEnabled(is_running)
-        if not is_running:
+        start, cancel = self.reconstruct_button, self.cancel_button
+        # A button that goes grey would pass the focus on to any other pane.
+        if is_running:
+            cancel.setEnabled(True)
+            if start.hasFocus() or self.volume_button.hasFocus():
+                cancel.setFocus()
+        else:
+            if cancel.hasFocus():
+                start.setEnabled(True)
+                start.setFocus()
+            cancel.setEnabled(False)
             self.progress.setValue(0)
 
     def set_progress(self, share: float, text: str) -> None:

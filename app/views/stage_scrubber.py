@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QPoint, QPointF, QRect, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import (
     QColor,
     QFontMetrics,
@@ -81,6 +81,7 @@ class StageScrubber(QAbstractSlider):
         self._timer.timeout.connect(self._next_frame)
         self.play_button = QToolButton(self)
         self.play_button.setCheckable(True)
+        self.play_button.setProperty("framed", True)
         self.play_button.setAccessibleName("Play the stages")
         self.play_button.setToolTip("Play the stages one after the other")
         theme.set_icon(self.play_button, "play")
@@ -242,11 +243,12 @@ class StageScrubber(QAbstractSlider):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Place the controls at the left."""
         super().resizeEvent(event)
-        button, rate = self.play_button.sizeHint(), self.rate.sizeHint()
-        width = _CONTROLS_WIDTH - theme.GAP
-        top = max(0, (self.height() - button.height() - rate.height() - theme.SPACE) // 2)
-        self.play_button.setGeometry(theme.SPACE, top, width - theme.SPACE, button.height())
-        self.rate.setGeometry(theme.SPACE, top + button.height() + theme.SPACE, width - theme.SPACE, rate.height())
+        # Of one size, and together as high as the line beside them.
+        size = QSize(_CONTROLS_WIDTH - theme.GAP - theme.SPACE, self.rate.sizeHint().height())
+        middle = round(0.5 * (self._area().top() + self._track_y()))
+        top = max(0, middle - size.height() - theme.SPACE // 2)
+        self.play_button.setGeometry(QRect(QPoint(theme.SPACE, top), size))
+        self.rate.setGeometry(QRect(QPoint(theme.SPACE, top + size.height() + theme.SPACE), size))
 
     # -- painting ---------------------------------------------------------------------------------------------------
 
@@ -257,8 +259,7 @@ class StageScrubber(QAbstractSlider):
         painter.setFont(theme.small_font(self.font()))
         if not self._stages:
             painter.setPen(QColor(theme.colours().muted))
-            where = self.rect().adjusted(_CONTROLS_WIDTH, 0, 0, 0)
-            painter.drawText(where, Qt.AlignmentFlag.AlignCenter, "No stages yet: press Reconstruct")
+            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, "No stages yet: press Reconstruct")
         else:
             self._paint_modules(painter)
             self._paint_scores(painter)
@@ -336,6 +337,8 @@ class StageScrubber(QAbstractSlider):
         flags = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         for y, score in ((area.top(), high), (area.bottom(), low)):
             painter.drawText(QRectF(_CONTROLS_WIDTH, y - 8, _AXIS_WIDTH - 18, 16), flags, f"{score:.1f}")
+        if self._unit and area.height() > 3 * painter.fontMetrics().height():
+            painter.drawText(QRectF(_CONTROLS_WIDTH, area.center().y() - 8, _AXIS_WIDTH - 18, 16), flags, self._unit)
 
         def point(index: int, score: float) -> QPointF:
             return QPointF(self.x_of(index), area.bottom() - (score - low) / extent * area.height())
@@ -385,8 +388,8 @@ class StageScrubber(QAbstractSlider):
             self.setRange(0, max(0, len(self._stages) - 1))
         finally:
             self._is_silent = False
-        self.play_button.setEnabled(len(self._stages) > 1)
-        self.rate.setEnabled(len(self._stages) > 1)
+        for control in (self.play_button, self.rate):
+            control.setVisible(len(self._stages) > 1)
         if len(self._stages) < 2:
             self.set_playing(False)
         self._describe()

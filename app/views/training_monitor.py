@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PySide6.QtCore import QSize, Qt
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QStackedLayout, QVBoxLayout, QWidget
 
 from app import theme
 from app.views import levels
 from app.views.image_well import ImageWell
+from app.views.named import named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,13 +20,22 @@ if TYPE_CHECKING:
 
 EMPTY_TEXT = "No training run yet — start one in Settings \N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK} Training"
 
+N_MARKED = 30
+
 
 class TrainingMonitor(QWidget):
     """Curves and preview of a training run (object name ``trainingMonitor``).
 
     Setters: ``set_curves({name: (x, y)})``, ``set_status(text)``, ``set_preview(image, title)``, ``clear()``.
-    Names that hold ``loss`` are drawn in the upper plot, all others (``psnr``, ``ssim``) in the lower one.
+    Names that hold ``loss`` are drawn in the left plot, all others (``PSNR, dB``) in the right one.
+
+    Signals
+    -------
+    stop_wanted
+        The user wants the run to end.
     """
+
+    stop_wanted = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -40,6 +50,12 @@ class TrainingMonitor(QWidget):
         self.status = QLabel(self)
         self.status.setAccessibleName("Status of the training run")
         self.status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        # A long line is cut at the pane instead of widening it.
+        self.status.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.stop_button = named("stopTraining", QPushButton("Stop"))
+        self.stop_button.setToolTip("End the training run")
+        self.stop_button.clicked.connect(self.stop_wanted)
+        self.stop_button.hide()
         self.preview = ImageWell(self)
         self.preview.setAccessibleName("Preview of the training run")
         self.preview.setMinimumWidth(140)
@@ -48,7 +64,7 @@ class TrainingMonitor(QWidget):
         self.preview.levelsDragged.connect(self.preview.set_levels)
         self.preview.levelsReset.connect(self._reset_levels)
         self.preview.hide()
-        self._plot_area = QVBoxLayout()
+        self._plot_area = QHBoxLayout()
         self._plot_area.setSpacing(theme.GAP)
         middle = QHBoxLayout()
         middle.setSpacing(theme.GAP)
@@ -58,7 +74,10 @@ class TrainingMonitor(QWidget):
         layout = QVBoxLayout(page)
         layout.setContentsMargins(theme.GAP, theme.GAP, theme.GAP, theme.GAP)
         layout.setSpacing(theme.GAP)
-        layout.addWidget(self.status)
+        head = QHBoxLayout()
+        head.addWidget(self.status, 1)
+        head.addWidget(self.stop_button)
+        layout.addLayout(head)
         layout.addLayout(middle, 1)
         self._stack = QStackedLayout(self)
         self._stack.addWidget(self.empty)
@@ -78,8 +97,13 @@ class TrainingMonitor(QWidget):
     def set_status(self, text: str) -> None:
         """Say what the run is doing."""
         self.status.setText(text)
+        self.status.setToolTip(text)
         if text:
             self._stack.setCurrentIndex(1)
+
+    def set_running(self, is_running: bool) -> None:
+        """Offer to stop a run that lives."""
+        self.stop_button.setVisible(is_running)
 
     def set_preview(self, image: NDArray | None, title: str = "") -> None:
         """Show a validation slice, or none."""
@@ -123,15 +147,16 @@ class TrainingMonitor(QWidget):
         for key, label in (("loss", "loss"), ("score", "score")):
             plot = pyqtgraph.PlotWidget(self)
             plot.setAccessibleName(f"Curves of the {label}")
-            plot.setMinimumHeight(90)
-            plot.setLabel("left", label)
+            plot.setMinimumHeight(80)
+            plot.setLabel("bottom", "step")
             plot.showGrid(x=False, y=True, alpha=0.15)
             plot.setMenuEnabled(False)
-            plot.getAxis("left").setWidth(56)
-            plot.addLegend(offset=(-8, 8), labelTextSize="8pt")
+            plot.getAxis("left").setWidth(44)
+            for side in ("left", "bottom"):
+                plot.getAxis(side).enableAutoSIPrefix(False)
+            plot.addLegend(offset=(-8, 4), labelTextSize="8pt")
             self._plots[key] = plot
             self._plot_area.addWidget(plot, 1)
-        self._plots["score"].setLabel("bottom", "step")
         self._plots["score"].setXLink(self._plots["loss"])
         self._restyle()
 
@@ -152,9 +177,13 @@ class TrainingMonitor(QWidget):
                 x, y = self._curves[name]
                 finite = np.isfinite(x) & np.isfinite(y)
                 pen = pyqtgraph.mkPen(colours.series[number % len(colours.series)], width=1.6)
-                plot.plot(x[finite], y[finite], pen=pen, name=name)
-        if names["score"]:
-            self._plots["score"].setLabel("left", names["score"][0] if len(names["score"]) == 1 else "score")
+                # A single point is no line; it has to be seen all the same.
+                symbol = "o" if np.count_nonzero(finite) < N_MARKED else None
+                brush = colours.series[number % len(colours.series)]
+                plot.plot(
+                    x[finite], y[finite], pen=pen, name=name, symbol=symbol, symbolSize=4, symbolBrush=brush,
+                    symbolPen=None,
+                )  # fmt: skip
 
     def _restyle(self) -> None:
         colours = theme.colours()

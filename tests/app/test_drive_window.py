@@ -136,7 +136,7 @@ def test_a_stranger_opens_the_demo_and_leaves_with_dicom(window, qtbot, tmp_path
     for key in window.grid:
         assert window.grid.panel(key).well.image is not None, key
     assert window.grid.error_panel("final").well.image is not None
-    assert "final" in window.metrics.as_text()
+    assert "Final" in window.metrics.as_text()
 
     # Scrub: a click in the middle of the line, then the arrow keys.
     scrubber = child(window, "stageScrubber")

@@ -244,15 +244,29 @@ def test_an_impossible_recipe_is_said_in_place_and_stops_the_button(window, qtbo
     field = child(window, name)
     field.setFocus()
     field.setText(text)
-    QTest.keyClick(field, Qt.Key.Key_Return)
+    QTest.keyClick(field, Qt.Key.Key_Tab)
     problem, button = child(window, "recipeProblem"), child(window, "reconstructButton")
     assert word in problem.text()
     assert problem.isVisible()
     assert not button.isEnabled()
+    # What was refused is still there to be put right, also when the field is left.
+    assert field.text() == text
+    field.setFocus()
     field.clear()
     QTest.keyClick(field, Qt.Key.Key_Return)
     assert not problem.isVisible()
     assert button.isEnabled()
+
+
+def test_an_acceleration_out_of_range_comes_back_with_a_sentence(window):
+    acceleration = child(window, "acceleration")
+    acceleration.setFocus()
+    acceleration.selectAll()
+    QTest.keyClicks(acceleration, "99")
+    QTest.keyClick(acceleration, Qt.Key.Key_Return)
+    assert acceleration.text() == "4 ×"
+    assert "1 to 32" in window.banner.text
+    assert child(window, "reconstructButton").isEnabled()
 
 
 def test_models_stand_under_headings_and_those_without_weights_are_grey(window):

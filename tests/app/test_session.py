@@ -315,10 +315,30 @@ def test_export_writes_in_the_background_and_says_where(opened, engine, qtbot, t
 def test_a_full_disk_is_one_sentence(opened, engine, qtbot, tmp_path):
     finish(opened, qtbot)
     engine.error = ExportError("the disk is full; free some space.")
-    with qtbot.waitSignal(opened.message, timeout=5000):
-        opened.export(tmp_path, ["dicom"])
-    assert texts(opened, "error") == ["the disk is full; free some space."]
+    opened.export(tmp_path, ["dicom"])
+    qtbot.waitUntil(lambda: bool(texts(opened, "error")), timeout=5000)
+    assert texts(opened, "error") == ["The disk is full; free some space."]
     assert opened.seen[-1].details == ""
+
+
+def test_closing_a_study_stops_its_reconstruction_and_forgets_its_results(opened, engine, qtbot):
+    finish(opened, qtbot)
+    engine.gate.clear()
+    opened.reconstruct()
+    with qtbot.waitSignal(opened.job_finished, timeout=10_000):
+        opened.close_study(opened.studies[0])
+        engine.gate.set()
+    assert not opened.is_running
+    assert opened.results == []
+
+
+def test_a_file_opened_again_replaces_its_study_and_results(opened, qtbot, engine, new_series):
+    finish(opened, qtbot)
+    engine.series["disc.h5"] = new_series()
+    opened.open("/nowhere/disc.h5")
+    qtbot.waitUntil(lambda: opened.series is engine.series["disc.h5"], timeout=5000)
+    assert len(opened.studies) == 1
+    assert opened.results == []
 
 
 def test_export_without_a_result_says_what_to_do(opened, tmp_path):

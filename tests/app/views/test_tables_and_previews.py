@@ -44,15 +44,15 @@ def cells(table, row):
 
 
 def test_scores_are_aligned_and_the_best_is_bold(table):
-    assert table.item(0, 0).text() == "Slice 3"
-    assert cells(table, 1) == ["zero-filled", "24.13", "0.7012", "0.0812"]
-    assert cells(table, 3) == ["final", "31.20", "0.9000", "–"]
-    assert table.item(4, 0).text() == "Volume"
+    assert table.horizontalHeaderItem(0).text() == "Slice 3"
+    assert cells(table, 0) == ["zero-filled", "24.13", "0.7012", "0.0812"]
+    assert cells(table, 2) == ["final", "31.20", "0.9000", "–"]
+    assert table.item(3, 0).text() == "Volume"
     bold = {(row, column) for row in range(table.rowCount()) for column in range(1, 4)
             if table.item(row, column) is not None and table.item(row, column).font().bold()}  # fmt: skip
-    assert bold == {(3, 1), (3, 2), (2, 3), (6, 1), (6, 2), (6, 3)}
-    assert table.item(1, 1).textAlignment() & Qt.AlignmentFlag.AlignRight
-    assert "maximum of the reference" in table.item(1, 1).toolTip()
+    assert bold == {(2, 1), (2, 2), (1, 3), (5, 1), (5, 2), (5, 3)}
+    assert table.item(0, 1).textAlignment() & Qt.AlignmentFlag.AlignRight
+    assert "maximum of the reference" in table.item(0, 1).toolTip()
 
 
 def test_table_fits_a_dock_of_240_pixels(table):
@@ -269,3 +269,14 @@ def test_training_monitor_starts_empty_and_returns_to_it(qtbot, qapp):
     assert not monitor.grab().isNull()
     monitor.clear()
     assert monitor.is_empty()
+
+
+def test_events_of_a_training_are_said_in_words():
+    from app.training_presenter import status_words
+
+    event = {
+        "time": 1.0, "event": "validation", "step": 40, "epoch": 1, "loss": 0.0312, "psnr": 29.126, "share": 0.25,
+        "samples_per_second": 2.12,
+    }  # fmt: skip
+    assert status_words(event) == "25% done · epoch 1 · step 40 · loss 0.0312 · PSNR 29.13 dB · 2.1 slices/s"
+    assert status_words({"event": "done", "seconds": 61.2}) == "finished after 61 s"
