@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import logging
 import os
 import sys
@@ -59,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     is_verbose = False
+    _prepare_streams()
     try:
         arguments = parse(words)
         is_verbose = getattr(arguments, "verbose", 0) > 0
@@ -82,6 +84,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001  the last line of defence: a sentence, never a traceback
         text = f"unexpected {type(error).__name__}: {one_line(error)}\nRun again with -v for the traceback."
         return _report(error, text, 1, is_verbose)
+
+
+def _prepare_streams() -> None:
+    """Make stdout and stderr take any text: closed ones swallow it, and what a locale cannot spell becomes `?`."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, io.StringIO())
+        elif name == "stdout" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:

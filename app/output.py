@@ -18,7 +18,12 @@ def write_line(text: str = "") -> None:
 
 def write_json(value: Any, *, indent: int | None = 2) -> None:
     """Write a value to stdout as JSON; NaN and infinity, which JSON lacks, become null."""
-    sys.stdout.write(json.dumps(plain(value), indent=indent, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:  # the locale, or a file name that is no text: JSON can spell both
+        text = json.dumps(plain(value), indent=indent, allow_nan=False)
+    sys.stdout.write(text + "\n")
 
 
 def plain(value: Any) -> Any:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from recon.errors import RequestError
 from recon.shapes import Complex, Float, Shaped
+from recon.values import whole
 
 
 def root_sum_of_squares(x: Shaped[Tensor, "*shape"], dim: int = -3) -> Float[Tensor, "*rest"]:
@@ -48,6 +49,9 @@ def compress(
     ----------
     Chen et al., PC-RNN, IEEE TMI 2022, section III-E.
     """
+    n_virtual, n_calibration = whole(n_virtual, "n_virtual"), whole(n_calibration, "n_calibration")
+    if n_calibration < 1:
+        raise RequestError(f"n_calibration is {n_calibration}; at least one sample is needed.")
     if n_virtual < 1:
         raise RequestError(f"{n_virtual} virtual coils were asked for; at least one is needed.")
     rows, columns = (min(n_calibration, size) for size in kspace.shape[-2:])

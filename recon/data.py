@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 
 from recon.errors import RequestError
+from recon.values import whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -234,6 +235,7 @@ class Series:
         RequestError
             If there is no such slice.
         """
+        index = whole(index, "a slice")
         if not -self.n_slices <= index < self.n_slices:
             raise RequestError(f"{self.name} has slices 0 to {self.n_slices - 1}; slice {index} does not exist.")
         return index % self.n_slices

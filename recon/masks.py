@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recon.errors import FileError, RequestError
+from recon.values import real, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,6 +24,8 @@ LINE_KINDS = ("random", "equispaced", "equispaced-fraction", "magic", "magic-fra
 POINT_KINDS = ("gaussian-2d", "poisson-2d")
 KINDS = (*LINE_KINDS, *POINT_KINDS, "none")
 
+# Far beyond any use; larger numbers only overflow.
+_MAX_ACCELERATION = 10_000
 # fastMRI publishes 0.08 at 4x and 0.04 at 8x; 6x is stated nowhere and interpolated.
 _CENTER_FRACTIONS: dict[float, float] = {4: 0.08, 6: 0.06, 8: 0.04}
 
@@ -58,7 +61,7 @@ class MaskSpec:
     offset: int | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS and not self.kind.startswith("file:"):
+        if self.kind not in KINDS and not str(self.kind).startswith("file:"):
             raise RequestError(
                 f"mask type {self.kind!r} is unknown; choose one of {', '.join(KINDS)} or file:MASK.npy."
             )
@@ -66,10 +69,13 @@ class MaskSpec:
             object.__setattr__(self, "seed", "filename")
         if isinstance(self.seed, str) and self.seed != "filename":
             raise RequestError(f"seed is {self.seed!r}; give a whole number from 0, or 'filename'.")
+        self._tidy_numbers()
         if isinstance(self.seed, int) and not 0 <= self.seed < 2**32:
             raise RequestError(f"seed is {self.seed}; give a whole number from 0 to {2**32 - 1}, or 'filename'.")
-        if not (np.isfinite(self.acceleration) and self.acceleration >= 1):
-            raise RequestError(f"acceleration is {self.acceleration}; it must be 1 or more.")
+        if not 1 <= self.acceleration <= _MAX_ACCELERATION:
+            raise RequestError(f"acceleration is {self.acceleration}; it must lie between 1 and {_MAX_ACCELERATION}.")
+        if self.offset is not None and self.offset < 0:
+            raise RequestError(f"offset is {self.offset}; columns are counted from 0.")
         fraction = self.center_fraction
         if fraction is not None and not (np.isfinite(fraction) and 0 <= fraction <= 1):
             raise RequestError(f"centre fraction is {fraction}; it must lie between 0 and 1.")
@@ -80,6 +86,15 @@ class MaskSpec:
                     f"centre fraction {self.fraction:g} × acceleration {self.acceleration:g} = {product:g} leaves no "
                     "samples outside the centre; lower one of them until the product is below 1."
                 )
+
+    def _tidy_numbers(self) -> None:
+        object.__setattr__(self, "acceleration", real(self.acceleration, "acceleration"))
+        if self.center_fraction is not None:
+            object.__setattr__(self, "center_fraction", real(self.center_fraction, "centre fraction"))
+        if not isinstance(self.seed, str):
+            object.__setattr__(self, "seed", whole(self.seed, "seed"))
+        if self.offset is not None:
+            object.__setattr__(self, "offset", whole(self.offset, "offset"))
 
     @property
     def fraction(self) -> float:
@@ -157,7 +172,11 @@ def make(spec: MaskSpec, shape: tuple[int, int], filename: str | None = None) ->
     FileError
         If a mask file cannot be read or does not fit.
     """
-    rows, columns = shape
+    if not isinstance(spec, MaskSpec):
+        raise RequestError(f"the mask is a {type(spec).__name__}; a MaskSpec was expected.")
+    rows, columns = _checked_shape(shape)
+    if spec.offset is not None and spec.offset >= columns:
+        raise RequestError(f"offset is {spec.offset}, but the k-space has columns 0 to {columns - 1}.")
     if spec.kind == "none" or (spec.acceleration == 1 and spec.kind in KINDS):
         return SamplingMask(np.ones((1, columns), bool), columns)
     if spec.kind.startswith("file:"):
@@ -171,6 +190,16 @@ def make(spec: MaskSpec, shape: tuple[int, int], filename: str | None = None) ->
         return SamplingMask(mask, min(_centre_side(columns, spec.fraction), columns))
     rng.randint(0, 1)  # fastMRI draws its (fraction, acceleration) pair even when there is one to choose from
     return _LINE_MASKS[spec.kind](rng, columns, spec)
+
+
+def _checked_shape(shape: tuple[int, int]) -> tuple[int, int]:
+    try:
+        rows, columns = (whole(size, "size of the k-space") for size in shape)
+    except (TypeError, ValueError):
+        raise RequestError(f"the shape of the k-space is {shape!r}; (y, x) was expected.") from None
+    if rows < 1 or columns < 1:
+        raise RequestError(f"the k-space is {rows} × {columns}; a mask needs at least one row and one column.")
+    return rows, columns
 
 
 def from_array(mask: NDArray[Any], shape: tuple[int, int], name: str) -> NDArray[np.bool_]:
@@ -258,7 +287,7 @@ def centre_block(mask: NDArray[np.bool_], side: int) -> NDArray[np.bool_]:
 
 def _seed(spec: MaskSpec, filename: str | None) -> int | tuple[int, ...]:
     if spec.seed == "filename":
-        if not filename:
+        if not filename or not isinstance(filename, str):
             raise RequestError("the mask is seeded by file name, but there is no file name; give a number as seed.")
         return tuple(map(ord, filename))
     assert isinstance(spec.seed, int)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recon.errors import RequestError
+from recon.values import real
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,13 +77,20 @@ def _volumes(reference: Any, image: Any) -> tuple[NDArray[np.float64], NDArray[n
     pair = []
     for name, value in (("reference", reference), ("image", image)):
         if hasattr(value, "detach"):
-            value = value.detach().cpu().numpy()
-        array = np.asarray(value)
+            # numpy has no bfloat16; every other type fits double precision, complex numbers but for their refusal.
+            value = value.detach().cpu()
+            value = value.numpy() if value.is_complex() else value.double().numpy()
+        try:
+            array = np.asarray(value)
+        except ValueError:
+            raise RequestError(f"the {name} is ragged; an array (slices, y, x) was expected.") from None
+        if array.dtype.kind not in "buifc":
+            raise RequestError(f"the {name} holds {array.dtype} values; magnitudes (slices, y, x) were expected.")
         if np.iscomplexobj(array):
             raise RequestError(f"the {name} is complex; metrics compare magnitudes, so take the absolute value first.")
         array = array.astype(np.float64)
         pair.append(array[None] if array.ndim == 2 else array)
-    if pair[0].shape != pair[1].shape or pair[0].ndim != 3:
+    if pair[0].shape != pair[1].shape or pair[0].ndim != 3 or 0 in pair[0].shape:
         raise RequestError(
             f"reference {pair[0].shape} and image {pair[1].shape} must both be (slices, y, x) of equal shape."
         )
@@ -90,7 +98,7 @@ def _volumes(reference: Any, image: Any) -> tuple[NDArray[np.float64], NDArray[n
 
 
 def _peak(reference: NDArray[np.float64], data_range: float | None) -> float:
-    peak = float(reference.max()) if data_range is None else float(data_range)
+    peak = float(reference.max()) if data_range is None else real(data_range, "the data range")
     if not peak > 0:
         raise RequestError(f"the data range is {peak:g}; the reference must hold something above zero.")
     return peak

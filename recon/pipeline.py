@@ -19,7 +19,9 @@ import torch
 from torch import Tensor
 
 from recon import coils, device, fourier, masks, models
-from recon.errors import RequestError
+from recon.data import Series
+from recon.errors import FileError, RequestError
+from recon.request import Request
 from recon.result import Reconstruction, versions
 from recon.stage import Stage
 
@@ -28,10 +30,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from recon.data import Series
     from recon.masks import SamplingMask
     from recon.models.blocks import ReconstructionModel
-    from recon.request import Request
 
 # Coils that a preview transforms at a time.
 _PREVIEW_COILS = 2
@@ -211,6 +211,12 @@ class Plan:
     """
 
     def __init__(self, series: Series, request: Request) -> None:
+        for value, kind, name in ((series, Series, "series"), (request, Request, "request")):
+            if not isinstance(value, kind):
+                raise RequestError(
+                    f"the {name} is a {type(value).__name__}; a {kind.__name__} was expected"
+                    f"{', such as study.series[0]' if kind is Series else ''}."
+                )
         self.series = series
         self.request = request
         wanted = range(series.n_slices) if request.slices is None else request.slices
@@ -218,7 +224,10 @@ class Plan:
         self.warnings = _warnings(series, request)
         self.mask = sampling_mask(series, request)
         if not self.mask.mask.any():
-            raise RequestError(f"the mask keeps none of the columns that were acquired in {series.name}.")
+            raise RequestError(
+                f"the mask keeps none of the columns that were acquired in {series.name}; "
+                "lower the acceleration or raise the centre fraction."
+            )
         self.device = device.resolve(request.device)
         self.native = _uses_native_grid(series, request)
         self.weights, self.n_virtual, self.coil_by_coil = models.fit_coils(request.model, series.n_coils, request.coils)
@@ -248,6 +257,12 @@ class Plan:
             # The zero-filled image of all coils, as the preview shows it: compression is the model's business.
             zero_filled = coils.root_sum_of_squares(fourier.ifft2c(kspace * mask), dim=0)
             del kspace
+            if not bool(zero_filled.isfinite().all()):
+                raise FileError(
+                    self.series.path,
+                    f"slice {index} holds k-space values so large that its image overflows; the file is damaged, or "
+                    "its scale is. Export the raw data again, or leave this slice out.",
+                )
             first = Stage("zero-filled", ("zero-filled",), self._to_view(zero_filled), False, index)
         yield replace(first, progress=position / n_slices)
         stream = self.model.stages(data.zero_filled, data.kspace, data.mask)

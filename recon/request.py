@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from recon.errors import RequestError
 from recon.masks import MaskSpec
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from recon.values import whole
 
 Grid = Literal["cropped", "native"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -51,16 +51,36 @@ class Request:
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._tidy()
         if self.grid not in get_args(Grid):
             raise RequestError(f"grid is {self.grid!r}; choose cropped or native.")
         if self.precision not in get_args(Precision):
             raise RequestError(f"precision is {self.precision!r}; choose auto, fp32 or bf16.")
         if self.coils is not None and self.coils < 1:
             raise RequestError(f"coils is {self.coils}; at least one virtual coil is needed.")
-        if self.slices is not None:
-            object.__setattr__(self, "slices", tuple(int(index) for index in self.slices))
-            if not self.slices:
-                raise RequestError("slices is empty; name at least one, or leave it out for all.")
+        if self.slices is not None and not self.slices:
+            raise RequestError("slices is empty; name at least one, or leave it out for all.")
+
+    def _tidy(self) -> None:
+        """Bring values that mean the same to one form, and refuse those of a wrong type by name."""
+        # Paths of weights and torch's devices are known by their text.
+        object.__setattr__(self, "model", os.fspath(self.model) if isinstance(self.model, os.PathLike) else self.model)
+        if type(self.device).__name__ == "device":
+            object.__setattr__(self, "device", str(self.device))
+        for name in ("model", "device"):
+            if not isinstance(getattr(self, name), str):
+                raise RequestError(f"{name} is {getattr(self, name)!r}; give its name.")
+        if not isinstance(self.mask, MaskSpec):
+            raise RequestError(f"mask is {self.mask!r}; give a MaskSpec, such as MaskSpec('random', acceleration=4).")
+        if self.coils is not None:
+            object.__setattr__(self, "coils", whole(self.coils, "coils"))
+        slices: Any = self.slices
+        if slices is not None:
+            if isinstance(slices, str) or not isinstance(slices, Iterable):
+                raise RequestError(f"slices is {slices!r}; give a list of slice indices, or None for all.")
+            object.__setattr__(self, "slices", tuple(whole(index, "a slice") for index in slices))
+        if not isinstance(self.overrides, Mapping) or not all(isinstance(name, str) for name in self.overrides):
+            raise RequestError(f"overrides is {self.overrides!r}; give a mapping of parameter names to values.")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that JSON can hold."""
@@ -81,8 +101,10 @@ class Request:
         RequestError
             If a name is unknown or a value is impossible.
         """
+        if not isinstance(values, Mapping):
+            raise RequestError(f"a request is a mapping of names to values; {type(values).__name__} was given.")
         known = {item.name for item in fields(cls)}
-        unknown = sorted(set(values) - known)
+        unknown = sorted(map(str, set(values) - known))
         if unknown:
             raise RequestError(f"a request has no field {unknown[0]!r}; it has {', '.join(sorted(known))}.")
         values = dict(values)
@@ -95,7 +117,7 @@ class Request:
         """Build a request from JSON."""
         try:
             values = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise RequestError(f"the request is not JSON: {error}.") from None
         if not isinstance(values, dict):
             raise RequestError("the request is not a JSON object.")

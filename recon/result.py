@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -176,6 +177,9 @@ class Reconstruction:
 
         from recon.export.atomic import atomic_file
 
+        if not isinstance(folder, (str, os.PathLike)):
+            raise RequestError(f"the folder is {folder!r}; give its path.")
+        formats = [formats] if isinstance(formats, str) else list(formats or ())
         unknown = [one for one in formats if one not in FORMATS]
         if unknown:
             raise RequestError(f"format {unknown[0]!r} is unknown; choose among {', '.join(FORMATS)}.")

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recon.errors import RequestError
+from recon.values import real, whole
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -55,6 +56,8 @@ class SimulationSpec:
     origin: str = "magnitude images"
 
     def __post_init__(self) -> None:
+        for name, convert in (("n_coils", whole), ("phase", real), ("noise", real), ("seed", whole)):
+            object.__setattr__(self, name, convert(getattr(self, name), f"the simulation's {name}"))
         if not 1 <= self.n_coils <= 128:
             raise RequestError(f"a simulation with {self.n_coils} coils was asked for; choose 1 to 128.")
         for name in ("phase", "noise"):

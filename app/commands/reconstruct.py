@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.output import table, write_json, write_line
 from app.progress import Progress
-from recon.errors import MRIError, RequestError
+from recon.errors import ExportError, MRIError, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -190,8 +190,11 @@ def check_folder(folder: Path) -> None:
     from recon.export.atomic import atomic_file
 
     probe = folder / ".mri-workstation-probe"
-    with atomic_file(probe) as temporary:
-        temporary.write_bytes(b"")
+    try:
+        with atomic_file(probe) as temporary:
+            temporary.write_bytes(b"")
+    except ExportError as error:  # the user named the folder, not the probe in it
+        raise ExportError(str(error).replace(f"/{probe.name}", "")) from error
     probe.unlink(missing_ok=True)
 
 

@@ -151,7 +151,10 @@ def _check_replaceable(path: Path, replaces: str) -> None:
 
 def _real(path: Path) -> Path:
     # The rename must replace what a link points at, not the link.
-    return Path(os.path.realpath(path))
+    try:
+        return Path(os.path.realpath(path))
+    except ValueError as error:  # a null byte
+        raise describe(repr(str(path)), error) from None
 
 
 def _temporary_name(path: Path) -> str:

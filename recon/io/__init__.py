@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from recon.data import Declined, Study
-from recon.errors import FileError
+from recon.errors import FileError, RequestError
+from recon.simulate import SimulationSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from recon.data import Series
-    from recon.simulate import SimulationSpec
 
 __all__ = ["open_study", "sniff"]
 
@@ -60,6 +60,8 @@ def open_study(path: Path | str, simulation: SimulationSpec | None = None) -> St
     FileError
         If there is nothing at the path, it may not be read, or nothing in it can be opened.
     """
+    if simulation is not None and not isinstance(simulation, SimulationSpec):
+        raise RequestError(f"the simulation is a {type(simulation).__name__}; a SimulationSpec was expected.")
     where = _checked(path)
     if where.is_dir():
         return _open_folder(where, simulation)
@@ -188,12 +190,20 @@ def _files(folder: Path) -> Iterator[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(root, name)
-            if name.startswith(".") or not path.is_file():
+            if name.startswith(".") or not is_file(path):
                 continue
             n_found += 1
             if n_found > _MAX_FILES:
                 raise FileError(folder, f"holds more than {_MAX_FILES} files; open the folder of one study.")
             yield path
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether a path is a regular file; one that may not be looked at is none."""
+    try:
+        return path.is_file()
+    except OSError:  # a link into a folder that may not be read
+        return False
 
 
 def _has_hdf5_signature(file: BinaryIO) -> bool:

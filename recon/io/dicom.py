@@ -17,6 +17,7 @@ import numpy as np
 
 from recon.data import Declined, Geometry, Header, Series, Study
 from recon.errors import FileError, RequestError
+from recon.io import is_file
 from recon.io.dicom_frame import Frame, Scan, is_dicom, quietly, read_header, read_image, scan
 from recon.io.dicom_header import classic, header_of, integer, text
 from recon.io.dicom_stack import Stack, normal_of, stacks_of
@@ -159,7 +160,7 @@ def _files(path: Path) -> Iterator[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             file = Path(root, name)
-            if not name.startswith(".") and file.is_file() and is_dicom(file):
+            if not name.startswith(".") and is_file(file) and is_dicom(file):
                 yield file
 
 

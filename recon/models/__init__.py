@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from recon.errors import ModelError
 from recon.models.card import ModelCard, read_cards
 from recon.models.fit import Fit, fit_card, fit_file, missing, weights_by_coils
+from recon.values import whole
 from recon.weights import Weights, load_tensors, read_header
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def get_card(name: str) -> ModelCard:
         If there is none of that name; the message names close ones.
     """
     cards = read_cards()
+    if not isinstance(name, str):
+        raise ModelError(f"the model is {name!r}; give the name of one, `models list` shows all.")
     name = ALIASES.get(name, name)
     if name not in cards:
         import difflib
@@ -67,7 +70,7 @@ def create(preset: str, n_coils: int = 1, **overrides: Any) -> ReconstructionMod
         If the preset or a parameter is unknown or impossible.
     """
     card = get_card(preset)
-    if n_coils < 1:
+    if whole(n_coils, "n_coils") < 1:
         raise ModelError(f"a network for {n_coils} coils was asked for; at least one is needed.")
     return _build(card.family, n_coils, {**card.parameters_for(n_coils), **overrides})
 
@@ -89,6 +92,9 @@ def load(preset_or_weights: str, n_coils: int | None = None, device: str = "cpu"
     ModelError
         If there are no weights for it, or they are broken or do not fit.
     """
+    from recon.device import resolve
+
+    device = str(resolve(str(device)))
     if str(preset_or_weights).endswith(".safetensors"):
         return load_weights(read_header(preset_or_weights), device)
     card = get_card(preset_or_weights)

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -720,3 +721,19 @@ def test_table_sets_numbers_flush_right():
         "a       1.5",
         "bb       10",
     ]
+
+
+def test_text_that_the_locale_cannot_spell_is_no_failure():
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-m", "app.cli", "models", "list"]
+    for words in (command, [*command, "--json"]):
+        done = subprocess.run(words, capture_output=True, env=environment, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert done.stdout.isascii() and b"pcrnn-s" in done.stdout
+    assert json.loads(done.stdout)
+
+
+def test_a_closed_stdout_is_no_failure():
+    command = f"{shlex.quote(sys.executable)} -m app.cli models list >&-"
+    done = subprocess.run(command, shell=True, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")

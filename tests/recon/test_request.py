@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
-from recon.errors import RequestError
-from recon.masks import MaskSpec
+import numpy as np
+import pytest
+import torch
+
+import recon
+from recon.errors import MRIError, RequestError
+from recon.masks import MaskSpec, make
 from recon.request import Request
 
 
@@ -17,8 +22,44 @@ def test_round_trip():
 
 @pytest.mark.parametrize(
     "text",
-    ["{", "[]", '{"speed": 1}', '{"mask": {"kinds": "random"}}', '{"grid": "polar"}', '{"slices": []}', '{"coils": 0}'],
-)
+    [
+        "{", "[]", '{"speed": 1}', '{"mask": {"kinds": "random"}}', '{"grid": "polar"}', '{"slices": []}',
+        '{"coils": 0}', '{"mask": 3}', '{"mask": null}', '{"mask": {"kind": 3}}', '{"mask": {"acceleration": "4"}}',
+        '{"slices": 3}', '{"slices": "012"}', '{"slices": [null]}', '{"coils": "4"}', '{"model": 3}', '{"device": []}',
+        '{"overrides": 3}', "[" * 100_000,
+    ],
+)  # fmt: skip
 def test_nonsense_is_refused(text):
     with pytest.raises(RequestError):
         Request.from_json(text)
+
+
+def test_numbers_of_numpy_and_paths_are_taken_and_serialise():
+    mask = MaskSpec("random", np.float32(4), center_fraction=np.float64(0.08), seed=np.int64(3), offset=np.int32(1))
+    request = Request(Path("a.safetensors"), mask, np.arange(2), np.int64(4), device=torch.device("cpu"))
+    assert Request.from_json(request.to_json()) == request
+    assert (request.model, request.slices, request.device) == ("a.safetensors", (0, 1), "cpu")
+    assert np.array_equal(make(mask, (64, 64)).mask, make(MaskSpec("random", 4, 0.08, 3), (64, 64)).mask)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"kind": None}, {"acceleration": None}, {"acceleration": True}, {"acceleration": 1e308}, {"seed": 1.5},
+        {"acceleration": 10**400}, {"seed": [1]}, {"center_fraction": "0.08"}, {"offset": "a"}, {"offset": -1},
+    ],
+)  # fmt: skip
+def test_masks_of_nonsense_are_refused(values):
+    with pytest.raises(RequestError):
+        MaskSpec(**values)
+
+
+@pytest.mark.parametrize("shape", [None, (64,), (0, 8), (8, -1), ("a", "b"), (8, 8.0)])
+def test_shapes_of_nonsense_are_refused(shape):
+    with pytest.raises(RequestError):
+        make(MaskSpec("random", 4, seed=1), shape)
+
+
+def test_a_study_in_place_of_a_series_is_named():
+    with pytest.raises(MRIError, match=r"the series is a NoneType; a Series was expected, such as study.series\[0\]"):
+        recon.run(None, Request("zero-filled"))
