@@ -78,6 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except MemoryError as error:
         return _report(error, "the memory of this machine ran out; use fewer slices or a smaller model.", 1, is_verbose)
+    except ModuleNotFoundError as error:
+        return _report(error, missing_package(error), 1, is_verbose)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _report(error, f"{where}{error.strerror or error}.", 1, is_verbose)
@@ -176,6 +178,12 @@ def _report(error: BaseException, text: str, status: int, is_verbose: bool) -> i
         traceback.print_exception(error)
     sys.stderr.write(f"{PROGRAM}: error: {text}\n")
     return status
+
+
+def missing_package(error: ModuleNotFoundError) -> str:
+    """Return what to say where an optional package is not installed, as in a bare Python with torch."""
+    name = (error.name or str(error)).split(".")[0]
+    return f"this needs the Python package {name}, which is not installed; install it, or use `make run`."
 
 
 def one_line(error: BaseException) -> str:

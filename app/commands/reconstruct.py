@@ -48,7 +48,11 @@ class Failures:
 
     def add(self, where: str, error: Exception) -> None:
         """Report an error on stderr, in one or two lines."""
+        from app.cli import missing_package
+
         text = str(error) if isinstance(error, MRIError) else f"unexpected {type(error).__name__}: {error}"
+        if isinstance(error, ModuleNotFoundError):
+            text = missing_package(error)
         if isinstance(error, MemoryError):
             text = "the memory of this machine ran out; reconstruct fewer slices or use a smaller model."
         if where not in text:

@@ -737,3 +737,10 @@ def test_a_closed_stdout_is_no_failure():
     command = f"{shlex.quote(sys.executable)} -m app.cli models list >&-"
     done = subprocess.run(command, shell=True, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_package_that_is_not_installed_is_named(scan, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "recon.export.figure", None)
+    arguments = ["reconstruct", str(scan), "--model", "zero-filled", "--format", "png", "--out", str(tmp_path)]
+    assert cli.main(arguments) == 1
+    assert "this needs the Python package recon, which is not installed" in capsys.readouterr().err
