@@ -6,6 +6,7 @@ The five line masks equal fastMRI's ``fastmri/data/subsample.py`` bit for bit, r
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -182,12 +183,12 @@ def make(spec: MaskSpec, shape: tuple[int, int], filename: str | None = None) ->
     if spec.kind.startswith("file:"):
         mask = load_mask(Path(spec.kind[5:]), shape)
         return SamplingMask(mask, count_low_frequency(mask))
-    rng = np.random.RandomState()
-    rng.seed(_seed(spec, filename))
+    seed = _seed(spec, filename)
     if spec.kind in POINT_KINDS:
-        draw_points = _gaussian_2d if spec.kind == "gaussian-2d" else _poisson_2d
-        mask = draw_points(rng, rows, columns, spec.acceleration, spec.fraction)
+        mask = _points(spec.kind, seed, rows, columns, spec.acceleration, spec.fraction)
         return SamplingMask(mask, min(_centre_side(columns, spec.fraction), columns))
+    rng = np.random.RandomState()
+    rng.seed(seed)
     rng.randint(0, 1)  # fastMRI draws its (fraction, acceleration) pair even when there is one to choose from
     return _LINE_MASKS[spec.kind](rng, columns, spec)
 
@@ -395,6 +396,18 @@ def _point_budget(mask: NDArray[np.bool_], acceleration: float) -> int:
     return budget
 
 
+@lru_cache(maxsize=8)
+def _points(
+    kind: str, seed: int | tuple[int, ...], rows: int, columns: int, acceleration: float, fraction: float
+) -> NDArray[np.bool_]:
+    """Draw a point mask; kept, because a Poisson disc takes a second and every preview and slice asks for it again."""
+    rng = np.random.RandomState()
+    rng.seed(seed)
+    mask = (_gaussian_2d if kind == "gaussian-2d" else _poisson_2d)(rng, rows, columns, acceleration, fraction)
+    mask.setflags(write=False)
+    return mask
+
+
 def _gaussian_2d(rng: RandomState, rows: int, columns: int, acceleration: float, fraction: float) -> NDArray[np.bool_]:
     """Points drawn without replacement, with a Gaussian density around the centre; exactly N / R points."""
     mask = _centre_square(rows, columns, fraction)
@@ -445,16 +458,20 @@ def _throw_darts(order: NDArray[np.int_], radius: NDArray[np.float64], blocked: 
     """Visit all points in the given order and keep those that no kept point has claimed within its radius."""
     rows, columns = blocked.shape
     taken = blocked.copy()
+    flat = taken.data.cast("B")  # shares the memory; asking it is much cheaper than asking numpy
     kept = np.zeros_like(blocked)
-    for index in order:
-        row, column = divmod(int(index), columns)
-        if taken[row, column]:
+    longest = max(rows, columns)
+    squares = np.arange(-longest, longest + 1) ** 2
+    for index in order.tolist():
+        if flat[index]:
             continue
+        row, column = divmod(index, columns)
         kept[row, column] = True
-        reach = radius[row, column]
+        reach = float(radius[row, column])
         span = int(reach)
         top, bottom = max(row - span, 0), min(row + span + 1, rows)
         left, right = max(column - span, 0), min(column + span + 1, columns)
-        distance = (np.arange(top, bottom) - row)[:, None] ** 2 + (np.arange(left, right) - column)[None] ** 2
-        taken[top:bottom, left:right] |= distance <= reach * reach
+        y = squares[longest + top - row : longest + bottom - row]
+        x = squares[longest + left - column : longest + right - column]
+        taken[top:bottom, left:right] |= y[:, None] + x <= reach * reach
     return kept

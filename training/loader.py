@@ -31,7 +31,7 @@ class SimulatedData(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
         """Return the samples of the current epoch, in order."""
         assert self.trainer is not None
-        first = self.trainer.current_epoch * self.config.samples_per_epoch
+        first = self.trainer.global_step * self.config.batch_size
         dataset = SimulatedSlices(self.training, self.config, first, self.config.samples_per_epoch)
         return DataLoader(
             dataset,

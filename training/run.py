@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import time
@@ -106,6 +107,8 @@ def train(
 
     if devices not in ("auto", "cpu") and not torch.cuda.is_available():
         raise DeviceError(f"{devices} GPU(s) were asked for, but this machine has no CUDA device; use --devices cpu.")
+    # Its advice and advertisements are not events of the run.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     training, validation = (read_volumes(config.images, group) for group in ("train", "validation"))
     task = ReconstructionTask(config, begin=not resume)
     events = EventLog(out / "events.jsonl", report)
