@@ -1,6 +1,6 @@
 """Checkpoint to published weights: safetensors that tell their story, accepted only if they load and repeat.
 
-    python -m training.publish RUN_FOLDER [--out FILE.safetensors]
+    python -m training.publish RUN_FOLDER [--out FILE.safetensors] [--note TEXT]
 
 publishes the last checkpoint of a run, also of one that was stopped.
 """
@@ -31,7 +31,9 @@ LIMITS = (
 )
 
 
-def publish(task: ReconstructionTask, run: Path, n_steps: int, device: str, path: Path | None = None) -> Path:
+def publish(
+    task: ReconstructionTask, run: Path, n_steps: int, device: str, path: Path | None = None, note: str = ""
+) -> Path:
     """Write the best weights of a task with their story.
 
     Parameters
@@ -46,6 +48,8 @@ def publish(task: ReconstructionTask, run: Path, n_steps: int, device: str, path
         Where it was trained, in words.
     path
         Where to; None writes ``PRESET-Ncoil.safetensors`` into the run folder.
+    note
+        What else a reader of the story should know, such as settings that were changed while the run went on.
 
     Raises
     ------
@@ -69,6 +73,7 @@ def publish(task: ReconstructionTask, run: Path, n_steps: int, device: str, path
         "device": device,
         "validation": _last_validation(run / "events.jsonl"),
         "limits": LIMITS,
+        "note": note,
         "version": __version__,
         "created": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "licence": "Apache-2.0",
@@ -76,7 +81,7 @@ def publish(task: ReconstructionTask, run: Path, n_steps: int, device: str, path
     return write(task.best_model, story, path or run / f"{preset}-{config.n_coils}coil.safetensors")
 
 
-def publish_run(run: Path, path: Path | None = None) -> Path:
+def publish_run(run: Path, path: Path | None = None, note: str = "") -> Path:
     """Publish the last checkpoint of a run folder; see `publish`.
 
     Raises
@@ -101,7 +106,7 @@ def publish_run(run: Path, path: Path | None = None) -> Path:
     task = ReconstructionTask(config, begin=False)
     task.load_state_dict(checkpoint["state_dict"])
     task.on_load_checkpoint(checkpoint)
-    return publish(task, run, int(checkpoint["global_step"]), str(checkpoint.get("device", "CPU")), path)
+    return publish(task, run, int(checkpoint["global_step"]), str(checkpoint.get("device", "CPU")), path, note)
 
 
 def write(model: torch.nn.Module, story: dict[str, Any], path: Path, dtype: torch.dtype = torch.float16) -> Path:
@@ -147,9 +152,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("run", type=Path)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--note", default="", help="what else a reader of the weights' story should know")
     options = parser.parse_args(arguments)
     try:
-        path = publish_run(options.run, options.out)
+        path = publish_run(options.run, options.out, options.note)
     except MRIError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_status
