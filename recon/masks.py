@@ -185,7 +185,7 @@ def make(spec: MaskSpec, shape: tuple[int, int], filename: str | None = None) ->
         return SamplingMask(mask, count_low_frequency(mask))
     seed = _seed(spec, filename)
     if spec.kind in POINT_KINDS:
-        mask = _points(spec.kind, seed, rows, columns, spec.acceleration, spec.fraction)
+        mask = _points(spec.kind, seed, rows, columns, spec.acceleration, spec.fraction).copy()
         return SamplingMask(mask, min(_centre_side(columns, spec.fraction), columns))
     rng = np.random.RandomState()
     rng.seed(seed)

@@ -183,7 +183,7 @@ def _load_dicom(path: Path) -> Images:
     import recon
 
     study = recon.open_study(path)
-    found = [series for series in study.series if series.is_simulated]
+    found = [series for series in study.series if not series.has_kspace]
     if not found:
         raise FileError(path, f"holds raw data, which needs no simulation; {_EXPECTED}.")
     if len(found) > 1:
