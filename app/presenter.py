@@ -56,7 +56,30 @@ def score_text(scores: dict[str, float] | None) -> str:
     return "∞ dB" if math.isinf(scores["psnr"]) else f"{scores['psnr']:.1f} dB"
 
 
-class GridPresenter(QObject):
+class _Settling(QObject):
+    """Gathers changes that come close together, so that views are refreshed once for all of them."""
+
+    def __init__(self, parent: QObject | None) -> None:
+        super().__init__(parent)
+        self._timer = QTimer(self, singleShot=True, interval=SETTLE_MS)
+        self._timer.timeout.connect(self.refresh)
+
+    def _later(self, *_: Any) -> None:
+        if not self._timer.isActive():
+            self._timer.start()
+
+    def flush(self) -> None:
+        """Show now what waits to be shown."""
+        if self._timer.isActive():
+            self._timer.stop()
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Bring the views up to date."""
+        raise NotImplementedError
+
+
+class GridPresenter(_Settling):
     """Shows the current slice in the image grid."""
 
     def __init__(self, session: Session, grid: ImageGrid, parent: QObject | None = None) -> None:
@@ -65,8 +88,6 @@ class GridPresenter(QObject):
         self._grid = grid
         self._shown: dict[str, tuple[Any, Any]] = {}
         self._tables = [levels.packed(table) for table in (levels.gray_table(), levels.gray_table()[::-1])]
-        self._timer = QTimer(self, singleShot=True, interval=SETTLE_MS)
-        self._timer.timeout.connect(self.refresh)
         for signal in (
             session.series_changed, session.slice_changed, session.preview_changed, session.result_changed,
             session.step_arrived, session.position_changed, session.job_changed, session.view.options_changed,
@@ -88,16 +109,6 @@ class GridPresenter(QObject):
         self._change_series()
         self._apply_levels()
         self._later()
-
-    def _later(self, *_: Any) -> None:
-        if not self._timer.isActive():
-            self._timer.start()
-
-    def flush(self) -> None:
-        """Show now what waits to be shown."""
-        if self._timer.isActive():
-            self._timer.stop()
-            self.refresh()
 
     # ---------------------------------------------------------------- columns
 
@@ -220,7 +231,7 @@ class GridPresenter(QObject):
             self._grid.set_probe(*view.crosshair)
 
 
-class StagePresenter(QObject):
+class StagePresenter(_Settling):
     """Shows the steps of the current slice in the scrubber, and their scores in the table."""
 
     def __init__(
@@ -232,8 +243,6 @@ class StagePresenter(QObject):
         self._table = table
         self._shown: SliceResult | None = None
         self._n_shown = 0
-        self._timer = QTimer(self, singleShot=True, interval=SETTLE_MS)
-        self._timer.timeout.connect(self.refresh)
         for signal in (
             session.series_changed, session.slice_changed, session.result_changed, session.step_arrived,
             session.preview_changed, session.position_changed,
@@ -242,16 +251,6 @@ class StagePresenter(QObject):
         scrubber.positionChanged.connect(session.set_position)
         scrubber.set_score_name("PSNR", "dB")
         self.refresh()
-
-    def _later(self, *_: Any) -> None:
-        if not self._timer.isActive():
-            self._timer.start()
-
-    def flush(self) -> None:
-        """Show now what waits to be shown."""
-        if self._timer.isActive():
-            self._timer.stop()
-            self.refresh()
 
     def refresh(self) -> None:
         """Show the steps and scores of the current slice."""
