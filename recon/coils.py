@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from recon.errors import RequestError
-from recon.shapes import Complex, Float, Shaped
+from recon.shapes import Bool, Complex, Float, Shaped
 from recon.values import whole
 
 
@@ -76,3 +76,10 @@ def compress(
     matrix = matrix.to(kspace.device, kspace.dtype)
     compressed = torch.einsum("...cyx,...cv->...vyx", kspace, matrix)
     return compressed, matrix
+
+
+def sensitivity_maps(
+    kspace: Complex[Tensor, "*batch coil y x"], mask: Bool[Tensor, "*mask"], method: str = "espirit"
+) -> Complex[Tensor, "*batch coil y x"]:
+    """Estimate coil sensitivities from the calibration lines of undersampled k-space."""
+    raise NotImplementedError

@@ -1,6 +1,6 @@
 """The one pipeline: a series and a request become a stream of stages.
 
-    read → sampling mask → coil compression → scale → model → unscale → combine coils → crop
+    read → sampling mask → coil compression → sensitivity maps → scale → model → unscale → combine coils → crop
 
 `prepare` is the only place that masks, compresses and scales data; training calls it too, so what a network sees in
 use is what it saw in training.
@@ -21,7 +21,7 @@ from torch import Tensor
 from recon import coils, device, fourier, masks, models
 from recon.data import Series
 from recon.errors import FileError, RequestError
-from recon.request import Request
+from recon.request import Maps, Request
 from recon.result import Reconstruction, versions
 from recon.stage import Stage
 
@@ -48,17 +48,28 @@ class Prepared:
     mask
         bool ``(1, x)`` or ``(y, x)``.
     scale
-        ``(batch, 1, 1, 1)``: the mean magnitude of the zero-filled coil images. The output is multiplied by it.
+        ``(batch, 1, 1, 1)``: what the data was divided by. The output is multiplied by it.
+    maps
+        Coil sensitivities, complex64 like ``zero_filled``; None where the method takes none.
     """
 
     zero_filled: Tensor
     kspace: Tensor
     mask: Tensor
     scale: Tensor
+    maps: Tensor | None = None
 
 
-def prepare(kspace: Tensor, mask: Tensor, n_virtual: int | None = None, *, coil_by_coil: bool = False) -> Prepared:
-    """Mask, compress and scale the k-space of one slice.
+def prepare(
+    kspace: Tensor,
+    mask: Tensor,
+    n_virtual: int | None = None,
+    *,
+    coil_by_coil: bool = False,
+    maps: Maps | None = None,
+    scale: Literal["mean", "maximum"] = "mean",
+) -> Prepared:
+    """Mask, compress and scale the k-space of one slice, and estimate its sensitivity maps.
 
     Parameters
     ----------
@@ -70,20 +81,40 @@ def prepare(kspace: Tensor, mask: Tensor, n_virtual: int | None = None, *, coil_
         Virtual coils; None or the present number leaves the coils alone, more than there are appends zero coils.
     coil_by_coil
         Make each coil a batch entry of its own, scaled by itself, for a single-coil network.
+    maps
+        How to estimate sensitivity maps from the calibration lines; None makes none.
+    scale
+        ``mean``: divide by the mean magnitude of the zero-filled coil images, as PC-RNN does. ``maximum``: by the
+        maximum of the zero-filled image, combined over the coils, as the variational network does.
+
+    Raises
+    ------
+    RequestError
+        If maps are asked for and the mask has no calibration lines.
 
     References
     ----------
-    Chen et al., PC-RNN, IEEE TMI 2022, section IV-B (scale) and III-E (compression).
+    Chen et al., PC-RNN, IEEE TMI 2022, section IV-B (scale) and III-E (compression); Hammernik et al., Learning a
+    variational network, MRM 2018 (scale by the maximum).
     """
     kspace = kspace * mask
     if n_virtual is not None and n_virtual != kspace.shape[0]:
         kspace, _ = coils.compress(kspace, n_virtual)
     kspace = kspace[:, None] if coil_by_coil else kspace[None]
     zero_filled = fourier.ifft2c(kspace)
-    scale = zero_filled.abs().mean(dim=(1, 2, 3), keepdim=True)
+    sensitivities = None if maps is None else coils.sensitivity_maps(kspace, mask, maps)
+    if scale == "mean":
+        divisor = zero_filled.abs().mean(dim=(1, 2, 3), keepdim=True)
+    else:
+        combined = (
+            coils.root_sum_of_squares(zero_filled, dim=1)
+            if sensitivities is None
+            else (sensitivities.conj() * zero_filled).sum(dim=1).abs()
+        )
+        divisor = combined.amax(dim=(-2, -1))[:, None, None, None]
     # A coil that saw nothing stays nothing; the scale of the others must not suffer.
-    scale = torch.where(scale > 0, scale, torch.ones_like(scale))
-    return Prepared(zero_filled / scale, kspace / scale, mask, scale)
+    divisor = torch.where(divisor > 0, divisor, torch.ones_like(divisor))
+    return Prepared(zero_filled / divisor, kspace / divisor, mask, divisor, sensitivities)
 
 
 def reconstruct(series: Series, request: Request) -> Generator[Stage, None, None]:
@@ -231,6 +262,7 @@ class Plan:
         self.device = device.resolve(request.device)
         self.native = _uses_native_grid(series, request)
         self.weights, self.n_virtual, self.coil_by_coil = models.fit_coils(request.model, series.n_coils, request.coils)
+        self.card = models.get_card(request.model if self.weights is None else self.weights.preset)
         # Without a network there is nothing that could be computed in half precision.
         network = self.weights is not None
         self.dtype = device.resolve_precision(request.precision, self.device) if network else torch.float32
@@ -253,7 +285,14 @@ class Plan:
         with device.explain_memory(self.device):
             kspace = on_grid(slice_.kspace, self.series, native=self.native).to(self.device)
             mask = torch.from_numpy(self.mask.mask).to(self.device)
-            data = prepare(kspace, mask, self.n_virtual, coil_by_coil=self.coil_by_coil)
+            data = prepare(
+                kspace,
+                mask,
+                self.n_virtual,
+                coil_by_coil=self.coil_by_coil,
+                maps=self.request.maps if self.card.needs_maps else None,
+                scale=self.card.scale,
+            )
             # The zero-filled image of all coils, as the preview shows it: compression is the model's business.
             zero_filled = coils.root_sum_of_squares(fourier.ifft2c(kspace * mask), dim=0)
             del kspace
@@ -265,7 +304,7 @@ class Plan:
                 )
             first = Stage("zero-filled", ("zero-filled",), self._to_view(zero_filled), False, index)
         yield replace(first, progress=position / n_slices)
-        stream = self.model.stages(data.zero_filled, data.kspace, data.mask)
+        stream = self.model.stages(data.zero_filled, data.kspace, data.mask, data.maps)
         with closing(stream):
             while True:
                 with device.explain_memory(self.device):

@@ -14,6 +14,7 @@ from recon.values import whole
 
 Grid = Literal["cropped", "native"]
 Precision = Literal["auto", "fp32", "bf16"]
+Maps = Literal["espirit", "walsh"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Request:
         ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
     precision
         ``auto`` computes the network in bfloat16 where the device has units for it.
+    maps
+        How sensitivity maps are estimated for the methods that take them: ``espirit``, or ``walsh``, which is cheaper.
     overrides
         Values that replace those of the model preset.
     """
@@ -48,6 +51,7 @@ class Request:
     grid: Grid = "cropped"
     device: str = "auto"
     precision: Precision = "auto"
+    maps: Maps = "espirit"
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -56,6 +60,8 @@ class Request:
             raise RequestError(f"grid is {self.grid!r}; choose cropped or native.")
         if self.precision not in get_args(Precision):
             raise RequestError(f"precision is {self.precision!r}; choose auto, fp32 or bf16.")
+        if self.maps not in get_args(Maps):
+            raise RequestError(f"maps is {self.maps!r}; choose espirit or walsh.")
         if self.coils is not None and self.coils < 1:
             raise RequestError(f"coils is {self.coils}; at least one virtual coil is needed.")
         if self.slices is not None and not self.slices:

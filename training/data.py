@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from recon import masks
+from recon import masks, models
 from recon.coils import compress, root_sum_of_squares
 from recon.errors import FileError, RequestError
 from recon.fourier import ifft2c
@@ -150,7 +150,8 @@ def make_sample(
     Returns
     -------
     ``zero_filled`` and ``kspace`` complex64 ``(coil, y, x)``, ``mask`` bool ``(1, 1 or y, x)``, and ``target``
-    float32 ``(y, x)``: the magnitude of the network's virtual coils, fully sampled, in the units of the network.
+    float32 ``(y, x)``: the magnitude of the network's virtual coils, fully sampled, in the units of the network. For
+    methods with sensitivity maps also ``maps``, and the target is combined with them.
     """
     size = (image.shape[-2], image.shape[-1])
     if config.n_coils == 1:
@@ -167,14 +168,18 @@ def make_sample(
     acceleration = float(rng.choice(config.accelerations)) if acceleration is None else acceleration
     spec = masks.MaskSpec(kind, acceleration, seed=int(rng.integers(2**31)))
     mask = torch.from_numpy(masks.make(spec, size).mask)
-    data = prepare(kspace, mask, config.n_coils)
+    card = models.get_card(config.model)
+    data = prepare(kspace, mask, config.n_coils, maps="espirit" if card.needs_maps else None, scale=card.scale)
     # The target is made of the virtual coils that the network has. One of all coils would carry the noise floor of
     # those that compression removed, and teach the network to add a haze to the background.
     if config.n_coils != kspace.shape[0]:
         _, matrix = compress(kspace * mask, config.n_coils)
         kspace = torch.einsum("cyx,cv->vyx", kspace, matrix)
-    target = root_sum_of_squares(ifft2c(kspace), 0) / data.scale[0, 0]
-    return {"zero_filled": data.zero_filled[0], "kspace": data.kspace[0], "mask": mask[None], "target": target}
+    sample = {"zero_filled": data.zero_filled[0], "kspace": data.kspace[0], "mask": mask[None]}
+    full = ifft2c(kspace) / data.scale[0]
+    if data.maps is None:
+        return sample | {"target": root_sum_of_squares(full, 0)}
+    return sample | {"maps": data.maps[0], "target": (data.maps[0].conj() * full).sum(0).abs()}
 
 
 def _augment(rng: Generator, image: NDArray[np.float32], size: tuple[int, int]) -> Tensor:

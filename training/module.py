@@ -79,7 +79,7 @@ class ReconstructionTask(lightning.LightningModule):
     def module_outputs(self, batch: dict[str, Tensor]) -> list[Tensor]:
         """Return the coil-combined magnitudes of each module's last iteration and, last, of the final image."""
         last = {}
-        for stage in self.model.stages(batch["zero_filled"], batch["kspace"], batch["mask"]):
+        for stage in self.model.stages(batch["zero_filled"], batch["kspace"], batch["mask"], batch.get("maps")):
             last[stage.name] = stage.image
         return [root_sum_of_squares(image, 1) for image in last.values()]
 
@@ -99,7 +99,8 @@ class ReconstructionTask(lightning.LightningModule):
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_index: int) -> None:  # noqa: ARG002
-        """Average the weights, set the next learning rate, and keep the time."""
+        """Constrain and average the weights, set the next learning rate, and keep the time."""
+        self.model.constrain()
         if self.averaged is not None:
             self.averaged.update_parameters(self.model)
         now = time.monotonic()
@@ -159,4 +160,4 @@ def device_name(device: torch.device) -> str:
 
 
 def _combined(model: torch.nn.Module, batch: dict[str, Tensor]) -> Tensor:
-    return root_sum_of_squares(model(batch["zero_filled"], batch["kspace"], batch["mask"]), 1)
+    return root_sum_of_squares(model(batch["zero_filled"], batch["kspace"], batch["mask"], batch.get("maps")), 1)

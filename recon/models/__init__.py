@@ -24,6 +24,20 @@ ALIASES = {"pcrnn": "pcrnn-s"}
 FAMILIES = {
     "zero-filled": ("recon.models.zero_filled", "ZeroFilled", "ZeroFilledParameters"),
     "convrnn": ("recon.models.convrnn", "ConvRNN", "ConvRNNParameters"),
+    "d5c5": ("recon.models.d5c5", "D5C5", "D5C5Parameters"),
+    "kikinet": ("recon.models.kikinet", "KIKINet", "KIKINetParameters"),
+    "unet-fastmri": ("recon.models.unet", "FastMRIUNet", "FastMRIUNetParameters"),
+    "unet-oucr": ("recon.models.unet", "OUCRUNet", "OUCRUNetParameters"),
+    "kiunet": ("recon.models.kiunet", "KiUNet", "KiUNetParameters"),
+    "complexmri": ("recon.models.complexmri", "ComplexMRI", "ComplexMRIParameters"),
+    "vn": ("recon.models.vn", "VariationalNetwork", "VariationalNetworkParameters"),
+    "vsnet": ("recon.models.vsnet", "VSNet", "VSNetParameters"),
+    "e2e-varnet": ("recon.models.varnet", "VarNet", "VarNetParameters"),
+    "cg-sense": ("recon.models.cg_sense", "CGSense", "CGSenseParameters"),
+    "cs-tv": ("recon.models.total_variation", "TotalVariation", "TotalVariationParameters"),
+    "cs-wavelet": ("recon.models.wavelet", "Wavelet", "WaveletParameters"),
+    "cs-bart": ("recon.models.bart", "Bart", "BartParameters"),
+    "grappa": ("recon.models.grappa", "Grappa", "GrappaParameters"),
 }
 
 
@@ -110,7 +124,8 @@ def load(preset_or_weights: str, n_coils: int | None = None, device: str = "cpu"
 def fit_coils(preset_or_weights: str, n_coils: int, asked: int | None = None) -> Fit:
     """Return the weights for a scan and how its coils meet them; see `recon.models.fit.fit_card`."""
     if preset_or_weights.endswith(".safetensors"):
-        return fit_file(preset_or_weights, n_coils, asked)
+        weights = read_header(preset_or_weights)
+        return fit_file(weights, get_card(weights.preset), n_coils, asked)
     return fit_card(get_card(preset_or_weights), n_coils, asked)
 
 

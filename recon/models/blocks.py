@@ -59,6 +59,9 @@ class ReconstructionModel(nn.Module):
             image = stage.image
         return image
 
+    def constrain(self) -> None:
+        """Bring the parameters back to where the method allows them; training calls it after every step."""
+
     @property
     def n_stages(self) -> int:
         """How many stages a slice yields, for progress."""

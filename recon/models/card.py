@@ -6,7 +6,7 @@ import tomllib
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from recon.errors import ModelError
 from recon.weights import Weights, find_weights
@@ -41,6 +41,12 @@ class ModelCard:
         Values that replace them at a number of coils, where the paper keeps the size constant.
     needs_training
         True when the method means nothing without weights.
+    needs_maps
+        True when the method takes coil sensitivity maps; the pipeline estimates them.
+    any_coils
+        True when the parameters do not depend on the number of coils, so the same weights take any array.
+    scale
+        What the pipeline divides by, see `recon.pipeline.prepare`: ``mean`` or ``maximum``.
     """
 
     name: str
@@ -52,6 +58,9 @@ class ModelCard:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     parameters_by_coils: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     needs_training: bool = True
+    needs_maps: bool = False
+    any_coils: bool = False
+    scale: Literal["mean", "maximum"] = "mean"
 
     @property
     def weights(self) -> tuple[Weights, ...]:
@@ -81,6 +90,9 @@ class ModelCard:
             "paper": self.paper,
             "summary": self.summary,
             "parameters": dict(self.parameters),
+            "needs_training": self.needs_training,
+            "needs_maps": self.needs_maps,
+            "any_coils": self.any_coils,
             "available": self.available,
             "weights": [weights.to_dict() for weights in self.weights],
         }

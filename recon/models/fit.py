@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from recon.errors import ModelError
-from recon.weights import Weights, read_header
 
 if TYPE_CHECKING:
     from recon.models.card import ModelCard
+    from recon.weights import Weights
 
 # Virtual coils for a single-coil network that takes the coils of an array one by one.
 _COIL_BY_COIL = 4
@@ -32,9 +32,9 @@ class Fit(NamedTuple):
     coil_by_coil: bool
 
 
-def fit_file(path: str, n_coils: int, asked: int | None) -> Fit:
-    """Fit the weights of one file; see `fit_card`."""
-    return _fit(read_header(path), path, n_coils, asked)
+def fit_file(weights: Weights, card: ModelCard, n_coils: int, asked: int | None) -> Fit:
+    """Fit the weights of one file, whose preset has this card; see `fit_card`."""
+    return _fit(weights, card, str(weights.path), n_coils, asked)
 
 
 def fit_card(card: ModelCard, n_coils: int, asked: int | None) -> Fit:
@@ -60,6 +60,8 @@ def fit_card(card: ModelCard, n_coils: int, asked: int | None) -> Fit:
     if not card.needs_training:
         return Fit(None, asked or n_coils, False)
     by_coils = weights_by_coils(card)
+    if card.any_coils:
+        return _fit(next(iter(by_coils.values())), card, card.title, n_coils, asked)
     having = sorted(by_coils)
     wanted = asked or n_coils
     multiple = [number for number in having if number > 1]
@@ -71,7 +73,7 @@ def fit_card(card: ModelCard, n_coils: int, asked: int | None) -> Fit:
         chosen = having[0]
     if chosen not in by_coils:
         raise missing(card, chosen)
-    return _fit(by_coils[chosen], card.title, n_coils, asked)
+    return _fit(by_coils[chosen], card, card.title, n_coils, asked)
 
 
 def weights_by_coils(card: ModelCard) -> dict[int, Weights]:
@@ -100,7 +102,9 @@ def missing(card: ModelCard, n_coils: int) -> ModelError:
     )
 
 
-def _fit(weights: Weights, name: str, n_coils: int, asked: int | None) -> Fit:
+def _fit(weights: Weights, card: ModelCard, name: str, n_coils: int, asked: int | None) -> Fit:
+    if card.any_coils:
+        return Fit(weights, asked or n_coils, False)
     if weights.n_coils == 1:
         n_virtual = asked or min(n_coils, _COIL_BY_COIL)
         return Fit(weights, n_virtual, n_virtual > 1)
