@@ -12,7 +12,7 @@ from recon.shapes import Bool, Complex
 class Encoding:
     """The linear map from an image to its undersampled k-space: coil weighting, Fourier transform, sampling.
 
-    A x = D F (S x); without maps S is the identity and x holds one image per coil.
+    A x = D F (S x); without maps S is the identity and x holds one image per coil. Everything can be differentiated.
 
     Parameters
     ----------
@@ -25,6 +25,11 @@ class Encoding:
     def __init__(self, mask: Bool[Tensor, "*mask"], maps: Complex[Tensor, "*batch coil y x"] | None = None) -> None:
         self.mask = mask
         self.maps = maps
+        # A line mask depends on x alone: the transform along y cancels in AᴴA, and the one along x is left.
+        self._dim = transformed_axes(mask)
+        # Shifted once, so that an application shifts one image and not every coil.
+        self._shifted_mask = torch.fft.ifftshift(mask, dim=self._dim)
+        self._shifted_maps = None if maps is None else torch.fft.ifftshift(maps, dim=self._dim)
 
     def forward(self, image: Complex[Tensor, "*batch y x"]) -> Complex[Tensor, "*batch_coil y x"]:
         """Return k-space: ``(*batch, coil, y, x)``, zero where nothing was sampled."""
@@ -37,8 +42,24 @@ class Encoding:
         return coil_images if self.maps is None else (self.maps.conj() * coil_images).sum(-3)
 
     def normal(self, image: Complex[Tensor, "*batch y x"]) -> Complex[Tensor, "*batch y x"]:
-        """Return AᴴA applied to an image."""
-        return self.adjoint(self.forward(image))
+        """Return AᴴA applied to an image, by transforms along x only where the mask is made of lines.
+
+        The gradient of ½‖A x − y‖² is ``normal(x) - b`` with ``b = adjoint(y)``, which is worth computing once.
+        """
+        image = torch.fft.ifftshift(image, dim=self._dim)
+        coil_images = image if self._shifted_maps is None else self._shifted_maps * image.unsqueeze(-3)
+        with torch.autocast(image.device.type, enabled=False):
+            spectrum = torch.fft.fftn(coil_images, dim=self._dim, norm="ortho") * self._shifted_mask
+            coil_images = torch.fft.ifftn(spectrum, dim=self._dim, norm="ortho")
+        if self._shifted_maps is not None:
+            coil_images = (self._shifted_maps.conj() * coil_images).sum(-3)
+        result: Tensor = torch.fft.fftshift(coil_images, dim=self._dim)
+        return result
+
+
+def transformed_axes(mask: Bool[Tensor, "*mask"]) -> tuple[int, ...]:
+    """Return the axes that a transform between image and sampled k-space cannot do without: x alone for lines."""
+    return (-1,) if mask.ndim < 2 or mask.shape[-2] == 1 else (-2, -1)
 
 
 class HardDataConsistency:
@@ -61,13 +82,11 @@ class HardDataConsistency:
     """
 
     def __init__(self, kspace: Complex[Tensor, "*batch coil y x"], mask: Bool[Tensor, "*mask"]) -> None:
-        self._along_x_only = mask.ndim < 2 or mask.shape[-2] == 1
+        self._dim = transformed_axes(mask)
         # Shifting the data and the mask once spares two shifts in each application.
-        data = ifft1c(kspace, dim=-2) if self._along_x_only else torch.fft.ifftshift(kspace, dim=-2)
-        self._measured = torch.fft.ifftshift(data, dim=-1)
-        mask = torch.fft.ifftshift(mask, dim=-1)
-        self._mask = mask if self._along_x_only else torch.fft.ifftshift(mask, dim=-2)
-        self._dim = (-1,) if self._along_x_only else (-2, -1)
+        data = ifft1c(kspace, dim=-2) if self._dim == (-1,) else kspace
+        self._measured = torch.fft.ifftshift(data, dim=self._dim)
+        self._mask = torch.fft.ifftshift(mask, dim=self._dim)
 
     def __call__(self, image: Complex[Tensor, "*batch coil y x"]) -> Complex[Tensor, "*batch coil y x"]:
         """Return the image whose sampled k-space is the measured one."""

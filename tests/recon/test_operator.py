@@ -32,6 +32,16 @@ def test_adjoint(size, kind, with_maps):
     torch.testing.assert_close(left, right, rtol=1e-4, atol=1e-4)
     normal = torch.vdot(image.flatten(), operator.normal(image).flatten())
     assert abs(float(normal.imag)) < 1e-3 * float(normal.real)
+    two_steps = operator.adjoint(operator.forward(image))
+    torch.testing.assert_close(operator.normal(image), two_steps, rtol=1e-4, atol=1e-5 * float(two_steps.abs().max()))
+
+
+@pytest.mark.parametrize("kind", ["lines", "points"])
+def test_the_normal_operator_passes_gradients_to_image_and_maps(kind):
+    maps = random_complex(1, 2, 5, 6, seed=2).to(torch.complex128).requires_grad_()
+    image = random_complex(1, 5, 6).to(torch.complex128).requires_grad_()
+    mask = make_mask(kind, 5, 6)
+    assert torch.autograd.gradcheck(lambda image, maps: Encoding(mask, maps).normal(image), (image, maps))
 
 
 @pytest.mark.parametrize("size", [(16, 16), (13, 18), (203, 49)])
