@@ -1,4 +1,4 @@
-"""Coils: combination and compression."""
+"""Coils: combination and compression; their sensitivities are in ``recon.sensitivity`` and named here too."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import torch
 from torch import Tensor
 
 from recon.errors import RequestError
-from recon.shapes import Bool, Complex, Float, Shaped
+from recon.sensitivity import combine, espirit, sensitivity_maps, walsh, whiten
+from recon.shapes import Complex, Float, Shaped
 from recon.values import whole
+
+__all__ = ["combine", "compress", "espirit", "root_sum_of_squares", "sensitivity_maps", "walsh", "whiten"]
 
 
 def root_sum_of_squares(x: Shaped[Tensor, "*shape"], dim: int = -3) -> Float[Tensor, "*rest"]:
@@ -76,10 +79,3 @@ def compress(
     matrix = matrix.to(kspace.device, kspace.dtype)
     compressed = torch.einsum("...cyx,...cv->...vyx", kspace, matrix)
     return compressed, matrix
-
-
-def sensitivity_maps(
-    kspace: Complex[Tensor, "*batch coil y x"], mask: Bool[Tensor, "*mask"], method: str = "espirit"
-) -> Complex[Tensor, "*batch coil y x"]:
-    """Estimate coil sensitivities from the calibration lines of undersampled k-space."""
-    raise NotImplementedError

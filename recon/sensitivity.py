@@ -1,0 +1,449 @@
+"""Coil sensitivities from the fully sampled centre of k-space: ESPIRiT and Walsh's method; noise pre-whitening.
+
+Sensitivities have unit root sum of squares inside their support and are zero outside it. Their phase is that of the
+coils relative to their first principal component in the calibration data, so that the combined image keeps the phase of
+the object.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from recon.errors import RequestError
+from recon.fourier import ifft2c
+from recon.shapes import Bool, Complex
+from recon.values import real, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Side of the calibration block in PC-RNN's comparison: 8 % of 320 columns.
+_N_CALIBRATION = 26
+_KERNEL_SIZE = 6
+# Complex numbers in the matrices of the pixels that are worked on at a time: 16 MB in single precision.
+_CHUNK = 2**21
+# The matrix of a pixel is squared this often: as good as 2^6 power iterations, and matrix products are what CPUs and
+# GPUs do best.
+_N_SQUARINGS = 6
+
+
+def espirit(
+    kspace: Complex[Tensor, "*batch coil y x"],
+    n_calibration: int = 24,
+    *,
+    kernel_size: int = 6,
+    threshold: float = 0.001,
+    crop: float = 0.8,
+) -> Complex[Tensor, "*batch coil y x"]:
+    """Estimate coil sensitivities by ESPIRiT, one set of maps, as BART's ``ecalib -m1`` does.
+
+    1. Every ``kernel_size`` × ``kernel_size`` patch of the central block, over all coils, is a row of a matrix A.
+    2. The eigenvectors of AᴴA above the threshold span the patches that this array can measure; P projects on them.
+    3. That k-space is unchanged by P, patch by patch, reads in the image: at each pixel the sensitivities are an
+       eigenvector, with eigenvalue 1, of a coil × coil matrix G. The elements of G are trigonometric polynomials
+       whose coefficients are sums along the diagonals of P.
+    4. Where the largest eigenvalue stays below ``crop`` there is no signal, and the map is zero.
+
+    Parameters
+    ----------
+    kspace
+        K-space; only its centre must be sampled.
+    n_calibration
+        Side of the central block; smaller where k-space is smaller.
+    kernel_size
+        Side of a patch.
+    threshold
+        Smallest eigenvalue of AᴴA that counts as signal, as a fraction of the largest.
+    crop
+        Smallest eigenvalue of a pixel that counts as signal.
+
+    Returns
+    -------
+    Maps of unit root sum of squares, zero where there is no signal.
+
+    Raises
+    ------
+    RequestError
+        If the block is empty or smaller than the kernel, or a parameter is impossible.
+
+    References
+    ----------
+    Uecker et al., ESPIRiT, MRM 71:990 (2014).
+    """
+    n_calibration = _at_least_one(n_calibration, "n_calibration")
+    rows, columns = (_centred(min(n_calibration, size), size) for size in kspace.shape[-2:])
+    return _espirit(kspace[..., rows, columns], _image_size(kspace), kernel_size, threshold, crop)
+
+
+def walsh(
+    kspace: Complex[Tensor, "*batch coil y x"], n_calibration: int = 24, *, window: int = 5, crop: float = 0.05
+) -> Complex[Tensor, "*batch coil y x"]:
+    """Estimate coil sensitivities by Walsh's adaptive combination of the low-resolution image.
+
+    1. Transform the central block, tapered by a Hann window against ringing, to coil images.
+    2. Average the coil × coil matrix x xᴴ over ``window`` × ``window`` pixels of the block's own resolution.
+    3. Its first eigenvector at each pixel is the map.
+
+    Parameters
+    ----------
+    kspace
+        K-space; only its centre must be sampled.
+    n_calibration
+        Side of the central block; smaller where k-space is smaller.
+    window
+        Side of the averaged neighbourhood.
+    crop
+        Smallest magnitude of the low-resolution image that counts as signal, as a fraction of its maximum.
+
+    Raises
+    ------
+    RequestError
+        If the block is empty or a parameter is impossible.
+
+    References
+    ----------
+    Walsh et al., Adaptive reconstruction of phased array MR imagery, MRM 43:682 (2000).
+    """
+    n_calibration = _at_least_one(n_calibration, "n_calibration")
+    rows, columns = (_centred(min(n_calibration, size), size) for size in kspace.shape[-2:])
+    return _walsh(kspace[..., rows, columns], _image_size(kspace), window, crop)
+
+
+def sensitivity_maps(
+    kspace: Complex[Tensor, "*batch coil y x"],
+    mask: Bool[Tensor, "*mask"],
+    method: str = "espirit",
+    n_calibration: int = _N_CALIBRATION,
+) -> Complex[Tensor, "*batch coil y x"]:
+    """Estimate coil sensitivities from the calibration lines of undersampled k-space.
+
+    Parameters
+    ----------
+    kspace
+        Undersampled k-space.
+    mask
+        Samples that were taken, broadcastable to k-space; its fully sampled centre is the calibration block.
+    method
+        ``espirit`` or ``walsh``.
+    n_calibration
+        Side of the calibration block at most.
+
+    Raises
+    ------
+    RequestError
+        If the mask has too few calibration lines.
+    """
+    if method not in ("espirit", "walsh"):
+        raise RequestError(f"maps are to be made by {method!r}; choose espirit or walsh.")
+    n_calibration = _at_least_one(n_calibration, "n_calibration")
+    size = _image_size(kspace)
+    # Masks of a batch may differ; most often they do not, and then the batch is worked on as one.
+    sampled = mask if mask.ndim < 3 else mask.all(dim=-3)
+    sampled = sampled.expand(*sampled.shape[:-2], *size) if sampled.ndim >= 2 else sampled.expand(size)
+    patterns = sampled.reshape(-1, *size)
+    blocks = [_calibration_block(pattern, n_calibration) for pattern in patterns]
+    if all(block == blocks[0] for block in blocks):
+        return _estimate(kspace, blocks[0], method)
+    batch = kspace.shape[:-3]
+    order = torch.arange(len(blocks)).reshape(sampled.shape[:-2]).expand(batch).flatten().tolist()
+    slices = kspace.reshape(-1, *kspace.shape[-3:])
+    maps = [_estimate(one, blocks[which], method) for one, which in zip(slices, order, strict=True)]
+    return torch.stack(maps).reshape(kspace.shape)
+
+
+def combine(
+    coil_images: Complex[Tensor, "*batch coil y x"], maps: Complex[Tensor, "*batch coil y x"]
+) -> Complex[Tensor, "*batch y x"]:
+    """Combine coil images with their sensitivities: Σ conj(S)·x, least squares for maps of unit root sum of squares."""
+    return (maps.conj() * coil_images).sum(dim=-3)
+
+
+def whiten(
+    kspace: Complex[Tensor, "*batch coil y x"], noise: Complex[Tensor, "coil sample"]
+) -> Complex[Tensor, "*batch coil y x"]:
+    """Turn the coils into as many whose noise is uncorrelated and of equal strength.
+
+    Parameters
+    ----------
+    kspace
+        K-space with the coils that the noise was measured with.
+    noise
+        Noise samples of every coil, without signal.
+
+    Returns
+    -------
+    L⁻¹·y with the noise covariance Ψ = L Lᴴ, times the root of the mean noise variance, so that the level stays.
+
+    Raises
+    ------
+    RequestError
+        If the noise does not fit the coils or does not determine their covariance.
+    """
+    n_coils = kspace.shape[-3]
+    if noise.ndim != 2 or noise.shape[0] != n_coils:
+        raise RequestError(
+            f"the noise has shape {tuple(noise.shape)} and the k-space {n_coils} coils; "
+            f"(coil, sample) = ({n_coils}, …) was expected."
+        )
+    if noise.shape[1] < 2 * n_coils:
+        raise RequestError(
+            f"the noise has {noise.shape[1]} samples for {n_coils} coils; at least {2 * n_coils} are needed to know "
+            "how the coils are correlated."
+        )
+    # Double precision where it always exists; the matrix is small.
+    covariance = noise_covariance(noise).cpu().to(torch.complex128)
+    factor, failed = torch.linalg.cholesky_ex(covariance)
+    if bool(failed) or not bool(covariance.isfinite().all()):
+        raise RequestError(
+            "the noise does not determine the covariance of the coils: a coil without noise, coils that are copies, or "
+            "values that are no numbers. Measure the noise again, or leave it out."
+        )
+    level = covariance.diagonal().real.mean().sqrt()
+    whitening = torch.linalg.solve_triangular(factor, level * torch.eye(n_coils, dtype=factor.dtype), upper=False)
+    return torch.einsum("vc,...cyx->...vyx", whitening.to(kspace.device, kspace.dtype), kspace)
+
+
+def noise_covariance(noise: Complex[Tensor, "coil sample"]) -> Complex[Tensor, "coil coil"]:
+    """Return the covariance of the coils' noise, E[n nᴴ]."""
+    noise = noise - noise.mean(dim=-1, keepdim=True)
+    return noise @ noise.mH / (noise.shape[-1] - 1)
+
+
+# ---- the calibration block ----------------------------------------------------------------------------------------
+
+
+def _calibration_block(mask: Bool[Tensor, "y x"], n_calibration: int) -> tuple[slice, slice]:
+    """Return rows and columns of the largest fully sampled centred rectangle, at most ``n_calibration`` a side."""
+    # A running product from the centre outwards says how far each row is sampled without a gap.
+    pattern = mask.cpu()
+    n_rows, n_columns = pattern.shape
+    limits = [min(n_calibration, size) for size in (n_rows, n_columns)]
+    best = (0, 0)
+    width = limits[1]
+    for height in range(1, limits[0] + 1):
+        rows = _centred(height, n_rows)
+        while width and not bool(pattern[rows, _centred(width, n_columns)].all()):
+            width -= 1
+        if width == 0:
+            break
+        best = max(best, (height, width), key=lambda sides: (min(sides), sides[0] * sides[1]))
+    found = min(best)
+    if found < _KERNEL_SIZE:
+        raise RequestError(
+            f"sensitivity maps need at least {_KERNEL_SIZE} fully sampled lines through the centre of k-space, and the "
+            f"mask has {found}; choose a mask with a centre (a larger centre fraction), or a method without maps."
+        )
+    return _centred(best[0], n_rows), _centred(best[1], n_columns)
+
+
+def _estimate(kspace: Tensor, block: tuple[slice, slice], method: str) -> Tensor:
+    calibration = kspace[(..., *block)]
+    size = _image_size(kspace)
+    if method == "walsh":
+        return _walsh(calibration, size, window=5, crop=0.05)
+    return _espirit(calibration, size, _KERNEL_SIZE, threshold=0.001, crop=0.8)
+
+
+def _centred(length: int, size: int) -> slice:
+    first = size // 2 - length // 2
+    return slice(first, first + length)
+
+
+def _image_size(kspace: Tensor) -> tuple[int, int]:
+    return kspace.shape[-2], kspace.shape[-1]
+
+
+def _at_least_one(value: int, name: str) -> int:
+    value = whole(value, name)
+    if value < 1:
+        raise RequestError(f"{name} is {value}; at least 1 is needed.")
+    return value
+
+
+def _fraction(value: float, name: str) -> float:
+    value = real(value, name)
+    if not 0 <= value < 1:
+        raise RequestError(f"{name} is {value}; give a number from 0 to below 1.")
+    return value
+
+
+def _scaled(calibration: Tensor) -> Tensor:
+    peak = calibration.abs().amax(dim=(-3, -2, -1), keepdim=True)
+    if not bool((peak > 0).all()):
+        raise RequestError("the centre of k-space is empty, so there are no sensitivities in it; check the mask.")
+    return calibration / peak
+
+
+# ---- ESPIRiT ------------------------------------------------------------------------------------------------------
+
+
+def _espirit(calibration: Tensor, size: tuple[int, int], kernel_size: int, threshold: float, crop: float) -> Tensor:
+    kernel_size = _at_least_one(kernel_size, "kernel_size")
+    threshold, crop = _fraction(threshold, "threshold"), _fraction(crop, "crop")
+    rows, columns = calibration.shape[-2:]
+    if min(rows, columns) < kernel_size:
+        raise RequestError(
+            f"the calibration block is {rows} × {columns}, less than the kernel, which is {kernel_size} × "
+            f"{kernel_size}; give more calibration lines or a smaller kernel."
+        )
+    batch, n_coils = calibration.shape[:-3], calibration.shape[-3]
+    blocks = _scaled(calibration.reshape(-1, n_coils, rows, columns))
+    maps = calibration.new_empty((len(blocks), n_coils, *size))
+    for block, one in zip(blocks, maps, strict=True):
+        lags = _lags(block, kernel_size, threshold)
+        reference = _principal_coil(block)
+        for first, matrices in _pixel_matrices(lags, size):
+            vectors, values = _first_eigenvectors(matrices)
+            vectors = _with_phase_of(vectors, reference) * (values > crop)[..., None]
+            one[:, first : first + len(vectors)] = vectors.movedim(-1, 0)
+    return maps.reshape(*batch, n_coils, *size)
+
+
+def _lags(block: Tensor, kernel_size: int, threshold: float) -> Tensor:
+    """Return the coefficients ``(lag_y, lag_x, coil, coil)`` of the matrix of a pixel."""
+    n_coils, k = block.shape[0], kernel_size
+    patches = block.unfold(1, k, 1).unfold(2, k, 1).permute(1, 2, 0, 3, 4).reshape(-1, n_coils * k * k)
+    # AᴴA and AAᴴ have the same eigenvalues above zero; the smaller of the two is decomposed.
+    values, vectors = _eigh(patches.mT @ patches.conj() if len(patches) >= patches.shape[1] else patches @ patches.mH)
+    keep = values > threshold * values[-1]
+    vectors = vectors[:, keep]
+    if len(patches) < patches.shape[1]:
+        vectors = patches.mT @ vectors.conj() / values[keep].sqrt()
+    projector = (vectors @ vectors.mH).reshape(n_coils, k, k, n_coils, k, k).permute(0, 3, 1, 2, 4, 5)
+    lags = block.new_zeros((2 * k - 1, 2 * k - 1, n_coils, n_coils))
+    for y in range(k):
+        for x in range(k):
+            # Row (y, x) of the projector, column (y', x'): lag (y − y', x − x').
+            part = projector[:, :, y, x].permute(2, 3, 0, 1).flip(0, 1)
+            lags[y : y + k, x : x + k] += part
+    return lags / k**2
+
+
+def _pixel_matrices(lags: Tensor, size: tuple[int, int]) -> Iterator[tuple[int, Tensor]]:
+    """Yield the first row and the matrices ``(row, x, coil, coil)`` of a few rows at a time."""
+    n_lags, n_coils = lags.shape[0], lags.shape[-1]
+    waves = [_waves(n_lags, length, lags) for length in size]
+    along_x = torch.einsum("xl,ylab->yxab", waves[1], lags).reshape(n_lags, -1)
+    step = max(1, _CHUNK // (size[1] * n_coils**2))
+    for first in range(0, size[0], step):
+        matrices = waves[0][first : first + step] @ along_x
+        yield first, matrices.reshape(-1, size[1], n_coils, n_coils)
+
+
+def _waves(n_lags: int, length: int, like: Tensor) -> Tensor:
+    lag = torch.arange(n_lags, device=like.device) - n_lags // 2
+    position = torch.arange(length, device=like.device) - length // 2
+    # The product is reduced to one period before it becomes a float: no digits are lost.
+    angle = 2 * torch.pi / length * ((position[:, None] * lag) % length).to(like.real.dtype)
+    return torch.polar(torch.ones_like(angle), angle)
+
+
+def _first_eigenvectors(matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the eigenvector ``(…, coil)`` of the largest eigenvalue, and it, of positive semidefinite matrices."""
+    shape = matrices.shape[:-1]
+    matrices = matrices.flatten(0, -3)
+    power = matrices
+    for _ in range(_N_SQUARINGS):
+        power = power @ power
+        power = power / power.diagonal(dim1=-2, dim2=-1).real.sum(-1).clamp_min(1e-30)[:, None, None]
+    # Now nearly v vᴴ: the column of the largest diagonal element is the best start for the last step.
+    best = power.diagonal(dim1=-2, dim2=-1).real.argmax(dim=-1)
+    vectors = torch.take_along_dim(power, best[:, None, None], dim=-1)
+    vectors = _unit(power @ vectors)
+    moved = matrices @ vectors
+    values: Tensor = torch.linalg.vector_norm(moved, dim=(-2, -1))
+    return _unit(moved).reshape(shape), values.reshape(shape[:-1])
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    return vectors / torch.linalg.vector_norm(vectors, dim=(-2, -1), keepdim=True).clamp_min(1e-30)
+
+
+def _principal_coil(block: Tensor) -> Tensor:
+    """Return the first principal component of the coils of a block; its largest element is real and positive."""
+    samples = block.flatten(1)
+    vector = _eigh(samples @ samples.mH)[1][:, -1]
+    strongest = vector[vector.abs().argmax()]
+    return vector * (strongest.conj() / strongest.abs())
+
+
+def _with_phase_of(vectors: Tensor, reference: Tensor) -> Tensor:
+    """Turn each vector so that its product with the reference is real and positive."""
+    product = (vectors * reference.conj()).sum(-1, keepdim=True)
+    size = product.abs()
+    return vectors * torch.where(size > 0, product.conj() / size.clamp_min(1e-30), torch.ones_like(product))
+
+
+def _eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    # Apple's GPUs have no eigenvalue solver.
+    if matrix.device.type == "mps":
+        values, vectors = torch.linalg.eigh(matrix.cpu())
+        return values.to(matrix.device), vectors.to(matrix.device)
+    values, vectors = torch.linalg.eigh(matrix)
+    return values, vectors
+
+
+# ---- Walsh --------------------------------------------------------------------------------------------------------
+
+
+def _walsh(calibration: Tensor, size: tuple[int, int], window: int, crop: float) -> Tensor:
+    window, crop = _at_least_one(window, "window"), _fraction(crop, "crop")
+    batch, (n_coils, rows, columns) = calibration.shape[:-3], calibration.shape[-3:]
+    blocks = _scaled(calibration.reshape(-1, n_coils, rows, columns))
+    taper_y, taper_x = (
+        torch.hann_window(length + 2, periodic=False, device=blocks.device)[1:-1] for length in (rows, columns)
+    )
+    # Twice as fine as the block resolves: between such pixels, sensitivities are as good as straight.
+    grid = (min(2 * rows, size[0]), min(2 * columns, size[1]))
+    maps = calibration.new_empty((len(blocks), n_coils, *size))
+    for block, one in zip(blocks, maps, strict=True):
+        padded = block.new_zeros((n_coils, *grid))
+        padded[(..., _centred(rows, grid[0]), _centred(columns, grid[1]))] = block * taper_y[:, None] * taper_x
+        images = ifft2c(padded)
+        products = (images[:, None] * images.conj()).flatten(0, 1)
+        matrices = _average(products, 2 * window - 1).reshape(n_coils, n_coils, *grid).permute(2, 3, 0, 1)
+        vectors, values = _first_eigenvectors(matrices)
+        vectors, strength = _interpolated(vectors, values.clamp_min(0).sqrt(), size)
+        vectors = _with_phase_of(vectors, _principal_coil(block)) * (strength > crop * strength.max())[..., None]
+        one.copy_(vectors.movedim(-1, 0))
+    return maps.reshape(*batch, n_coils, *size)
+
+
+def _average(images: Tensor, window: int) -> Tensor:
+    """Average every image over windows of odd side; the field of view is periodic."""
+    for dim in (-2, -1):
+        half = min(window, images.shape[dim]) // 2
+        total = images.clone()
+        for shift in range(1, half + 1):
+            total = total + images.roll(shift, dim) + images.roll(-shift, dim)
+        images = total / (2 * half + 1)
+    return images
+
+
+def _interpolated(vectors: Tensor, values: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Interpolate unit vectors ``(y, x, coil)``, whose phases are arbitrary, and values ``(y, x)`` to a finer grid."""
+    below_y, weight_y = _neighbours(vectors.shape[0], size[0], values)
+    below_x, weight_x = _neighbours(vectors.shape[1], size[1], values)
+    nearest: Tensor | None = None
+    total_vectors, total_values = vectors.new_zeros(()), values.new_zeros(())
+    for step_y, part_y in ((0, 1 - weight_y), (1, weight_y)):
+        for step_x, part_x in ((0, 1 - weight_x), (1, weight_x)):
+            rows, columns = (below_y + step_y) % vectors.shape[0], (below_x + step_x) % vectors.shape[1]
+            weight = part_y[:, None] * part_x
+            neighbour = vectors[rows[:, None], columns]
+            nearest = neighbour if nearest is None else nearest
+            total_vectors = total_vectors + weight[..., None] * _with_phase_of(neighbour, nearest)
+            total_values = total_values + weight * values[rows[:, None], columns]
+    return _unit(total_vectors[..., None]).squeeze(-1), total_values
+
+
+def _neighbours(n_coarse: int, n_fine: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Return, for each fine position, the coarse position below it and the weight of the one above."""
+    fine = torch.arange(n_fine, device=like.device) - n_fine // 2
+    position = fine * n_coarse
+    below = torch.div(position, n_fine, rounding_mode="floor")
+    weight = (position - below * n_fine).to(like.dtype) / n_fine
+    return (below + n_coarse // 2) % n_coarse, weight
