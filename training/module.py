@@ -17,7 +17,7 @@ from recon.coils import root_sum_of_squares
 from recon.errors import RequestError
 from recon.weights import read_header
 from training.losses import LOSSES
-from training.optimizers import LookaheadAdam
+from training.optimizers import LookaheadAdam, parameter_groups
 from training.warm_start import copy_overlap
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class ReconstructionTask(lightning.LightningModule):
         self._clock = now
         rate = self.learning_rate()
         for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["rate_share"]
         if self.config.minutes and self.schedule_share >= 1:
             self.trainer.should_stop = True
 
@@ -128,7 +128,10 @@ class ReconstructionTask(lightning.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return the recipe's optimiser; the rate is set after every step, see `learning_rate`."""
         kind = LookaheadAdam if self.config.optimizer == "lookahead-adam" else torch.optim.Adam
-        return kind(self.model.parameters(), lr=self.config.learning_rate * 0.1)
+        groups = parameter_groups(self.model, self.config.fan_in_reference)
+        for group in groups:
+            group["lr"] = 0.1 * self.config.learning_rate * group["rate_share"]
+        return kind(groups)
 
     def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:  # noqa: ARG002
         """Score the averaged weights on fixed simulated slices."""

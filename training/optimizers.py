@@ -1,10 +1,12 @@
-"""Lookahead around Adam, the optimiser of PC-RNN."""
+"""Lookahead around Adam, the optimiser of PC-RNN, and the share of the learning rate that each layer gets."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -65,3 +67,35 @@ class LookaheadAdam(torch.optim.Adam):
         state["exp_avg_sq"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
         state["slow"] = parameter.detach().clone(memory_format=torch.preserve_format)
         state["n_fast_steps"] = 0
+
+
+def parameter_groups(model: nn.Module, fan_in_reference: float) -> list[dict[str, Any]]:
+    """Return the parameters of a model in groups, each with its share of the learning rate, ``rate_share``.
+
+    Parameters
+    ----------
+    model
+        A network.
+    fan_in_reference
+        A convolution that sums more inputs than this gets the share reference / inputs; 0 gives every layer 1.
+
+    References
+    ----------
+    Yang et al., Tensor Programs V: Tuning large neural networks via zero-shot hyperparameter transfer, 2022: under
+    Adam, the rate of a hidden layer falls as 1 / fan-in.
+    """
+    groups: dict[float, list[nn.Parameter]] = {}
+    for layer in model.modules():
+        share = 1.0
+        if fan_in_reference and isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+            share = min(1.0, fan_in_reference / _fan_in(layer))
+        for parameter in layer.parameters(recurse=False):
+            groups.setdefault(share, []).append(parameter)
+    return [{"params": parameters, "rate_share": share} for share, parameters in groups.items()]
+
+
+def _fan_in(layer: nn.Conv2d | nn.ConvTranspose2d) -> float:
+    """Return how many products one output value sums."""
+    kernel, stride = math.prod(layer.kernel_size), math.prod(layer.stride)
+    channels = layer.in_channels // layer.groups
+    return channels * kernel / (stride if isinstance(layer, nn.ConvTranspose2d) else 1)

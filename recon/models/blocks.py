@@ -78,6 +78,14 @@ class ReconstructionModel(nn.Module):
         return sum(parameter.numel() for parameter in self.parameters())
 
 
+def soften(block: nn.Module, factor: float = 0.1) -> None:
+    """Scale the last convolution of a block down, so that the block starts with a small output."""
+    last = [layer for layer in block.modules() if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d))][-1]
+    with torch.no_grad():
+        for parameter in last.parameters():
+            parameter.mul_(factor)
+
+
 class ResidualConvolutions(nn.Module):
     """Residual convolutions (ResConv): each adds conv3 · ReLU · conv3 of its input."""
 

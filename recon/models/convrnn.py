@@ -24,7 +24,14 @@ from torch.utils.checkpoint import checkpoint
 
 from recon.errors import ModelError
 from recon.fourier import centre_crop, pad_to_multiple
-from recon.models.blocks import ReconstructionModel, Refine, ResidualConvolutions, to_channels, to_complex
+from recon.models.blocks import (
+    ReconstructionModel,
+    Refine,
+    ResidualConvolutions,
+    soften,
+    to_channels,
+    to_complex,
+)
 from recon.operator import HardDataConsistency
 from recon.shapes import Bool, Complex, Float
 from recon.stage import Stage
@@ -213,6 +220,10 @@ class _Recurrence(nn.Module):
             factors = (2, 2) if kind == "uc" or parameters.oc_scale == 4 else (2, 1)
             self.encoder, self.decoder = _resampling_coder(kind, channels, width, factors, parameters.decoder_order)
         self.residual = ResidualConvolutions(width)
+        # A network that begins near the zero-filled image learns what to add. One that begins with noise first learns
+        # to be silent, and in the wide 4x module the ReLUs that do so never come back.
+        for block in (self.decoder, *self.residual.branches):
+            soften(block)
         self.activation: nn.Module = nn.PReLU() if parameters.hidden_activation == "prelu" else nn.Identity()
 
     def forward(
