@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from recon import metrics
+from recon import metrics, models
 from training.losses import l1, nmse_ssim, ssim
-from training.optimizers import LookaheadAdam
+from training.optimizers import LookaheadAdam, parameter_groups
 
 
 def pair(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -78,3 +78,28 @@ def test_lookahead_resumes_from_its_state():
     second.load_state_dict(first.state_dict())
     steps(half, second, 5)
     torch.testing.assert_close(half, whole)
+
+
+def test_the_learning_rate_of_a_layer_falls_with_the_inputs_it_sums():
+    model = models.create("pcrnn-s", n_coils=4)
+    groups = parameter_groups(model, fan_in_reference=288)
+    assert sum(parameter.numel() for group in groups for parameter in group["params"]) == model.n_parameters
+    shares = {id(parameter): group["rate_share"] for group in groups for parameter in group["params"]}
+    coarse, fine = model.convrnn[0], model.convrnn[2]
+    assert shares[id(coarse.encoder[2].weight)] == pytest.approx(288 / (132 * 16))
+    # A transposed convolution of stride 2 sums a quarter of its kernel for each output value.
+    assert shares[id(coarse.decoder[0].weight)] == pytest.approx(288 / (132 * 16 / 4))
+    assert shares[id(fine.residual.branches[0][0].weight)] == 1
+    assert [group["rate_share"] for group in parameter_groups(model, 0)] == [1.0]
+
+
+def test_a_fresh_convrnn_begins_near_the_zero_filled_image():
+    torch.manual_seed(0)
+    model = models.create("pcrnn-s", n_coils=1)
+    image = torch.randn(1, 1, 32, 32, dtype=torch.complex64)
+    mask = torch.zeros(1, 32, dtype=torch.bool)
+    mask[:, 8:24] = True
+    with torch.no_grad():
+        # Without data, the output is what the network adds.
+        added = model(image, torch.zeros_like(image), torch.zeros_like(mask))
+    assert float(added.abs().mean()) < 0.2 * float(image.abs().mean())
