@@ -118,9 +118,10 @@ class Run:
     def stream(self) -> Iterator[Stage]:
         """Yield the stages; whatever ends the stream, the slices that are finished are kept."""
         from recon import pipeline
+        from recon.collector import Collector
 
         plan = pipeline.Plan(self._series, self._request)
-        collector = pipeline.Collector(plan)
+        collector = Collector(plan)
         n_finished = 0
         try:
             for position, index in enumerate(plan.indices):

@@ -8,7 +8,6 @@ use is what it saw in training.
 
 from __future__ import annotations
 
-import time
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -18,11 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recon import coils, device, fourier, masks, models
+from recon import coils, contract, device, fourier, masks, models
+from recon.collector import Collector
 from recon.data import Series
 from recon.errors import FileError, RequestError
 from recon.request import Maps, Request
-from recon.result import Reconstruction, versions
 from recon.stage import Stage
 
 if TYPE_CHECKING:
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
     from recon.masks import SamplingMask
     from recon.models.blocks import ReconstructionModel
+    from recon.result import Reconstruction
 
 # Coils that a preview transforms at a time.
 _PREVIEW_COILS = 2
@@ -304,7 +304,7 @@ class Plan:
                 )
             first = Stage("zero-filled", ("zero-filled",), self._to_view(zero_filled), False, index)
         yield replace(first, progress=position / n_slices)
-        stream = self.model.stages(data.zero_filled, data.kspace, data.mask, data.maps)
+        stream = contract.stages(self.model, self.card, data.zero_filled, data.kspace, data.mask, data.maps)
         with closing(stream):
             while True:
                 with device.explain_memory(self.device):
@@ -313,82 +313,13 @@ class Plan:
                         return
                     # Batch entries are coils in the coil-by-coil case, coils are coils otherwise: both are combined.
                     combined = coils.root_sum_of_squares((stage.image * data.scale).flatten(0, 1), dim=0)
+                    contract.check_finite(self.card, stage, index, combined)
                     image = self._to_view(combined)
                 yield replace(stage, image=image, slice_index=index, progress=(position + stage.progress) / n_slices)
 
     def _to_view(self, image: Tensor) -> NDArray[np.float32]:
         view: NDArray[np.float32] = fourier.centre_crop(image, self.series.recon_size).float().cpu().numpy()
         return view
-
-
-class Collector:
-    """Gathers a stream of stages into a Reconstruction."""
-
-    def __init__(self, plan: Plan, keep: Literal["all", "modules", "none"] = "all") -> None:
-        self.plan = plan
-        self._keep = keep
-        self._finals: dict[int, NDArray[np.float32]] = {}
-        self._zero_filled: dict[int, NDArray[np.float32]] = {}
-        self._stages: dict[tuple[str | int, ...], dict[int, NDArray[np.float32]]] = {}
-        self._last: dict[str, tuple[str | int, ...]] = {}
-        self._started = time.perf_counter()
-        self._seconds = 0.0
-
-    def add(self, stage: Stage) -> None:
-        """Take one stage."""
-        index = stage.slice_index
-        if stage.path == ("zero-filled",):
-            self._zero_filled[index] = stage.image
-        elif stage.is_final:
-            self._finals[index] = stage.image
-            self._seconds = time.perf_counter() - self._started
-        elif self._keep != "none":
-            previous = self._last.get(stage.name)
-            if self._keep == "modules" and previous is not None and previous != stage.path:
-                self._stages.get(previous, {}).pop(index, None)
-            self._last[stage.name] = stage.path
-            self._stages.setdefault(stage.path, {})[index] = stage.image
-
-    def result(self) -> Reconstruction:
-        """Return what is complete.
-
-        Raises
-        ------
-        RequestError
-            If no slice is.
-        """
-        plan = self.plan
-        done = tuple(index for index in plan.indices if index in self._finals)
-        if not done:
-            raise RequestError("the reconstruction was stopped before its first slice was done.")
-        warnings = list(plan.warnings)
-        if len(done) < len(plan.indices):
-            warnings.append(f"stopped after {len(done)} of {len(plan.indices)} slices; the result is partial.")
-        reference = plan.series.reference
-        stages = {
-            path: np.stack([images[index] for index in done])
-            for path, images in self._stages.items()
-            if all(index in images for index in done)
-        }
-        return Reconstruction(
-            series=plan.series,
-            request=plan.request,
-            indices=done,
-            final=np.stack([self._finals[index] for index in done]),
-            zero_filled=np.stack([self._zero_filled[index] for index in done]),
-            reference=None if reference is None else np.stack([reference[index] for index in done]),
-            stage_paths=tuple(stages),
-            stages={" · ".join(map(str, path)): volume for path, volume in stages.items()},
-            mask=plan.mask,
-            seconds=self._seconds,
-            device=str(plan.device),
-            precision=str(plan.dtype).removeprefix("torch."),
-            n_virtual_coils=plan.n_virtual,
-            grid="native" if plan.native else "cropped",
-            weights_sha256=None if plan.weights is None else plan.weights.sha256,
-            warnings=tuple(warnings),
-            versions=versions(),
-        )
 
 
 def _warnings(series: Series, request: Request) -> list[str]:

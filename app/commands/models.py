@@ -51,16 +51,22 @@ def _list(arguments: argparse.Namespace) -> int:
     if arguments.json:
         write_json([card.to_dict() for card in cards])
         return 0
-    rows = [(card.name, card.title, _state(card), _first_sentence(card.summary)) for card in cards]
+    rows = [(card.name, card.title, _state(card), _what_it_is(card)) for card in cards]
     write_line(table(rows, ("name", "title", "state", "what it is")))
     return 0
 
 
 def _state(card: ModelCard) -> str:
+    if card.problem:
+        return "broken"
     if not card.needs_training:
         return "ready"
     coils = sorted({weights.n_coils for weights in card.weights})
     return f"ready for {', '.join(map(str, coils))} coil{'s' if coils != [1] else ''}" if coils else "no weights"
+
+
+def _what_it_is(card: ModelCard) -> str:
+    return card.problem or _first_sentence(card.summary)
 
 
 def _first_sentence(text: str) -> str:
@@ -72,6 +78,8 @@ def _show(arguments: argparse.Namespace) -> int:
     from recon.models import create, get_card
 
     card = get_card(arguments.name)
+    if card.problem:
+        raise ModelError(card.problem)
     n_coils = card.weights[0].n_coils if card.weights else 1
     n_parameters = sum(parameter.numel() for parameter in create(card.name, n_coils).parameters())
     if arguments.json:
@@ -79,6 +87,8 @@ def _show(arguments: argparse.Namespace) -> int:
         return 0
     write_line(f"{card.title} ({card.name})\n{card.summary}\n")
     rows: list[tuple[str, Any]] = [("paper", card.paper), ("state", _state(card))]
+    if card.source:
+        rows.append(("plug-in of", card.source))
     if n_parameters:
         rows.append(("size", f"{n_parameters:,} parameters with {n_coils} coil{'s' if n_coils != 1 else ''}"))
     rows += [(name.replace("_", " "), _value(value)) for name, value in card.parameters_for(n_coils).items()]

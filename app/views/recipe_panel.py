@@ -420,7 +420,8 @@ class RecipePanel(QWidget):
             title.setForeground(QBrush(QColor(colours.muted)))
             model.appendRow(title)
             for card, problem in entries:
-                item = QStandardItem(card.title + ("  (no weights)" if problem and not card.available else ""))
+                lacking = "no weights" if card.needs_training else "broken"
+                item = QStandardItem(card.title + (f"  ({lacking})" if problem and not card.available else ""))
                 item.setData(card.name, Qt.ItemDataRole.UserRole)
                 item.setToolTip(problem or card.summary)
                 if problem:

@@ -1,17 +1,19 @@
 """Models by name. Listing imports no model and no torch; creating one imports its family alone.
 
-Presets are data (``resources/models/*.toml``); a family is a class and the frozen dataclass of its parameters.
+Presets are data (``resources/models/*.toml``); a family is a class and the frozen dataclass of its parameters. Other
+packages add methods of their own, see `recon.models.plugins`.
 """
 
 from __future__ import annotations
 
 import importlib
-from dataclasses import fields
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from recon.errors import ModelError
 from recon.models.card import ModelCard, read_cards
 from recon.models.fit import Fit, fit_card, fit_file, missing, weights_by_coils
+from recon.models.plugins import build, check_names, read_plugins
 from recon.values import whole
 from recon.weights import Weights, load_tensors, read_header
 
@@ -42,8 +44,8 @@ FAMILIES = {
 
 
 def list_models() -> list[ModelCard]:
-    """Return the cards of all presets, in reading order."""
-    return list(read_cards().values())
+    """Return the cards of all presets, in reading order; plug-ins come last, also those that cannot be used."""
+    return list(_cards().values())
 
 
 def get_card(name: str) -> ModelCard:
@@ -54,7 +56,7 @@ def get_card(name: str) -> ModelCard:
     ModelError
         If there is none of that name; the message names close ones.
     """
-    cards = read_cards()
+    cards = _cards()
     if not isinstance(name, str):
         raise ModelError(f"the model is {name!r}; give the name of one, `models list` shows all.")
     name = ALIASES.get(name, name)
@@ -83,10 +85,10 @@ def create(preset: str, n_coils: int = 1, **overrides: Any) -> ReconstructionMod
     ModelError
         If the preset or a parameter is unknown or impossible.
     """
-    card = get_card(preset)
+    card = _usable(preset)
     if whole(n_coils, "n_coils") < 1:
         raise ModelError(f"a network for {n_coils} coils was asked for; at least one is needed.")
-    return _build(card.family, n_coils, {**card.parameters_for(n_coils), **overrides})
+    return _build(card, n_coils, {**card.parameters_for(n_coils), **overrides})
 
 
 def load(preset_or_weights: str, n_coils: int | None = None, device: str = "cpu") -> ReconstructionModel:
@@ -111,7 +113,7 @@ def load(preset_or_weights: str, n_coils: int | None = None, device: str = "cpu"
     device = str(resolve(str(device)))
     if str(preset_or_weights).endswith(".safetensors"):
         return load_weights(read_header(preset_or_weights), device)
-    card = get_card(preset_or_weights)
+    card = _usable(preset_or_weights)
     if not card.needs_training:
         return create(card.name, n_coils or 1).to(device).eval()
     available = weights_by_coils(card)
@@ -125,8 +127,8 @@ def fit_coils(preset_or_weights: str, n_coils: int, asked: int | None = None) ->
     """Return the weights for a scan and how its coils meet them; see `recon.models.fit.fit_card`."""
     if preset_or_weights.endswith(".safetensors"):
         weights = read_header(preset_or_weights)
-        return fit_file(weights, get_card(weights.preset), n_coils, asked)
-    return fit_card(get_card(preset_or_weights), n_coils, asked)
+        return fit_file(weights, _usable(weights.preset), n_coils, asked)
+    return fit_card(_usable(preset_or_weights), n_coils, asked)
 
 
 def load_weights(weights: Weights, device: str = "cpu") -> ReconstructionModel:
@@ -137,8 +139,8 @@ def load_weights(weights: Weights, device: str = "cpu") -> ReconstructionModel:
     ModelError
         If the numbers do not fit the model.
     """
-    card = get_card(weights.preset)
-    model = _build(card.family, weights.n_coils, dict(weights.story["parameters"]))
+    card = _usable(weights.preset)
+    model = _build(card, weights.n_coils, dict(weights.story["parameters"]))
     tensors = {name: tensor.float() for name, tensor in load_tensors(weights).items()}
     try:
         model.load_state_dict(tensors)
@@ -148,20 +150,30 @@ def load_weights(weights: Weights, device: str = "cpu") -> ReconstructionModel:
     return model.to(device).eval()
 
 
-def _build(family: str, n_coils: int, values: dict[str, Any]) -> ReconstructionModel:
-    if family not in FAMILIES:
-        raise ModelError(f"model family {family!r} is unknown; update the workstation.")
-    module_name, class_name, parameters_name = FAMILIES[family]
-    module = importlib.import_module(module_name)
-    parameters_class = getattr(module, parameters_name)
-    known = {item.name for item in fields(parameters_class)}
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise ModelError(
-            f"family {family} has no parameter {unknown[0]!r}; it has {', '.join(sorted(known)) or 'none'}."
-        )
+@cache
+def _cards() -> dict[str, ModelCard]:
+    own = read_cards()
+    return own | read_plugins(dict.fromkeys((*own, *ALIASES), "the workstation"))
+
+
+def _usable(name: str) -> ModelCard:
+    card = get_card(name)
+    if card.problem:
+        raise ModelError(card.problem)
+    return card
+
+
+def _build(card: ModelCard, n_coils: int, values: dict[str, Any]) -> ReconstructionModel:
     # TOML and JSON know lists only; parameters are frozen.
     frozen = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    if ":" in card.family:
+        return build(card, n_coils, frozen)
+    if card.family not in FAMILIES:
+        raise ModelError(f"model family {card.family!r} is unknown; update the workstation.")
+    module_name, class_name, parameters_name = FAMILIES[card.family]
+    module = importlib.import_module(module_name)
+    parameters_class = getattr(module, parameters_name)
+    check_names(card.family, parameters_class, frozen)
     model: ReconstructionModel = getattr(module, class_name)(n_coils, parameters_class(**frozen))
     return model
 

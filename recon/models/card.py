@@ -14,6 +14,8 @@ from recon.weights import Weights, find_weights
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+Scale = Literal["mean", "maximum"]
+
 RESOURCES = Path(__file__).resolve().parent.parent.parent / "resources"
 
 
@@ -28,7 +30,7 @@ class ModelCard:
     title
         What a person reads.
     family
-        Key of the class in `recon.models.FAMILIES`.
+        Key of the class in `recon.models.FAMILIES`; of a plug-in also ``module:Class``.
     group
         Heading in lists: ``PC-RNN``, ``OUCR``, ``Classical``, …
     paper
@@ -47,6 +49,10 @@ class ModelCard:
         True when the parameters do not depend on the number of coils, so the same weights take any array.
     scale
         What the pipeline divides by, see `recon.pipeline.prepare`: ``mean`` or ``maximum``.
+    source
+        The package that a plug-in came with, such as ``mri-example 1.0``; empty for the workstation's own.
+    problem
+        Why a plug-in cannot be used, in a sentence; empty when it can.
     """
 
     name: str
@@ -60,7 +66,9 @@ class ModelCard:
     needs_training: bool = True
     needs_maps: bool = False
     any_coils: bool = False
-    scale: Literal["mean", "maximum"] = "mean"
+    scale: Scale = "mean"
+    source: str = ""
+    problem: str = ""
 
     @property
     def weights(self) -> tuple[Weights, ...]:
@@ -70,7 +78,7 @@ class ModelCard:
     @property
     def available(self) -> bool:
         """True when the preset can reconstruct now."""
-        return not self.needs_training or bool(self.weights)
+        return not self.problem and (not self.needs_training or bool(self.weights))
 
     def parameters_for(self, n_coils: int) -> dict[str, Any]:
         """Return the parameters for a number of coils; between listed numbers, those of the nearest."""
@@ -94,6 +102,8 @@ class ModelCard:
             "needs_maps": self.needs_maps,
             "any_coils": self.any_coils,
             "available": self.available,
+            "source": self.source,
+            "problem": self.problem,
             "weights": [weights.to_dict() for weights in self.weights],
         }
 

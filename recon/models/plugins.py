@@ -1,0 +1,221 @@
+"""Methods of other packages: entry points of the group ``mri_workstation.models``, one for each method.
+
+    [project.entry-points."mri_workstation.models"]
+    example = "mri_example:CARD"
+
+The name is what users type; the value leads to the `ModelCard` of that name, to a mapping of its fields, to a function
+that returns either, or to a module that holds one as ``CARD`` or ``card``. The card's family says where the method is:
+``"mri_example:Example"`` is the class ``Example``, a `recon.models.blocks.ReconstructionModel`, whose parameters are
+the dataclass ``ExampleParameters`` beside it; the name of a family of the workstation makes a preset of that family.
+
+Listing reads cards and makes no model, so a package that keeps its card apart from its torch code costs nothing. What
+goes wrong becomes the `problem` of a card that is listed and refused, and never touches the other methods.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from importlib import metadata
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, get_args
+
+from recon.errors import ModelError, MRIError
+from recon.models.card import ModelCard, Scale
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from recon.models.blocks import ReconstructionModel
+
+GROUP = "mri_workstation.models"
+HEADING = "Plug-ins"
+
+_NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
+_TEXTS = ("title", "family", "group", "paper", "summary")
+_FLAGS = ("needs_training", "needs_maps", "any_coils")
+
+
+def read_plugins(taken: Mapping[str, str]) -> dict[str, ModelCard]:
+    """Return the cards of all installed plug-ins by name, in the order of their names; the broken ones too.
+
+    Parameters
+    ----------
+    taken
+        Names that are not free, and whose they are.
+    """
+    try:
+        entries = sorted(metadata.entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value))
+    except Exception as error:  # noqa: BLE001  one package with broken metadata must not hide every method
+        problem = f"the entry points of the installed packages cannot be read ({_said(error)})"
+        return {"plug-ins": _broken("plug-ins", "the Python installation", problem)}
+    cards: dict[str, ModelCard] = {}
+    owners = dict(taken)
+    for entry in entries:
+        source = _source(entry)
+        name = entry.name
+        if name in owners:
+            problem = f"{owners[name]} has the name {name} already; rename the entry point and its card"
+            name = f"{name} ({source})"
+            cards[name] = _broken(name, source, problem)
+            continue
+        owners[name] = source
+        try:
+            cards[name] = replace(_card_of(entry), source=source)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  whatever a stranger's module does while it is imported
+            cards[name] = _broken(name, source, _said(error))
+    return cards
+
+
+def build(card: ModelCard, n_coils: int, values: Mapping[str, Any]) -> ReconstructionModel:
+    """Make the model that a plug-in's card leads to; its family is ``module:Class``.
+
+    Raises
+    ------
+    ModelError
+        If there is no such class, it is no method, or it does not take the values.
+    """
+    import importlib
+
+    from recon.models.blocks import ReconstructionModel
+
+    module_name, _, class_name = card.family.partition(":")
+    with blame(card):
+        module = importlib.import_module(module_name)
+        found = []
+        for name in (class_name, f"{class_name}Parameters"):
+            if not isinstance(getattr(module, name, None), type):
+                raise ModelError(
+                    f"{described(card)}: {module_name} has no class {name}; the family {card.family!r} stands for the "
+                    f"classes {class_name} and {class_name}Parameters of {module_name}."
+                )
+            found.append(getattr(module, name))
+        if not issubclass(found[0], ReconstructionModel):
+            raise ModelError(f"{described(card)}: {class_name} is no recon.models.blocks.ReconstructionModel.")
+        check_names(card.name, found[1], values)
+        model: ReconstructionModel = found[0](n_coils, found[1](**values))
+    return model
+
+
+def check_names(family: str, parameters_class: type, values: Mapping[str, Any]) -> None:
+    """Refuse values that a family's parameters do not have.
+
+    Raises
+    ------
+    ModelError
+        If there is one; the message names those that exist.
+    """
+    known = {item.name for item in fields(parameters_class)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise ModelError(
+            f"family {family} has no parameter {unknown[0]!r}; it has {', '.join(sorted(known)) or 'none'}."
+        )
+
+
+@contextmanager
+def blame(card: ModelCard) -> Iterator[None]:
+    """Turn what a plug-in's code raises into a ModelError that names the plug-in; errors of our own pass, as does all
+    that the workstation's own methods raise.
+
+    Parameters
+    ----------
+    card
+        The method whose code runs.
+    """
+    try:
+        yield
+    except (MRIError, MemoryError):
+        raise
+    except Exception as error:
+        # A device that ran out of memory is no fault of the plug-in; `recon.device.explain_memory` says it.
+        if not card.source or "out of memory" in str(error) or "can't allocate memory" in str(error):
+            raise
+        raise ModelError(
+            f"{described(card)} failed ({_said(error)}); update it, or report this to who wrote it."
+        ) from error
+
+
+def described(card: ModelCard) -> str:
+    """Return what to call a method in an error."""
+    return f"the plug-in {card.name} of {card.source}" if card.source else card.title
+
+
+def _card_of(entry: metadata.EntryPoint) -> ModelCard:
+    found = entry.load()
+    if isinstance(found, ModuleType):
+        module = found
+        found = getattr(module, "CARD", getattr(module, "card", None))
+        if found is None:
+            raise ModelError(f"the module {module.__name__} holds neither CARD nor card")
+    if callable(found):
+        found = found()
+    if isinstance(found, Mapping):
+        found = ModelCard(**{"name": entry.name, **found})
+    if not isinstance(found, ModelCard):
+        raise ModelError(
+            f"{entry.value} leads to a {type(found).__name__}; a recon.models.ModelCard, a mapping of its fields or a "
+            "function that returns one was expected"
+        )
+    _check(found, entry.name)
+    return found
+
+
+def _check(card: ModelCard, name: str) -> None:
+    problems = []
+    if card.name != name:
+        problems.append(f"the card is called {card.name!r} and its entry point {name!r}; one name was expected")
+    if not _NAME.fullmatch(name) or name.endswith(".safetensors"):
+        problems.append(f"the name {name!r} cannot be part of a file name; use letters, digits, dots and hyphens")
+    problems += [f"{text} is no text" for text in _TEXTS if not isinstance(getattr(card, text), str)]
+    problems += [f"{flag} is neither true nor false" for flag in _FLAGS if not isinstance(getattr(card, flag), bool)]
+    if card.scale not in get_args(Scale):
+        problems.append(f"scale is {card.scale!r}, choose {' or '.join(get_args(Scale))}")
+    if isinstance(card.family, str) and not _is_family(card.family):
+        problems.append(f"family is {card.family!r}; 'module:Class' or a family of the workstation was expected")
+    for text in ("parameters", "parameters_by_coils"):
+        try:
+            json.dumps(dict(getattr(card, text)))
+        except (TypeError, ValueError):
+            problems.append(f"{text} is no mapping of names to plain values")
+    if problems:
+        raise ModelError("; ".join(problems))
+
+
+def _is_family(family: str) -> bool:
+    from recon.models import FAMILIES
+
+    module, _, name = family.partition(":")
+    return family in FAMILIES or (name.isidentifier() and all(part.isidentifier() for part in module.split(".")))
+
+
+def _broken(name: str, source: str, problem: str) -> ModelCard:
+    return ModelCard(
+        name=name,
+        title=name,
+        family="",
+        group=HEADING,
+        paper="",
+        summary=f"A plug-in of {source} that cannot be used: {problem}.",
+        needs_training=False,
+        source=source,
+        problem=f"the plug-in {name} of {source} cannot be used: {problem}.",
+    )
+
+
+def _source(entry: metadata.EntryPoint) -> str:
+    """The distribution, such as ``mri-example 1.0``."""
+    try:
+        name, version = entry.dist.name, entry.dist.version  # type: ignore[union-attr]
+    except Exception:  # noqa: BLE001  a distribution without metadata is named after its module
+        return entry.value.partition(":")[0]
+    return f"{name} {version}" if name and version else entry.value.partition(":")[0]
+
+
+def _said(error: BaseException) -> str:
+    """An error in one line: our own words as they are, others' with their kind."""
+    text = " ".join(str(error).split()).rstrip(".")
+    return text if isinstance(error, MRIError) else f"{type(error).__name__}: {text}".removesuffix(": ")
