@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from recon.fourier import fft2c, ifft1c, ifft2c
+from recon.fourier import fft2c, ifft2c
 from recon.shapes import Bool, Complex
 
 
@@ -27,9 +27,9 @@ class Encoding:
         self.maps = maps
         # A line mask depends on x alone: the transform along y cancels in AᴴA, and the one along x is left.
         self._dim = transformed_axes(mask)
-        # Shifted once, so that an application shifts one image and not every coil.
+        # FᴴDF is a circular convolution, which commutes with every shift: with the mask in the order of a plain
+        # transform, no image has to be shifted.
         self._shifted_mask = torch.fft.ifftshift(mask, dim=self._dim)
-        self._shifted_maps = None if maps is None else torch.fft.ifftshift(maps, dim=self._dim)
 
     def forward(self, image: Complex[Tensor, "*batch y x"]) -> Complex[Tensor, "*batch_coil y x"]:
         """Return k-space: ``(*batch, coil, y, x)``, zero where nothing was sampled."""
@@ -46,15 +46,11 @@ class Encoding:
 
         The gradient of ½‖A x − y‖² is ``normal(x) - b`` with ``b = adjoint(y)``, which is worth computing once.
         """
-        image = torch.fft.ifftshift(image, dim=self._dim)
-        coil_images = image if self._shifted_maps is None else self._shifted_maps * image.unsqueeze(-3)
+        coil_images = image if self.maps is None else self.maps * image.unsqueeze(-3)
         with torch.autocast(image.device.type, enabled=False):
             spectrum = torch.fft.fftn(coil_images, dim=self._dim, norm="ortho") * self._shifted_mask
             coil_images = torch.fft.ifftn(spectrum, dim=self._dim, norm="ortho")
-        if self._shifted_maps is not None:
-            coil_images = (self._shifted_maps.conj() * coil_images).sum(-3)
-        result: Tensor = torch.fft.fftshift(coil_images, dim=self._dim)
-        return result
+        return coil_images if self.maps is None else (self.maps.conj() * coil_images).sum(-3)
 
 
 def transformed_axes(mask: Bool[Tensor, "*mask"]) -> tuple[int, ...]:
@@ -66,8 +62,8 @@ class HardDataConsistency:
     """Replace the samples that were measured: σ(x) = F⁻¹[D·y + (1−D)·F x].
 
     Made once per slice, applied after every regulariser. A line mask depends on x alone, so the transform along y
-    cancels: the measured data is brought to hybrid space (y in image, x in k-space) once, and every application
-    costs one Fourier pair along x.
+    cancels, and every application costs one Fourier pair along x. No image is shifted: the measured data is kept as
+    the plain transform of the zero-filled image as it lies, and the mask in that order.
 
     Parameters
     ----------
@@ -83,18 +79,45 @@ class HardDataConsistency:
 
     def __init__(self, kspace: Complex[Tensor, "*batch coil y x"], mask: Bool[Tensor, "*mask"]) -> None:
         self._dim = transformed_axes(mask)
-        # Shifting the data and the mask once spares two shifts in each application.
-        data = ifft1c(kspace, dim=-2) if self._dim == (-1,) else kspace
-        self._measured = torch.fft.ifftshift(data, dim=self._dim)
         self._mask = torch.fft.ifftshift(mask, dim=self._dim)
+        self._measured = torch.fft.fftn(ifft2c(kspace), dim=self._dim, norm="ortho")
 
     def __call__(self, image: Complex[Tensor, "*batch coil y x"]) -> Complex[Tensor, "*batch coil y x"]:
         """Return the image whose sampled k-space is the measured one."""
         with torch.autocast(image.device.type, enabled=False):
-            spectrum = torch.fft.fftn(torch.fft.ifftshift(image, dim=self._dim), dim=self._dim, norm="ortho")
-            spectrum = torch.where(self._mask, self._measured, spectrum)
-            result: Tensor = torch.fft.fftshift(torch.fft.ifftn(spectrum, dim=self._dim, norm="ortho"), dim=self._dim)
+            spectrum = torch.fft.fftn(image, dim=self._dim, norm="ortho")
+            spectrum = torch.where(self._mask, self._merge(spectrum), spectrum)
+            result: Tensor = torch.fft.ifftn(spectrum, dim=self._dim, norm="ortho")
             return result
+
+    def _merge(self, spectrum: Tensor) -> Tensor:  # noqa: ARG002  what was measured wins
+        """Return the values of the samples that were measured."""
+        return self._measured
+
+
+class SoftDataConsistency(HardDataConsistency):
+    """Draw the samples that were measured towards the data: k ← (k + v·y) / (1 + v).
+
+    Parameters
+    ----------
+    kspace, mask
+        See `HardDataConsistency`.
+    noise_level
+        v, the trust in the data; infinite v replaces the samples.
+
+    References
+    ----------
+    Schlemper et al., A Deep Cascade of CNNs for Dynamic MR Image Reconstruction, IEEE TMI 2018.
+    """
+
+    def __init__(
+        self, kspace: Complex[Tensor, "*batch coil y x"], mask: Bool[Tensor, "*mask"], noise_level: float
+    ) -> None:
+        super().__init__(kspace, mask)
+        self._share = noise_level / (1 + noise_level)
+
+    def _merge(self, spectrum: Tensor) -> Tensor:
+        return torch.lerp(spectrum, self._measured, self._share)
 
 
 def residual_norm(

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from recon.fourier import fft2c
-from recon.operator import Encoding, HardDataConsistency, residual_norm
+from recon.operator import Encoding, HardDataConsistency, SoftDataConsistency, residual_norm
 
 
 def random_complex(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -76,3 +76,15 @@ def test_a_full_mask_returns_the_data_and_an_empty_one_the_image():
     full, empty = torch.ones(1, 8, dtype=torch.bool), torch.zeros(1, 8, dtype=torch.bool)
     torch.testing.assert_close(fft2c(HardDataConsistency(measured, full)(image)), measured, atol=2e-6, rtol=0)
     torch.testing.assert_close(HardDataConsistency(measured, empty)(image), image, atol=2e-6, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["lines", "points"])
+def test_soft_consistency_draws_measured_samples_towards_the_data_and_leaves_the_others(kind):
+    mask = make_mask(kind, 13, 18)
+    measured, image = random_complex(1, 2, 13, 18) * mask, random_complex(1, 2, 13, 18, seed=4)
+    before, after = fft2c(image), fft2c(SoftDataConsistency(measured, mask, 3.0)(image))
+    expected = torch.where(mask, (before + 3.0 * measured) / 4.0, before)
+    torch.testing.assert_close(after, expected, atol=5e-6, rtol=0)
+    hard = HardDataConsistency(measured, mask)(image)
+    torch.testing.assert_close(SoftDataConsistency(measured, mask, 1e9)(image), hard, atol=5e-6, rtol=0)
+    torch.testing.assert_close(SoftDataConsistency(measured, mask, 0.0)(image), image, atol=5e-6, rtol=0)
