@@ -41,6 +41,8 @@ class ReconstructionTask(lightning.LightningModule):
         self.config = config
         torch.manual_seed(config.seed)
         model = models.create(config.model, config.n_coils, **config.overrides)
+        if begin and not config.initial_weights:
+            model.start_training()
         self.initial_sha256 = ""
         if config.initial_weights and (begin or Path(config.initial_weights).exists()):
             initial = read_header(config.initial_weights)

@@ -6,14 +6,22 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
+from recon.errors import ModelError
+from recon.fourier import centre_crop, pad_to_multiple
 from recon.shapes import Bool, Complex, Float
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
+    from typing import Self
 
     from recon.stage import Stage
+
+# Copies of all coil images that the data itself takes: k-space, zero-filled, transforms under way, the stage.
+_COIL_IMAGES = 8
 
 
 def to_channels(image: Complex[Tensor, "batch coil y x"]) -> Float[Tensor, "batch channel y x"]:
@@ -32,6 +40,8 @@ class ReconstructionModel(nn.Module):
 
     A subclass writes `stages`; `forward` only exhausts it, so there is no second code path.
     """
+
+    n_coils: int
 
     @abstractmethod
     def stages(
@@ -59,6 +69,9 @@ class ReconstructionModel(nn.Module):
             image = stage.image
         return image
 
+    def start_training(self) -> None:
+        """Bring fresh parameters to where a training should begin; training calls it before its first step."""
+
     def constrain(self) -> None:
         """Bring the parameters back to where the method allows them; training calls it after every step."""
 
@@ -77,13 +90,42 @@ class ReconstructionModel(nn.Module):
         """Number of trainable values."""
         return sum(parameter.numel() for parameter in self.parameters())
 
+    @property
+    def values_per_pixel(self) -> float:
+        """Activations that are alive at the peak of inference, as values per pixel of one batch entry; an estimate.
 
-def soften(block: nn.Module, factor: float = 0.1) -> None:
-    """Scale the last convolution of a block down, so that the block starts with a small output."""
+        Here: three maps of the widest convolution on the image's own grid. Methods on other grids say their own.
+        """
+        widths = [module.out_channels for module in self.modules() if isinstance(module, nn.Conv2d)]
+        return 3.0 * max(widths, default=0)
+
+    @property
+    def lighter_setting(self) -> str:
+        """What to choose instead where memory is short, as a half sentence; empty where there is nothing lighter."""
+        return ""
+
+    def peak_memory_bytes(self, shape: tuple[int, int, int, int]) -> int:
+        """Estimate what the inference of coil images of this shape needs, beside the weights.
+
+        Parameters
+        ----------
+        shape
+            ``(batch, coil, y, x)``.
+        """
+        batch, n_coils, rows, columns = shape
+        images = _COIL_IMAGES * n_coils * torch.complex64.itemsize
+        return int(batch * rows * columns * (images + self.values_per_pixel * self._bytes_per_value))
+
+    @property
+    def _bytes_per_value(self) -> int:
+        return next((parameter.dtype.itemsize for parameter in self.parameters()), 4)
+
+
+def silence(block: nn.Module) -> None:
+    """Set the last convolution of a block to zero, so that the block begins with no output."""
     last = [layer for layer in block.modules() if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d))][-1]
-    with torch.no_grad():
-        for parameter in last.parameters():
-            parameter.mul_(factor)
+    for parameter in last.parameters():
+        nn.init.zeros_(parameter)
 
 
 class ResidualConvolutions(nn.Module):
@@ -122,3 +164,152 @@ class Refine(nn.Module):
     def forward(self, channels: Float[Tensor, "batch channel y x"]) -> Float[Tensor, "batch out y x"]:
         result: Tensor = self.layers(channels)
         return result
+
+
+class KeepsFloat32(nn.Module):
+    """A module whose own parameters and buffers stay float32 when the network is converted to half precision.
+
+    Statistics and step sizes are few and cost no time, but eight bits of mantissa would show.
+    """
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        def keep(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            return tensor.to(moved.device) if moved.dtype in (torch.bfloat16, torch.float16) else moved
+
+        super()._apply(keep, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+
+class Scalar(KeepsFloat32):
+    """A trained number, such as the step size of a cascade.
+
+    Parameters
+    ----------
+    initial
+        Where it begins.
+    """
+
+    def __init__(self, initial: float) -> None:
+        super().__init__()
+        self.value = nn.Parameter(torch.full((1,), initial))
+
+    def forward(self) -> Float[Tensor, "1"]:
+        return self.value
+
+
+class BatchNorm(KeepsFloat32):
+    """Batch normalisation with trained scale and shift, which inference folds into the convolution before it.
+
+    Parameters
+    ----------
+    width
+        Channels.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, width: int, momentum: float = 0.1, epsilon: float = 1e-5) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+        # No count of batches: weights are published in half precision, which cannot count that far.
+        self.register_buffer("running_mean", torch.zeros(width))
+        self.register_buffer("running_var", torch.ones(width))
+        self.momentum, self.epsilon = momentum, epsilon
+
+    def forward(self, channels: Float[Tensor, "batch width y x"]) -> Float[Tensor, "batch width y x"]:
+        return F.batch_norm(
+            channels,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            self.training,
+            self.momentum,
+            self.epsilon,
+        )
+
+    def fold(self, convolution: nn.Conv2d) -> tuple[Tensor, Tensor]:
+        """Return weight and bias of the convolution that does both in inference."""
+        scale = self.weight * torch.rsqrt(self.running_var + self.epsilon)
+        bias = self.bias - scale * self.running_mean
+        if convolution.bias is not None:
+            bias = bias + scale * convolution.bias
+        weight = convolution.weight * scale[:, None, None, None]
+        dtype = convolution.weight.dtype
+        return weight.to(dtype), bias.to(dtype)
+
+
+def apply_padded(
+    network: Callable[[Tensor], Tensor], channels: Float[Tensor, "batch channel y x"], multiple: int, dtype: torch.dtype
+) -> Float[Tensor, "batch out y x"]:
+    """Run a network on a grid that its strides divide, in its own precision, and return to the grid of the image.
+
+    channels_last is what makes bfloat16 pay on CPUs.
+    """
+    padded = pad_to_multiple(channels, multiple).to(dtype=dtype, memory_format=torch.channels_last)
+    return centre_crop(network(padded), (channels.shape[-2], channels.shape[-1]))
+
+
+def check_coils(model: ReconstructionModel, image: Tensor) -> None:
+    """Refuse data of another number of coils than the network's.
+
+    Raises
+    ------
+    ModelError
+        If they differ.
+    """
+    if image.shape[1] != model.n_coils:
+        raise ModelError(
+            f"the network was made for {model.n_coils} coil(s) and was given {image.shape[1]}; "
+            "compress the data to the network's coils."
+        )
+
+
+def check_maps(maps: Tensor | None, title: str) -> Tensor:
+    """Return the sensitivity maps; refuse to go on without them.
+
+    Raises
+    ------
+    ModelError
+        If there are none.
+    """
+    if maps is None:
+        raise ModelError(
+            f"{title} combines the coils with their sensitivity maps and was given none; pass maps, complex "
+            "(batch, coil, y, x), as recon.coils.sensitivity_maps estimates them."
+        )
+    return maps
+
+
+def convolution_chain(
+    n_input: int, width: int, n_output: int, n_layers: int, activation: Callable[[], nn.Module], *, last_kernel: int = 3
+) -> nn.Sequential:
+    """Return a plain CNN: 3×3 convolutions with an activation after each but the last.
+
+    Parameters
+    ----------
+    n_input, width, n_output
+        Channels in, between and out.
+    n_layers
+        Convolutions.
+    activation
+        Makes the activation.
+    last_kernel
+        Side of the last convolution's kernel.
+    """
+    layers: list[nn.Module] = []
+    for index in range(n_layers - 1):
+        layers += [nn.Conv2d(width if index else n_input, width, 3, padding=1), activation()]
+    last = nn.Conv2d(width if n_layers > 1 else n_input, n_output, last_kernel, padding=last_kernel // 2)
+    return nn.Sequential(*layers, last)
+
+
+def recompute(function: Callable[..., Tensor], *tensors: Tensor, enabled: bool) -> Tensor:
+    """Call a part of a network; where enabled, the backward pass computes it again instead of storing it."""
+    if enabled and torch.is_grad_enabled():
+        result: Tensor = checkpoint(function, *tensors, use_reentrant=False)
+        return result
+    return function(*tensors)

@@ -28,7 +28,7 @@ from recon.models.blocks import (
     ReconstructionModel,
     Refine,
     ResidualConvolutions,
-    soften,
+    silence,
     to_channels,
     to_complex,
 )
@@ -146,6 +146,18 @@ class ConvRNN(ReconstructionModel):
     def n_stages(self) -> int:
         return len(self.convrnn) * self.parameters_.n_iterations + 1
 
+    def start_training(self) -> None:
+        """Silence the decoders, the residual branches and the final CNN: every stage begins as the zero-filled image.
+
+        Begun with random output, a module first learns to be silent, and Adam makes its whole stack of layers work on
+        that at full rate. The wide 4x module of PC-RNN then loses its ReLUs in the first hundred steps and never wakes.
+        """
+        for recurrence in self.convrnn:
+            for block in (recurrence.decoder, *recurrence.residual.branches):
+                silence(block)
+        if self.refine is not None:
+            silence(self.refine)
+
     def stages(
         self,
         zero_filled: Complex[Tensor, "batch coil y x"],
@@ -220,10 +232,6 @@ class _Recurrence(nn.Module):
             factors = (2, 2) if kind == "uc" or parameters.oc_scale == 4 else (2, 1)
             self.encoder, self.decoder = _resampling_coder(kind, channels, width, factors, parameters.decoder_order)
         self.residual = ResidualConvolutions(width)
-        # A network that begins near the zero-filled image learns what to add. One that begins with noise first learns
-        # to be silent, and in the wide 4x module the ReLUs that do so never come back.
-        for block in (self.decoder, *self.residual.branches):
-            soften(block)
         self.activation: nn.Module = nn.PReLU() if parameters.hidden_activation == "prelu" else nn.Identity()
 
     def forward(

@@ -205,3 +205,12 @@ def test_wrong_number_of_coils_is_refused():
     model = ConvRNN(4, SMALL["pcrnn"])
     with pytest.raises(ModelError, match="made for 4 coil"):
         model(*scan(2, (16, 16)))
+
+
+def test_a_training_starts_at_the_zero_filled_image():
+    torch.manual_seed(0)
+    model = ConvRNN(2, SMALL["pcrnn"])
+    zero_filled, kspace, mask = scan(2, (24, 20))
+    model.start_training()
+    for stage in model.stages(zero_filled, kspace, mask):
+        assert (stage.image - zero_filled).abs().max() < 1e-5, stage.title
