@@ -50,7 +50,8 @@ class Encoding:
         with torch.autocast(image.device.type, enabled=False):
             spectrum = torch.fft.fftn(coil_images, dim=self._dim, norm="ortho") * self._shifted_mask
             coil_images = torch.fft.ifftn(spectrum, dim=self._dim, norm="ortho")
-        return coil_images if self.maps is None else (self.maps.conj() * coil_images).sum(-3)
+        result: Tensor = coil_images if self.maps is None else (self.maps.conj() * coil_images).sum(-3)
+        return result
 
 
 def transformed_axes(mask: Bool[Tensor, "*mask"]) -> tuple[int, ...]:
@@ -80,7 +81,7 @@ class HardDataConsistency:
     def __init__(self, kspace: Complex[Tensor, "*batch coil y x"], mask: Bool[Tensor, "*mask"]) -> None:
         self._dim = transformed_axes(mask)
         self._mask = torch.fft.ifftshift(mask, dim=self._dim)
-        self._measured = torch.fft.fftn(ifft2c(kspace), dim=self._dim, norm="ortho")
+        self._measured: Tensor = torch.fft.fftn(ifft2c(kspace), dim=self._dim, norm="ortho")
 
     def __call__(self, image: Complex[Tensor, "*batch coil y x"]) -> Complex[Tensor, "*batch coil y x"]:
         """Return the image whose sampled k-space is the measured one."""

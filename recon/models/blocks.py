@@ -194,7 +194,7 @@ class Scalar(KeepsFloat32):
         super().__init__()
         self.value = nn.Parameter(torch.full((1,), initial))
 
-    def forward(self) -> Float[Tensor, "1"]:
+    def forward(self) -> Float[Tensor, 1]:
         return self.value
 
 
