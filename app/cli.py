@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from recon import __version__
-from recon.errors import MRIError
+from recon.errors import MissingPackageError, MRIError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +27,7 @@ PROGRAM = "mri-workstation"
 COMMANDS = {
     "info": "say what files and folders hold, and what is wrong with the bad ones",
     "reconstruct": "reconstruct scans with one or more models, write images and records",
+    "evaluate": "compare models on fully sampled scans: scores, tables, paired tests, figures",
     "simulate": "make a fastMRI-style raw data file from magnitude images",
     "train": "train a model from a TOML file",
     "models": "list, show, install and verify models and their weights",
@@ -182,8 +183,7 @@ def _report(error: BaseException, text: str, status: int, is_verbose: bool) -> i
 
 def missing_package(error: ModuleNotFoundError) -> str:
     """Return what to say where an optional package is not installed, as in a bare Python with torch."""
-    name = (error.name or str(error)).split(".")[0]
-    return f"this needs the Python package {name}, which is not installed; install it, or use `make run`."
+    return str(MissingPackageError((error.name or str(error)).split(".")[0]))
 
 
 def one_line(error: BaseException) -> str:

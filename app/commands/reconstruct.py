@@ -7,36 +7,29 @@ sampled, PSNR, SSIM and NMSE. A volume that fails does not stop the others."""
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 import traceback
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.output import table, write_json, write_line
 from app.progress import Progress
+from app.sharing import add_processes, is_shared, share_out
+from recon import batch
+from recon.batch import SliceList
 from recon.errors import ExportError, MRIError, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from recon.data import Series
+    from recon.batch import Volume
     from recon.request import Request
     from recon.stage import Stage
 
 logger = logging.getLogger(__name__)
 
 FORMATS = ("hdf5", "dicom", "nifti", "png")
-
-
-@dataclass(frozen=True)
-class Volume:
-    """A series to reconstruct, and the name of its files."""
-
-    series: Series
-    stem: str
 
 
 class Failures:
@@ -84,9 +77,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sampling.add_argument(
         "--center-fraction", type=float, metavar="F", help="share of the columns kept in the centre (default: by R)"
     )
-    sampling.add_argument("--seed", type=_seed, default="filename", metavar="N|filename", help="default: filename")
+    sampling.add_argument("--seed", type=seed, default="filename", metavar="N|filename", help="default: filename")
     work = parser.add_argument_group("reconstruction")
-    work.add_argument("--slices", type=SliceList, metavar="LIST", help="such as 0:10 or 3,5,8:12 (default: all)")
+    work.add_argument("--slices", type=slice_list, metavar="LIST", help="such as 0:10 or 3,5,8:12 (default: all)")
     work.add_argument("--coils", type=int, metavar="N", help="number of virtual coils (default: the model's)")
     work.add_argument(
         "--grid",
@@ -96,6 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     work.add_argument("--device", default="auto", metavar="DEVICE", help="auto (default), cpu, cuda[:i] or mps")
     work.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="default: auto")
+    add_processes(work)
     output = parser.add_argument_group("output")
     output.add_argument("--out", type=Path, default=Path("reconstructions"), metavar="DIR", help="default: %(default)s")
     output.add_argument(
@@ -116,11 +110,16 @@ def run(arguments: argparse.Namespace) -> int:
     wanted = list(dict.fromkeys(name for part in arguments.format or [["hdf5"]] for name in part))
     for request in requests:
         check_model(request.model)
+    check_device(arguments.device)
     check_folder(arguments.out)
+    if arguments.processes > 1 or is_shared():
+        status, records = _reconstruct_in_processes(arguments, requests, wanted)
+        _show(records, arguments)
+        return status
     failures = Failures(is_verbose=arguments.verbose > 0)
     volumes = collect(arguments.paths, failures)
     jobs = [(volume, request) for volume in volumes for request in requests]
-    records: list[dict[str, Any]] = []
+    records = []
     with Progress(enabled=False if arguments.quiet else None) as progress:
         for position, (volume, request) in enumerate(jobs):
             label = f"{volume.stem} · {request.model}"
@@ -131,30 +130,39 @@ def run(arguments: argparse.Namespace) -> int:
 
             progress.update(label, position / len(jobs))
             try:
-                if arguments.slices is not None:
-                    request = replace(request, slices=arguments.slices.resolve(volume.series))
-                records.append(_reconstruct(volume, request, wanted, arguments, show))
+                record = batch.reconstruct_volume(
+                    volume, request, arguments.out, wanted, stages=arguments.stages, slices=arguments.slices,
+                    callback=show,
+                )  # fmt: skip
+                records.append(record)
             except Exception as error:  # noqa: BLE001  one bad volume must not stop a night's batch
                 failures.add(str(volume.series.path), error)
+    _show(records, arguments)
+    return failures.status
+
+
+def _show(records: Sequence[dict[str, Any]], arguments: argparse.Namespace) -> None:
     if arguments.json:
         write_json(records)
     elif records and not arguments.quiet:
         _write_summary(records, arguments.out)
-    return failures.status
 
 
-def _reconstruct(
-    volume: Volume, request: Request, wanted: Sequence[str], arguments: argparse.Namespace, show: Any
-) -> dict[str, Any]:
-    import recon
-
-    result = recon.run(volume.series, request, callback=show, keep="all" if arguments.stages else "modules")
-    for warning in result.warnings:
-        logger.info("%s: %s", volume.series.path, warning)
-    name = volume.stem + result.name.removeprefix(volume.series.stem)
-    files = result.save(arguments.out, formats=wanted, stages=arguments.stages, name=name)
-    record: dict[str, Any] = json.loads(files[-1].read_text("utf-8"))
-    return record
+def _reconstruct_in_processes(
+    arguments: argparse.Namespace, requests: Sequence[Request], wanted: Sequence[str]
+) -> tuple[int, list[dict[str, Any]]]:
+    """Share the volumes out among processes; see `training.predict`."""
+    job = {
+        "kind": "reconstruct",
+        "paths": [str(path) for path in arguments.paths],
+        "requests": [request.to_dict() for request in requests],
+        "formats": list(wanted),
+        "stages": arguments.stages,
+        "slices": arguments.slices,
+        "out": str(arguments.out),
+    }
+    status, records = share_out(job, arguments)
+    return status, records or []
 
 
 def build_request(arguments: argparse.Namespace, model: str) -> Request:
@@ -189,6 +197,13 @@ def check_model(name: str) -> None:
         get_card(name)
 
 
+def check_device(name: str) -> None:
+    """Raise DeviceError for a device that is unknown or not there, before any scan is read."""
+    from recon.device import resolve
+
+    resolve(name)
+
+
 def check_folder(folder: Path) -> None:
     """Raise ExportError where nothing can be written, before hours are spent on computing it."""
     from recon.export.atomic import atomic_file
@@ -202,7 +217,7 @@ def check_folder(folder: Path) -> None:
     probe.unlink(missing_ok=True)
 
 
-def collect(paths: Iterable[Path], failures: Failures) -> list[Volume]:
+def collect(paths: Iterable[Path], failures: Failures) -> tuple[Volume, ...]:
     """Open every path and give each series a name of its own.
 
     Parameters
@@ -212,84 +227,20 @@ def collect(paths: Iterable[Path], failures: Failures) -> list[Volume]:
     failures
         Where those that cannot be opened are reported.
     """
-    import recon
-
-    found: list[Series] = []
-    for path in paths:
-        try:
-            study = recon.open_study(path)
-        except MRIError as error:
-            failures.add(str(path), error)
-            continue
-        found += study.series
-        for item in study.declined:
-            logger.warning("%s: declined: %s", item.path, item.reason)
-        if not study.series:
-            reason = study.declined[0].reason if study.declined else "it holds nothing that can be reconstructed"
-            failures.add(str(path), RequestError(f"{path}: {reason}"))
-    return [Volume(series, stem) for series, stem in zip(found, distinct([s.stem for s in found]), strict=True)]
+    found = batch.collect(paths)
+    for path, error in found.errors:
+        failures.add(str(path), error)
+    for item in found.declined:
+        logger.warning("%s: declined: %s", item.path, item.reason)
+    return found.volumes
 
 
-def distinct(names: Sequence[str]) -> list[str]:
-    """Number the names that occur more than once, so that no volume overwrites another: ``a``, ``a-2``, ``a-3``.
-
-    Names that differ only in case count as one: the file systems of two of three operating systems think so.
-    """
-    taken = {name.casefold() for name in names}
-    seen: set[str] = set()
-    result = []
-    for name in names:
-        candidate, number = name, 2
-        if name.casefold() in seen:
-            while (candidate := f"{name}-{number}").casefold() in taken:
-                number += 1
-            taken.add(candidate.casefold())
-        seen.add(candidate.casefold())
-        result.append(candidate)
-    return result
-
-
-class SliceList:
-    """Slices as the user wrote them, such as ``0:10`` or ``3,5,8:12``; negative ones count from the end.
-
-    Raises
-    ------
-    argparse.ArgumentTypeError
-        If the text is no such list.
-    """
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self._parts: list[int | slice] = []
-        for word in text.split(","):
-            try:
-                numbers = [int(number) if number.strip() else None for number in word.split(":")]
-            except ValueError:
-                numbers = []
-            if len(numbers) == 1 and numbers[0] is not None:
-                self._parts.append(numbers[0])
-            elif len(numbers) in (2, 3) and 0 not in numbers[2:]:
-                self._parts.append(slice(*numbers))
-            else:
-                raise argparse.ArgumentTypeError(f"{text!r} is no list of slices; write 0:10, 7, or 3,5,8:12")
-
-    def resolve(self, series: Series) -> tuple[int, ...]:
-        """Return the indices for a series, each once; a range may reach beyond its end, a single slice may not.
-
-        Raises
-        ------
-        RequestError
-            If a slice does not exist, or none is left.
-        """
-        indices: dict[int, None] = {}
-        for part in self._parts:
-            if isinstance(part, slice):
-                indices.update(dict.fromkeys(range(series.n_slices)[part]))
-            else:
-                indices[series.check_index(part)] = None
-        if not indices:
-            raise RequestError(f"{series.name} has slices 0 to {series.n_slices - 1}; --slices {self.text} names none.")
-        return tuple(indices)
+def slice_list(text: str) -> str:
+    """Return a list of slices as it was written; raises argparse.ArgumentTypeError where it is none."""
+    try:
+        return SliceList(text).text
+    except RequestError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def formats(text: str) -> list[str]:
@@ -305,7 +256,8 @@ def formats(text: str) -> list[str]:
     return names
 
 
-def _seed(text: str) -> int | str:
+def seed(text: str) -> int | str:
+    """Return a seed; raises argparse.ArgumentTypeError where the text is none."""
     if text == "filename":
         return text
     try:

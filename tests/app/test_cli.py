@@ -17,8 +17,9 @@ import pytest
 import recon
 from app import bench, cli, output, progress
 from app.commands import doctor, reconstruct
-from app.commands.reconstruct import SliceList, distinct, formats
+from app.commands.reconstruct import formats, slice_list
 from recon import phantom
+from recon.batch import SliceList, distinct
 from recon.errors import ExportError, RequestError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -360,7 +361,8 @@ def test_reconstruction_again_replaces_the_files(run, scan, tmp_path):
         (["--slices", "7"], 2, "slices 0 to 2"),
         (["--slices", "5:9"], 2, "names none"),
         (["--coils", "0"], 2, "virtual coil"),
-        (["--device", "abacus"], 1, "abacus"),
+        (["--device", "abacus"], 2, "device 'abacus' is unknown; choose auto, cpu"),
+        (["--device", "meta"], 2, "device 'meta' is not supported"),
         (["--device", "cuda:99"], 1, "cuda:99"),
         (["--seed", "-3"], 2, "-3"),
     ],
@@ -433,7 +435,7 @@ def test_slice_lists(scan, text, indices):
 @pytest.mark.parametrize("text", ["", "a", "1:b", "1:2:3:4", "0:4:0", "1,,2"])
 def test_what_is_no_slice_list(text):
     with pytest.raises(argparse.ArgumentTypeError, match="no list of slices"):
-        SliceList(text)
+        slice_list(text)
 
 
 def test_single_slice_must_exist(scan):

@@ -1,0 +1,251 @@
+"""Compare models: volumes × models × masks × accelerations, scored against the fully sampled scans.
+
+DIR gets scores.csv (each volume and slice; PSNR, SSIM, NMSE, HFEN; unmasked and masked), summary.csv and summary.md
+(laid out like the papers' tables), wilcoxon.csv, frequency_bands.csv, box plots, timing.csv and models.csv. A stopped
+run goes on where it was when the same command is given again; what fails is a row with its reason, and not a stop."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.commands.reconstruct import check_folder, check_model, seed, slice_list
+from app.output import count, table, write_json, write_line
+from app.progress import Progress
+from app.sharing import add_processes, is_shared, share_out
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from recon.evaluation import Evaluation, EvaluationWork
+
+_COIL_STUDY = (4, 8, 12, 16)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("paths", nargs="+", metavar="PATH", type=Path, help="file or folder with fully sampled scans")
+    parser.add_argument(
+        "--model",
+        action="append",
+        metavar="NAME",
+        help="model or .safetensors file; repeat for several (default: zero-filled and pcrnn)",
+    )
+    sampling = parser.add_argument_group("sampling")
+    sampling.add_argument(
+        "--mask",
+        action="append",
+        metavar="KIND",
+        help="random, equispaced, equispaced-fraction (default), magic, magic-fraction, gaussian-2d, poisson-2d, "
+        "none, or file:MASK.npy; repeatable",
+    )
+    sampling.add_argument("--acceleration", action="append", type=float, metavar="R", help="default: 4; repeatable")
+    sampling.add_argument(
+        "--center-fraction", type=float, metavar="F", help="share of the columns kept in the centre (default: by R)"
+    )
+    sampling.add_argument(
+        "--seed",
+        "--seeds",
+        action="append",
+        type=_seeds,
+        metavar="N|filename",
+        help="default: filename; repeat or separate by commas, to average over patterns",
+    )
+    work = parser.add_argument_group("reconstruction")
+    work.add_argument("--slices", type=slice_list, metavar="LIST", help="such as 0:10 or 3,5,8:12 (default: all)")
+    work.add_argument(
+        "--coils",
+        action="append",
+        type=int,
+        metavar="N",
+        help="number of virtual coils (default: the model's); repeatable",
+    )
+    work.add_argument(
+        "--grid",
+        choices=("cropped", "native"),
+        default="cropped",
+        help="crop before or after masking (default: cropped)",
+    )
+    work.add_argument("--device", default="auto", metavar="DEVICE", help="auto (default), cpu, cuda[:i] or mps")
+    work.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="default: auto")
+    work.add_argument("--maps", choices=("espirit", "walsh"), default="espirit", help="default: espirit")
+    add_processes(work)
+    what = parser.add_argument_group("evaluation")
+    what.add_argument("--no-masked", action="store_true", help="leave out the scores inside the support of the coils")
+    what.add_argument(
+        "--pair-by", choices=("volume", "slice"), default="volume", help="samples of the paired tests (default: volume)"
+    )
+    what.add_argument(
+        "--band-radius",
+        type=float,
+        default=0.25,
+        metavar="F",
+        help="low frequencies: share of half the shorter side of k-space (default: 0.25)",
+    )
+    what.add_argument("--band-shape", choices=("disc", "square"), default="disc", help="default: disc")
+    what.add_argument(
+        "--coil-study",
+        nargs="?",
+        const=",".join(map(str, _COIL_STUDY)),
+        type=_numbers,
+        metavar="N,N",
+        help="compress the reference to these numbers of virtual coils and compare, and score the models at them where "
+        "they have weights (default numbers: %(const)s)",
+    )
+    output = parser.add_argument_group("output")
+    output.add_argument("--out", type=Path, default=Path("evaluation"), metavar="DIR", help="default: %(default)s")
+    output.add_argument(
+        "--plan", action="store_true", help="only write DIR/evaluation.json, for `python -m training.predict`"
+    )
+    output.add_argument("--json", action="store_true", help="write the rows to stdout as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluate, or go on with an evaluation."""
+    from recon.evaluation import EvaluationWork
+
+    evaluation = build_evaluation(arguments)
+    for model in evaluation.models:
+        check_model(model)
+    _check_packages()
+    check_folder(arguments.out)
+    if not arguments.plan:
+        _check_device(evaluation, arguments)
+    shared = arguments.processes > 1 or is_shared()
+    work = EvaluationWork(evaluation, tuple(path.absolute() for path in arguments.paths), arguments.out.absolute())
+    if arguments.plan:
+        job = work.save()
+        if not arguments.quiet:
+            write_line(f"{job}\nrun it: python -m training.predict {job} --processes N")
+        return 0
+    if shared:
+        status, rows = share_out(work.to_dict(), arguments)
+        if rows is not None:
+            work.save()
+    else:
+        status = _evaluate(work, arguments)
+        rows = work.rows()
+    _show(rows, arguments)
+    return status
+
+
+def build_evaluation(arguments: argparse.Namespace) -> Evaluation:
+    """Turn arguments into an evaluation; raises RequestError where they are impossible."""
+    from recon.evaluation import Evaluation
+
+    return Evaluation(
+        models=tuple(arguments.model or ("zero-filled", "pcrnn")),
+        masks=tuple(arguments.mask or ("equispaced-fraction",)),
+        accelerations=tuple(arguments.acceleration or (4.0,)),
+        center_fraction=arguments.center_fraction,
+        seeds=tuple(one for part in arguments.seed or [["filename"]] for one in part),
+        coils=tuple(arguments.coils or (None,)),
+        slices=arguments.slices,
+        grid=arguments.grid,
+        device=arguments.device,
+        precision=arguments.precision,
+        maps=arguments.maps,
+        masked=not arguments.no_masked,
+        band_radius=arguments.band_radius,
+        band_shape=arguments.band_shape,
+        coil_study=tuple(arguments.coil_study or ()),
+        pair_by=arguments.pair_by,
+    )
+
+
+def _evaluate(work: EvaluationWork, arguments: argparse.Namespace) -> int:
+    """Do the work in this process; what is done when the user interrupts is in the tables too."""
+    work.save()
+    work.begin(0, None)
+    costs = work.costs
+    total = sum(costs) or 1.0
+    done = 0.0
+    try:
+        with Progress(enabled=False if arguments.quiet else None) as progress:
+            for item, cost in enumerate(costs):
+
+                def show(text: str, share: float, done: float = done, cost: float = cost) -> None:
+                    progress.update(text, (done + share * cost) / total)
+
+                if cost:
+                    work.process(item, show)
+                done += cost
+    except KeyboardInterrupt:
+        work.finish()
+        raise
+    return work.finish()
+
+
+def _check_packages() -> None:
+    """Miss nothing at the end of a night that could be missed at its beginning."""
+    for name in ("scipy", "matplotlib"):
+        if importlib.util.find_spec(name) is None:
+            raise ModuleNotFoundError(name, name=name)
+
+
+def _check_device(evaluation: Evaluation, arguments: argparse.Namespace) -> None:
+    from recon.device import resolve
+    from training.cluster import find_cluster
+
+    cluster = find_cluster()
+    n_local = arguments.processes if cluster is None else cluster.n_local
+    if n_local > 1:
+        from training.predict import choose_accelerator
+
+        choose_accelerator(evaluation.device, n_local)
+    else:
+        resolve(evaluation.device)
+
+
+def _show(rows: Sequence[dict[str, Any]] | None, arguments: argparse.Namespace) -> None:
+    if rows is None:
+        return
+    if arguments.json:
+        write_json(rows)
+    elif not arguments.quiet:
+        write_line(summary(rows))
+        missing = sum(row["status"] != "done" for row in rows)
+        if missing:
+            write_line(f"\n{count(missing, 'row')} without a score; summary.md says why")
+        write_line(f"\nwritten to {arguments.out}: summary.md, scores.csv and more")
+
+
+def summary(rows: Sequence[dict[str, Any]]) -> str:
+    """Return the means over all volumes, unmasked, and what each method costs."""
+    from recon.export.evaluation import REGION_NAMES, model_lines
+    from recon.export.evaluation_summary import summarise
+    from recon.statistics import ALL
+
+    scored = [row for row in rows if row["kind"] == "scores"]
+    cost = {line["method"]: line for line in model_lines(scored)}
+    lines = []
+    for (region, mask, grid), sequences in summarise(scored).items():
+        for method, accelerations in sequences[ALL].items():
+            for acceleration, scores in accelerations.items():
+                lines.append(
+                    (
+                        method,
+                        f"{mask} {acceleration:g}x, {grid}, {REGION_NAMES[region]}",
+                        scores["psnr"].n,
+                        *(f"{scores[name].mean:.{digits}f}" for name, digits in _DIGITS),
+                        f"{cost[method]['seconds_per_slice']:.2f}",
+                        "" if cost[method]["peak_memory_gb"] is None else f"{cost[method]['peak_memory_gb']:.2f}",
+                    )
+                )
+    return table(lines, ("method", "mask", "n", "PSNR dB", "SSIM", "NMSE", "HFEN", "s/slice", "GiB"))
+
+
+_DIGITS = (("psnr", 2), ("ssim", 4), ("nmse", 5), ("hfen", 4))
+
+
+def _seeds(text: str) -> list[int | str]:
+    return [seed(word.strip()) for word in text.split(",")]
+
+
+def _numbers(text: str) -> list[int]:
+    words = [word.strip() for word in text.split(",")]
+    if all(word.isdecimal() and int(word) > 0 for word in words):
+        return [int(word) for word in words]
+    raise argparse.ArgumentTypeError(f"{text!r} is no list of coil numbers; write 4,8,12")

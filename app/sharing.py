@@ -1,0 +1,70 @@
+"""Commands with several processes: this machine's, started here, or those that torchrun or SLURM started."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.progress import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def add_processes(parser: argparse._ArgumentGroup) -> None:
+    """Declare the option that shares volumes out."""
+    parser.add_argument(
+        "--processes",
+        "--devices",
+        type=_number,
+        default=1,
+        metavar="N",
+        help="share the volumes out among N processes, one GPU each where there are GPUs (default: 1); "
+        "inside torchrun and srun those decide",
+    )
+
+
+def is_shared() -> bool:
+    """Tell whether torchrun or SLURM started this process as one of several."""
+    from training.cluster import find_cluster
+
+    return find_cluster() is not None
+
+
+def share_out(job: Mapping[str, Any], arguments: argparse.Namespace) -> tuple[int, Any]:
+    """Do a job with several processes.
+
+    Parameters
+    ----------
+    job
+        See `recon.batch.open_work`.
+    arguments
+        ``processes``, ``device``, ``quiet``, ``verbose``.
+
+    Returns
+    -------
+    Exit status, and the outcome of the work; None in all processes but the first of a cluster.
+    """
+    from training import predict
+
+    verbose = -1 if arguments.quiet else arguments.verbose
+    with tempfile.TemporaryDirectory(prefix="mri-workstation-") as folder:
+        path = Path(folder, "job.json")
+        path.write_text(json.dumps(job), "utf-8")
+        if is_shared():
+            from recon.batch import open_work
+
+            work = open_work(path)
+            is_first, status = predict.run_job(work, processes=arguments.processes, device=arguments.device)
+            return status, work.outcome() if is_first else None
+        with Progress(enabled=False if arguments.quiet else None) as progress:
+            return predict.launch(path, arguments.processes, arguments.device, progress.update, verbose=verbose)
+
+
+def _number(text: str) -> int:
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of processes; write a whole number such as 2")

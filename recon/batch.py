@@ -1,0 +1,307 @@
+"""Many volumes: from paths to series with names of their own, and the work that one process or many share out.
+
+A `Work` is a list of items, one a volume, and what to do with each. One process does them in order; many take shares
+(`training.predict`). An item is written by one process alone.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from recon.errors import FileError, MRIError, RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from recon.data import Declined, Series
+    from recon.request import Request
+    from recon.stage import Stage
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A series, and the name of its files and rows."""
+
+    series: Series
+    stem: str
+
+
+@dataclass(frozen=True, eq=False)
+class Collection:
+    """What paths hold.
+
+    Attributes
+    ----------
+    volumes
+        Series in the order of the paths.
+    errors
+        Paths that gave nothing, and why.
+    declined
+        Files beside good ones that could not be opened.
+    """
+
+    volumes: tuple[Volume, ...]
+    errors: tuple[tuple[Path, MRIError], ...] = ()
+    declined: tuple[Declined, ...] = ()
+
+
+class Work(Protocol):
+    """What processes share out."""
+
+    @property
+    def costs(self) -> list[float]:
+        """How long each item takes, in any unit; 0 where nothing is left to do."""
+        ...
+
+    def begin(self, part: int, device: str | None) -> None:
+        """Prepare this process: the number of its part, and the device that it was given."""
+        ...
+
+    def process(self, item: int, show: Show) -> None:
+        """Do one item; what fails is recorded, not raised."""
+        ...
+
+    def finish(self) -> int:
+        """Merge the parts of all processes and return the exit status; called once, by the first process."""
+        ...
+
+    def outcome(self) -> Any:
+        """Return what the command prints as JSON; called after `finish`."""
+        ...
+
+
+if TYPE_CHECKING:
+    # Called with what is being done, and the share of the present item that is done.
+    Show = Callable[[str, float], None]
+
+
+def collect(paths: Iterable[Path | str]) -> Collection:
+    """Open every path and give each series a name of its own."""
+    import recon
+
+    found: list[Series] = []
+    errors: list[tuple[Path, MRIError]] = []
+    declined: list[Declined] = []
+    for path in map(Path, paths):
+        try:
+            study = recon.open_study(path)
+        except MRIError as error:
+            errors.append((path, error))
+            continue
+        found += study.series
+        if study.series:
+            declined += study.declined
+        else:
+            reason = study.declined[0].reason if study.declined else "it holds nothing that can be reconstructed"
+            errors.append((path, FileError(path, reason)))
+    names = distinct([series.stem for series in found])
+    volumes = tuple(Volume(series, stem) for series, stem in zip(found, names, strict=True))
+    return Collection(volumes, tuple(errors), tuple(declined))
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Number the names that occur more than once, so that no volume overwrites another: ``a``, ``a-2``, ``a-3``.
+
+    Names that differ only in case count as one: the file systems of two of three operating systems think so.
+    """
+    taken = {name.casefold() for name in names}
+    seen: set[str] = set()
+    result = []
+    for name in names:
+        candidate, number = name, 2
+        if name.casefold() in seen:
+            while (candidate := f"{name}-{number}").casefold() in taken:
+                number += 1
+            taken.add(candidate.casefold())
+        seen.add(candidate.casefold())
+        result.append(candidate)
+    return result
+
+
+class SliceList:
+    """Slices as the user wrote them, such as ``0:10`` or ``3,5,8:12``; negative ones count from the end.
+
+    Raises
+    ------
+    RequestError
+        If the text is no such list.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._parts: list[int | slice] = []
+        for word in text.split(","):
+            try:
+                numbers = [int(number) if number.strip() else None for number in word.split(":")]
+            except ValueError:
+                numbers = []
+            if len(numbers) == 1 and numbers[0] is not None:
+                self._parts.append(numbers[0])
+            elif len(numbers) in (2, 3) and 0 not in numbers[2:]:
+                self._parts.append(slice(*numbers))
+            else:
+                raise RequestError(f"{text!r} is no list of slices; write 0:10, 7, or 3,5,8:12")
+
+    def resolve(self, series: Series) -> tuple[int, ...]:
+        """Return the indices for a series, each once; a range may reach beyond its end, a single slice may not.
+
+        Raises
+        ------
+        RequestError
+            If a slice does not exist, or none is left.
+        """
+        indices: dict[int, None] = {}
+        for part in self._parts:
+            if isinstance(part, slice):
+                indices.update(dict.fromkeys(range(series.n_slices)[part]))
+            else:
+                indices[series.check_index(part)] = None
+        if not indices:
+            raise RequestError(f"{series.name} has slices 0 to {series.n_slices - 1}; --slices {self.text} names none.")
+        return tuple(indices)
+
+
+def explain(error: Exception) -> tuple[str, int]:
+    """Return the sentence for an error of one volume, and its exit status."""
+    if isinstance(error, MRIError):
+        return str(error), error.exit_status
+    if isinstance(error, MemoryError):
+        return "the memory of this machine ran out; reconstruct fewer slices or use a smaller model.", 1
+    if isinstance(error, ModuleNotFoundError):
+        return f"this needs the Python package {error.name}, which is not installed.", 1
+    return f"unexpected {type(error).__name__}: {error}", 1
+
+
+def reconstruct_volume(
+    volume: Volume,
+    request: Request,
+    out: Path,
+    formats: Sequence[str],
+    *,
+    stages: bool = False,
+    slices: str | None = None,
+    callback: Callable[[Stage], Any] | None = None,
+) -> dict[str, Any]:
+    """Reconstruct a volume with one model, write its files and return the record.
+
+    Raises
+    ------
+    MRIError
+        If the request, the data, the device or the disk does not allow it.
+    """
+    import recon
+
+    if slices is not None:
+        request = replace(request, slices=SliceList(slices).resolve(volume.series))
+    result = recon.run(volume.series, request, callback=callback, keep="all" if stages else "modules")
+    for warning in result.warnings:
+        logger.info("%s: %s", volume.series.path, warning)
+    name = volume.stem + result.name.removeprefix(volume.series.stem)
+    files = result.save(out, formats=formats, stages=stages, name=name)
+    record: dict[str, Any] = json.loads(files[-1].read_text("utf-8"))
+    return record
+
+
+class ReconstructionWork:
+    """Reconstruct volumes to files, as ``mri-workstation reconstruct`` does.
+
+    Parameters
+    ----------
+    job
+        ``paths``, ``requests``, ``formats``, ``stages``, ``slices``, ``out``.
+    """
+
+    def __init__(self, job: Mapping[str, Any]) -> None:
+        from recon.journal import Journal
+        from recon.request import Request
+
+        self.out = Path(job["out"])
+        self.formats: list[str] = list(job["formats"])
+        self.stages = bool(job["stages"])
+        self.slices: str | None = job["slices"]
+        self.requests = [Request.from_dict(values) for values in job["requests"]]
+        self.collection = collect(job["paths"])
+        self.journal = Journal(self.out / ".mri-workstation-parts")
+        self._device: str | None = None
+        self._outcome: list[dict[str, Any]] = []
+
+    @property
+    def costs(self) -> list[float]:
+        """Slices of each volume."""
+        return [float(volume.series.n_slices) for volume in self.collection.volumes]
+
+    def begin(self, part: int, device: str | None) -> None:
+        """See `Work`."""
+        self._device = device
+        self.journal.part = part
+        if part:
+            return
+        for path, error in self.collection.errors:
+            logger.error("error: %s: %s", path, error)
+
+    def process(self, item: int, show: Show) -> None:
+        """See `Work`."""
+        volume = self.collection.volumes[item]
+        for position, request in enumerate(self.requests):
+            label = f"{volume.stem} · {request.model}"
+
+            def report(stage: Stage, position: int = position, label: str = label) -> None:
+                show(f"{label} · slice {stage.slice_index}", (position + stage.progress) / len(self.requests))
+
+            asked = replace(request, device=self._device or request.device)
+            row: dict[str, Any] = {"key": f"{item}/{position}", "status": "done"}
+            try:
+                row["record"] = reconstruct_volume(
+                    volume, asked, self.out, self.formats, stages=self.stages, slices=self.slices, callback=report
+                )
+            except Exception as error:  # one bad volume must not stop a night's batch
+                reason, status = explain(error)
+                row |= {"status": "failed", "reason": reason, "exit_status": status}
+                where = str(volume.series.path)
+                logger.error("error: %s", reason if where in reason else f"{where}: {reason}", exc_info=_is_verbose())
+            self.journal.append(row)
+
+    def finish(self) -> int:
+        """See `Work`; the records stand in `outcome`."""
+        rows = self.journal.read()
+        keys = [f"{item}/{position}" for item in range(len(self.costs)) for position in range(len(self.requests))]
+        self._outcome = [rows[key]["record"] for key in keys if key in rows and "record" in rows[key]]
+        self.journal.remove()
+        statuses = [int(row["exit_status"]) for row in rows.values() if "exit_status" in row]
+        return max([0, *statuses, *(error.exit_status for _, error in self.collection.errors)])
+
+    def outcome(self) -> list[dict[str, Any]]:
+        """Return the records, in the order in which one process makes them."""
+        return self._outcome
+
+
+def _is_verbose() -> bool:
+    return logger.isEnabledFor(logging.DEBUG)
+
+
+def open_work(job: Path) -> Work:
+    """Return the work that a job file describes.
+
+    Raises
+    ------
+    FileError
+        If it is no job file.
+    """
+    try:
+        values = json.loads(job.read_text("utf-8"))
+        kind = values["kind"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FileError(job, f"is no job of this program ({error}); make one with `evaluate --plan`.") from None
+    if kind == "reconstruct":
+        return ReconstructionWork(values)
+    if kind == "evaluate":
+        from recon.evaluation import EvaluationWork
+
+        return EvaluationWork.from_dict(values)
+    raise FileError(job, f"holds a job of the kind {kind!r}; evaluate or reconstruct was expected.")

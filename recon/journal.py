@@ -1,0 +1,100 @@
+"""A journal of finished work: one line of JSON each, appended whole, so that a stopped run goes on where it was.
+
+Every process appends to a part file of its own. A line that a crash cut short is left out when the parts are read, and
+closed before the next line is written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from recon.export.atomic import describe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Journal:
+    """Rows by key, in a folder of part files.
+
+    Parameters
+    ----------
+    folder
+        Made when the first row is appended.
+    part
+        Number of the part that this process writes.
+    """
+
+    def __init__(self, folder: Path, part: int = 0) -> None:
+        self.folder = folder
+        self.part = part
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Write one row; it is on the disk when this returns.
+
+        Raises
+        ------
+        ExportError
+            If the disk or the folder does not let it be written.
+        """
+        path = self.folder / f"part-{self.part:04d}.jsonl"
+        line = (json.dumps(row) + "\n").encode()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with path.open("ab") as file:
+                if not _ends_a_line(path):
+                    line = b"\n" + line
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise describe(path, error) from error
+
+    def read(self) -> dict[str, dict[str, Any]]:
+        """Return the rows of all parts by their key; a later row replaces an earlier one, but never a success.
+
+        Raises
+        ------
+        ExportError
+            If a part cannot be read.
+        """
+        rows: dict[str, dict[str, Any]] = {}
+        for path in sorted(self.folder.glob("part-*.jsonl")):
+            try:
+                text = path.read_bytes()
+            except OSError as error:
+                raise describe(path, error) from error
+            for line in text.split(b"\n"):
+                row = _parse(line)
+                if row is None:
+                    continue
+                former = rows.get(row["key"])
+                if former is None or former.get("status") != "done" or row.get("status") == "done":
+                    rows[row["key"]] = row
+        return rows
+
+    def remove(self) -> None:
+        """Delete the parts and their folder, if nothing else is in it."""
+        for path in self.folder.glob("*"):
+            if path.name.startswith(("part-", "progress-")):
+                path.unlink(missing_ok=True)
+        if self.folder.is_dir() and not any(self.folder.iterdir()):
+            self.folder.rmdir()
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except ValueError:  # cut short by a crash, or half a letter
+        return None
+    return row if isinstance(row, dict) and isinstance(row.get("key"), str) else None
+
+
+def _ends_a_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        if file.seek(0, os.SEEK_END) == 0:
+            return True
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
