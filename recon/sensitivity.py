@@ -7,6 +7,7 @@ the object.
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,16 +19,24 @@ from recon.shapes import Bool, Complex
 from recon.values import real, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 # Side of the calibration block in PC-RNN's comparison: 8 % of 320 columns.
 _N_CALIBRATION = 26
-_KERNEL_SIZE = 6
-# Complex numbers in the matrices of the pixels that are worked on at a time: 16 MB in single precision.
-_CHUNK = 2**21
-# The matrix of a pixel is squared this often: as good as 2^6 power iterations, and matrix products are what CPUs and
-# GPUs do best.
-_N_SQUARINGS = 6
+# Fewer lines than this say too little about the coils.
+_MIN_LINES = 6
+# Complex numbers in the matrices of the pixels that are worked on at a time: few enough for the cache of a CPU core,
+# many enough to fill a GPU.
+_CHUNK_CPU, _CHUNK_GPU = 2**19, 2**25
+# Pixels that are solved from scratch lie this many to the shortest wave in their matrices; between them, interpolated
+# eigenvectors are a start that few iterations complete.
+_PIXELS_PER_WAVE = 16
+_N_ITERATIONS = 3
+# ‖G v − λ v‖ that is small enough; pixels that do not reach it are solved from scratch.
+_RESIDUAL = 1e-3
+# From scratch, the matrix of a pixel is squared: as good as 2^7 power iterations, and matrix products are what CPUs
+# and GPUs do best.
+_N_SQUARINGS = 7
 
 
 def espirit(
@@ -50,9 +59,9 @@ def espirit(
     Parameters
     ----------
     kspace
-        K-space; only its centre must be sampled.
+        K-space, zero where nothing was sampled.
     n_calibration
-        Side of the central block; smaller where k-space is smaller.
+        Side of the central block at most; it is smaller where the fully sampled centre is.
     kernel_size
         Side of a patch.
     threshold
@@ -67,49 +76,56 @@ def espirit(
     Raises
     ------
     RequestError
-        If the block is empty or smaller than the kernel, or a parameter is impossible.
+        If fewer lines than the kernel has were sampled, or a parameter is impossible.
 
     References
     ----------
     Uecker et al., ESPIRiT, MRM 71:990 (2014).
     """
-    n_calibration = _at_least_one(n_calibration, "n_calibration")
-    rows, columns = (_centred(min(n_calibration, size), size) for size in kspace.shape[-2:])
-    return _espirit(kspace[..., rows, columns], _image_size(kspace), kernel_size, threshold, crop)
+    kernel_size = _at_least_one(kernel_size, "kernel_size")
+    threshold, crop = _fraction(threshold, "threshold"), _fraction(crop, "crop")
+
+    def estimate(block: Tensor) -> Tensor:
+        return _espirit(block, _image_size(kspace), kernel_size, threshold, crop)
+
+    return _on_calibration(kspace, (kspace != 0).any(dim=-3), n_calibration, kernel_size, estimate)
 
 
 def walsh(
-    kspace: Complex[Tensor, "*batch coil y x"], n_calibration: int = 24, *, window: int = 5, crop: float = 0.05
+    kspace: Complex[Tensor, "*batch coil y x"], n_calibration: int = 24, *, window: int = 3, crop: float = 0.02
 ) -> Complex[Tensor, "*batch coil y x"]:
     """Estimate coil sensitivities by Walsh's adaptive combination of the low-resolution image.
 
-    1. Transform the central block, tapered by a Hann window against ringing, to coil images.
-    2. Average the coil × coil matrix x xᴴ over ``window`` × ``window`` pixels of the block's own resolution.
-    3. Its first eigenvector at each pixel is the map.
+    1. Transform the central block to coil images of low resolution, with two pixels to each that the block resolves.
+    2. Average the coil × coil matrix x xᴴ over ``window`` × ``window`` of these pixels.
+    3. Its first eigenvector is the map, interpolated to the pixels of the image.
 
     Parameters
     ----------
     kspace
-        K-space; only its centre must be sampled.
+        K-space, zero where nothing was sampled.
     n_calibration
-        Side of the central block; smaller where k-space is smaller.
+        Side of the central block at most; it is smaller where the fully sampled centre is.
     window
-        Side of the averaged neighbourhood.
+        Side of the averaged neighbourhood; odd.
     crop
         Smallest magnitude of the low-resolution image that counts as signal, as a fraction of its maximum.
 
     Raises
     ------
     RequestError
-        If the block is empty or a parameter is impossible.
+        If fewer than 6 lines were sampled, or a parameter is impossible.
 
     References
     ----------
     Walsh et al., Adaptive reconstruction of phased array MR imagery, MRM 43:682 (2000).
     """
-    n_calibration = _at_least_one(n_calibration, "n_calibration")
-    rows, columns = (_centred(min(n_calibration, size), size) for size in kspace.shape[-2:])
-    return _walsh(kspace[..., rows, columns], _image_size(kspace), window, crop)
+    window, crop = _at_least_one(window, "window"), _fraction(crop, "crop")
+
+    def estimate(block: Tensor) -> Tensor:
+        return _walsh(block, _image_size(kspace), window, crop)
+
+    return _on_calibration(kspace, (kspace != 0).any(dim=-3), n_calibration, _MIN_LINES, estimate)
 
 
 def sensitivity_maps(
@@ -138,20 +154,18 @@ def sensitivity_maps(
     """
     if method not in ("espirit", "walsh"):
         raise RequestError(f"maps are to be made by {method!r}; choose espirit or walsh.")
-    n_calibration = _at_least_one(n_calibration, "n_calibration")
     size = _image_size(kspace)
-    # Masks of a batch may differ; most often they do not, and then the batch is worked on as one.
+
+    def estimate(block: Tensor) -> Tensor:
+        if method == "walsh":
+            return _walsh(block, size, window=3, crop=0.02)
+        # With few lines, a smaller kernel loses less of the object.
+        kernel_size = min(max(2 * min(block.shape[-2:]) // 5, _MIN_LINES // 2), 6)
+        return _espirit(block, size, kernel_size, threshold=0.001, crop=0.8)
+
     sampled = mask if mask.ndim < 3 else mask.all(dim=-3)
-    sampled = sampled.expand(*sampled.shape[:-2], *size) if sampled.ndim >= 2 else sampled.expand(size)
-    patterns = sampled.reshape(-1, *size)
-    blocks = [_calibration_block(pattern, n_calibration) for pattern in patterns]
-    if all(block == blocks[0] for block in blocks):
-        return _estimate(kspace, blocks[0], method)
-    batch = kspace.shape[:-3]
-    order = torch.arange(len(blocks)).reshape(sampled.shape[:-2]).expand(batch).flatten().tolist()
-    slices = kspace.reshape(-1, *kspace.shape[-3:])
-    maps = [_estimate(one, blocks[which], method) for one, which in zip(slices, order, strict=True)]
-    return torch.stack(maps).reshape(kspace.shape)
+    sampled = sampled.expand(*sampled.shape[:-2], *size)
+    return _on_calibration(kspace, sampled, n_calibration, _MIN_LINES, estimate)
 
 
 def combine(
@@ -215,41 +229,57 @@ def noise_covariance(noise: Complex[Tensor, "coil sample"]) -> Complex[Tensor, "
 # ---- the calibration block ----------------------------------------------------------------------------------------
 
 
-def _calibration_block(mask: Bool[Tensor, "y x"], n_calibration: int) -> tuple[slice, slice]:
-    """Return rows and columns of the largest fully sampled centred rectangle, at most ``n_calibration`` a side."""
-    # A running product from the centre outwards says how far each row is sampled without a gap.
-    pattern = mask.cpu()
+def _on_calibration(
+    kspace: Tensor, sampled: Tensor, n_calibration: int, min_lines: int, estimate: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Hand the fully sampled centre of k-space to a function.
+
+    Sampling may differ between the entries of a batch; most often it does not, and then they are worked on together.
+    """
+    n_calibration = _at_least_one(n_calibration, "n_calibration")
+    patterns = sampled.reshape(-1, *sampled.shape[-2:]).cpu()
+    blocks = [_calibration_block(pattern, n_calibration, min_lines) for pattern in patterns]
+    if all(block == blocks[0] for block in blocks):
+        return estimate(kspace[(..., *blocks[0])])
+    batch = kspace.shape[:-3]
+    order = torch.arange(len(blocks)).reshape(sampled.shape[:-2]).expand(batch).flatten().tolist()
+    entries = kspace.reshape(-1, *kspace.shape[-3:])
+    maps = [estimate(entry[(..., *blocks[which])]) for entry, which in zip(entries, order, strict=True)]
+    return torch.stack(maps).reshape(kspace.shape)
+
+
+def _calibration_block(pattern: Bool[Tensor, "y x"], n_calibration: int, min_lines: int) -> tuple[slice, slice]:
+    """Return rows and columns of the largest fully sampled rectangle around the centre.
+
+    Its sides are at most ``n_calibration``. An odd side on an even axis has no centre: it starts where BART's does or,
+    as fastMRI's masks do, one later.
+    """
     n_rows, n_columns = pattern.shape
-    limits = [min(n_calibration, size) for size in (n_rows, n_columns)]
-    best = (0, 0)
-    width = limits[1]
-    for height in range(1, limits[0] + 1):
-        rows = _centred(height, n_rows)
-        while width and not bool(pattern[rows, _centred(width, n_columns)].all()):
-            width -= 1
-        if width == 0:
+    best = (slice(0), slice(0))
+    found = (0, 0)
+    width = min(n_calibration, n_columns)
+    for height in range(1, min(n_calibration, n_rows) + 1):
+        block = None
+        while width and block is None:
+            places = itertools.product(_centred(height, n_rows), _centred(width, n_columns))
+            block = next((place for place in places if bool(pattern[place].all())), None)
+            width -= block is None
+        if block is None:
             break
-        best = max(best, (height, width), key=lambda sides: (min(sides), sides[0] * sides[1]))
-    found = min(best)
-    if found < _KERNEL_SIZE:
+        # The shorter side decides how well the maps are known.
+        if (min(height, width), height * width) > (min(found), found[0] * found[1]):
+            best, found = block, (height, width)
+    if min(found) < min_lines:
         raise RequestError(
-            f"sensitivity maps need at least {_KERNEL_SIZE} fully sampled lines through the centre of k-space, and the "
-            f"mask has {found}; choose a mask with a centre (a larger centre fraction), or a method without maps."
+            f"sensitivity maps need at least {min_lines} fully sampled lines through the centre of k-space, and "
+            f"{min(found) or 'none'} were found; choose a mask with a centre (a larger centre fraction), or a method "
+            "without maps."
         )
-    return _centred(best[0], n_rows), _centred(best[1], n_columns)
+    return best
 
 
-def _estimate(kspace: Tensor, block: tuple[slice, slice], method: str) -> Tensor:
-    calibration = kspace[(..., *block)]
-    size = _image_size(kspace)
-    if method == "walsh":
-        return _walsh(calibration, size, window=5, crop=0.05)
-    return _espirit(calibration, size, _KERNEL_SIZE, threshold=0.001, crop=0.8)
-
-
-def _centred(length: int, size: int) -> slice:
-    first = size // 2 - length // 2
-    return slice(first, first + length)
+def _centred(length: int, size: int) -> list[slice]:
+    return [slice(first, first + length) for first in sorted({(size - length) // 2, size // 2 - length // 2})]
 
 
 def _image_size(kspace: Tensor) -> tuple[int, int]:
@@ -281,24 +311,19 @@ def _scaled(calibration: Tensor) -> Tensor:
 
 
 def _espirit(calibration: Tensor, size: tuple[int, int], kernel_size: int, threshold: float, crop: float) -> Tensor:
-    kernel_size = _at_least_one(kernel_size, "kernel_size")
-    threshold, crop = _fraction(threshold, "threshold"), _fraction(crop, "crop")
     rows, columns = calibration.shape[-2:]
-    if min(rows, columns) < kernel_size:
-        raise RequestError(
-            f"the calibration block is {rows} × {columns}, less than the kernel, which is {kernel_size} × "
-            f"{kernel_size}; give more calibration lines or a smaller kernel."
-        )
     batch, n_coils = calibration.shape[:-3], calibration.shape[-3]
     blocks = _scaled(calibration.reshape(-1, n_coils, rows, columns))
     maps = calibration.new_empty((len(blocks), n_coils, *size))
+    grid = tuple(min(length, _PIXELS_PER_WAVE * kernel_size) for length in size)
     for block, one in zip(blocks, maps, strict=True):
-        lags = _lags(block, kernel_size, threshold)
-        reference = _principal_coil(block)
-        for first, matrices in _pixel_matrices(lags, size):
-            vectors, values = _first_eigenvectors(matrices)
-            vectors = _with_phase_of(vectors, reference) * (values > crop)[..., None]
-            one[:, first : first + len(vectors)] = vectors.movedim(-1, 0)
+        lags, reference = _lags(block, kernel_size, threshold), _principal_coil(block)
+        coarse = [_first_eigenvectors(matrices) for _, matrices in _pixel_matrices(lags, grid)]
+        vectors, values = (torch.cat(parts) for parts in zip(*coarse, strict=True))
+        if grid != size:
+            vectors, values = _refined(vectors, values, lags, size, crop)
+        vectors = _with_phase_of(vectors, reference) * (values > crop)[..., None]
+        one.copy_(vectors.movedim(-1, 0))
     return maps.reshape(*batch, n_coils, *size)
 
 
@@ -322,12 +347,35 @@ def _lags(block: Tensor, kernel_size: int, threshold: float) -> Tensor:
     return lags / k**2
 
 
-def _pixel_matrices(lags: Tensor, size: tuple[int, int]) -> Iterator[tuple[int, Tensor]]:
+def _refined(
+    vectors: Tensor, values: Tensor, lags: Tensor, size: tuple[int, int], crop: float
+) -> tuple[Tensor, Tensor]:
+    """Carry the first eigenvectors and eigenvalues from a coarse grid ``(y, x)`` to the image's."""
+    starts, _ = _interpolated(vectors, values, size)
+    values = values.new_empty(size)
+    for first, matrices in _pixel_matrices(lags, size):
+        rows = slice(first, first + len(matrices))
+        vector = starts[rows][..., None]
+        for _ in range(_N_ITERATIONS):
+            moved = matrices @ vector
+            value, square = (vector.mH @ moved).real, (moved.mH @ moved).real
+            vector = moved * square.clamp_min(1e-30).rsqrt()
+        residual = (square - value.square()).clamp_min(0).sqrt()[..., 0, 0]
+        vector, value = vector.squeeze(-1), value[..., 0, 0]
+        # The residual tells how far the next eigenvalue is; below the crop value nobody asks.
+        open_ = (residual > _RESIDUAL) & (value + residual > crop)
+        vector[open_], value[open_] = _first_eigenvectors(matrices[open_])
+        starts[rows], values[rows] = vector, value
+    return starts, values
+
+
+def _pixel_matrices(lags: Tensor, size: tuple[int, ...]) -> Iterator[tuple[int, Tensor]]:
     """Yield the first row and the matrices ``(row, x, coil, coil)`` of a few rows at a time."""
     n_lags, n_coils = lags.shape[0], lags.shape[-1]
     waves = [_waves(n_lags, length, lags) for length in size]
     along_x = torch.einsum("xl,ylab->yxab", waves[1], lags).reshape(n_lags, -1)
-    step = max(1, _CHUNK // (size[1] * n_coils**2))
+    chunk = _CHUNK_CPU if lags.device.type == "cpu" else _CHUNK_GPU
+    step = max(1, chunk // (size[1] * n_coils**2))
     for first in range(0, size[0], step):
         matrices = waves[0][first : first + step] @ along_x
         yield first, matrices.reshape(-1, size[1], n_coils, n_coils)
@@ -346,28 +394,31 @@ def _first_eigenvectors(matrices: Tensor) -> tuple[Tensor, Tensor]:
     shape = matrices.shape[:-1]
     matrices = matrices.flatten(0, -3)
     power = matrices
-    for _ in range(_N_SQUARINGS):
+    for step in range(_N_SQUARINGS):
+        if step % 3 == 0:  # often enough that nothing underflows: the trace is at most n_coils eigenvalues
+            trace = power.diagonal(dim1=-2, dim2=-1).real.sum(-1).clamp_min(1e-30)
+            power = power * trace.reciprocal()[:, None, None]
         power = power @ power
-        power = power / power.diagonal(dim1=-2, dim2=-1).real.sum(-1).clamp_min(1e-30)[:, None, None]
     # Now nearly v vᴴ: the column of the largest diagonal element is the best start for the last step.
     best = power.diagonal(dim1=-2, dim2=-1).real.argmax(dim=-1)
-    vectors = torch.take_along_dim(power, best[:, None, None], dim=-1)
-    vectors = _unit(power @ vectors)
-    moved = matrices @ vectors
-    values: Tensor = torch.linalg.vector_norm(moved, dim=(-2, -1))
-    return _unit(moved).reshape(shape), values.reshape(shape[:-1])
+    vectors = _unit(power @ torch.take_along_dim(power, best[:, None, None], dim=-1))
+    values = (vectors.mH @ matrices @ vectors).real
+    return vectors.reshape(shape), values.reshape(shape[:-1])
 
 
 def _unit(vectors: Tensor) -> Tensor:
-    return vectors / torch.linalg.vector_norm(vectors, dim=(-2, -1), keepdim=True).clamp_min(1e-30)
+    # Inner products of many short vectors: a product of matrices is several times faster than a norm.
+    return vectors * (vectors.mH @ vectors).real.clamp_min(1e-30).rsqrt()
 
 
 def _principal_coil(block: Tensor) -> Tensor:
-    """Return the first principal component of the coils of a block; its largest element is real and positive."""
+    """Return the first principal component of the coils of a block, with the last coil real and positive as in BART."""
     samples = block.flatten(1)
     vector = _eigh(samples @ samples.mH)[1][:, -1]
-    strongest = vector[vector.abs().argmax()]
-    return vector * (strongest.conj() / strongest.abs())
+    size = vector.abs()
+    # A last coil that sees nothing has no phase.
+    pivot = torch.where(size[-1] > 1e-6, vector[-1], vector[size.argmax()])
+    return vector * (pivot.conj() / pivot.abs())
 
 
 def _with_phase_of(vectors: Tensor, reference: Tensor) -> Tensor:
@@ -390,21 +441,16 @@ def _eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _walsh(calibration: Tensor, size: tuple[int, int], window: int, crop: float) -> Tensor:
-    window, crop = _at_least_one(window, "window"), _fraction(crop, "crop")
     batch, (n_coils, rows, columns) = calibration.shape[:-3], calibration.shape[-3:]
     blocks = _scaled(calibration.reshape(-1, n_coils, rows, columns))
-    taper_y, taper_x = (
-        torch.hann_window(length + 2, periodic=False, device=blocks.device)[1:-1] for length in (rows, columns)
-    )
     # Twice as fine as the block resolves: between such pixels, sensitivities are as good as straight.
     grid = (min(2 * rows, size[0]), min(2 * columns, size[1]))
     maps = calibration.new_empty((len(blocks), n_coils, *size))
     for block, one in zip(blocks, maps, strict=True):
-        padded = block.new_zeros((n_coils, *grid))
-        padded[(..., _centred(rows, grid[0]), _centred(columns, grid[1]))] = block * taper_y[:, None] * taper_x
-        images = ifft2c(padded)
+        # Without a taper: rings do more harm to an image than to the ratios of coils.
+        images = ifft2c(_padded(block, grid))
         products = (images[:, None] * images.conj()).flatten(0, 1)
-        matrices = _average(products, 2 * window - 1).reshape(n_coils, n_coils, *grid).permute(2, 3, 0, 1)
+        matrices = _average(products, window).reshape(n_coils, n_coils, *grid).permute(2, 3, 0, 1)
         vectors, values = _first_eigenvectors(matrices)
         vectors, strength = _interpolated(vectors, values.clamp_min(0).sqrt(), size)
         vectors = _with_phase_of(vectors, _principal_coil(block)) * (strength > crop * strength.max())[..., None]
@@ -447,3 +493,12 @@ def _neighbours(n_coarse: int, n_fine: int, like: Tensor) -> tuple[Tensor, Tenso
     below = torch.div(position, n_fine, rounding_mode="floor")
     weight = (position - below * n_fine).to(like.dtype) / n_fine
     return (below + n_coarse // 2) % n_coarse, weight
+
+
+def _padded(block: Tensor, size: tuple[int, int]) -> Tensor:
+    """Append zeros to k-space so that its centre stays the centre."""
+    (left, right), (top, bottom) = (
+        (new // 2 - old // 2, (new + 1) // 2 - (old + 1) // 2)
+        for old, new in ((block.shape[-1], size[1]), (block.shape[-2], size[0]))
+    )
+    return torch.nn.functional.pad(block, (left, right, top, bottom))
