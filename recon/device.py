@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from recon.errors import DeviceError
+from recon.errors import DeviceError, UnknownDeviceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ def resolve(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise DeviceError(f"device {name!r} is unknown; choose auto, cpu, cuda, cuda:0 or mps.") from None
+        raise UnknownDeviceError(f"device {name!r} is unknown; choose auto, cpu, cuda, cuda:0 or mps.") from None
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= count:
@@ -50,7 +50,7 @@ def resolve(name: str) -> torch.device:
             raise DeviceError("this version of torch has no complex Fourier transform on mps. Choose cpu.")
         return device
     if device.type != "cpu":
-        raise DeviceError(f"device {name!r} is not supported; choose auto, cpu, cuda, cuda:0 or mps.")
+        raise UnknownDeviceError(f"device {name!r} is not supported; choose auto, cpu, cuda, cuda:0 or mps.")
     return torch.device("cpu")
 
 

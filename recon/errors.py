@@ -5,16 +5,20 @@ MRIError
 ├── RequestError   the settings ask for something impossible                 (exit status 2)
 ├── ModelError     a model, its card or its weights do not fit               (exit status 2)
 ├── DeviceError    the device is missing, too small or failed                (exit status 1)
-└── ExportError    a result could not be written                             (exit status 1)
+│   └── UnknownDeviceError     there is no such kind of device               (exit status 2)
+├── ExportError    a result could not be written                             (exit status 1)
+└── MissingPackageError        a Python package is not installed             (exit status 1)
 
 A message is one or two sentences: what was found, what was expected, what to do.
 """
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -61,5 +65,31 @@ class DeviceError(MRIError):
         self.out_of_memory = out_of_memory
 
 
+class UnknownDeviceError(DeviceError):
+    """The request names a device of no kind that there is: a slip of the pen, not a lack of this machine."""
+
+    exit_status = 2
+
+
 class ExportError(MRIError):
     """A result could not be written; nothing half-written is left behind."""
+
+
+class MissingPackageError(MRIError):
+    """A Python package that the work needs is not installed, as in a bare Python with torch."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"this needs the Python package {name}, which is not installed; install it (`pip install {name}`), or use "
+            "`make run`."
+        )
+        self.name = name
+
+
+@contextmanager
+def needs_package() -> Iterator[None]:
+    """Turn a failed import of an optional package into a MissingPackageError that says what to install."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingPackageError((error.name or str(error)).split(".")[0]) from error

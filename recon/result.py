@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recon import __version__
-from recon.errors import RequestError
+from recon.errors import RequestError, needs_package
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from recon.masks import SamplingMask
     from recon.request import Request
 
-FORMATS = ("hdf5", "dicom", "nifti", "png")
+# format -> what the name of its file, or for DICOM of its folder, ends in.
+ENDINGS = {"hdf5": ".h5", "dicom": ".dcm", "nifti": ".nii.gz", "png": ".png"}
+FORMATS = tuple(ENDINGS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,6 +174,8 @@ class Reconstruction:
             If a format is unknown.
         ExportError
             If something cannot be written; files that were complete stay, nothing is half-written.
+        MissingPackageError
+            If the Python package that writes a format is not installed.
         """
         import json
 
@@ -187,31 +191,50 @@ class Reconstruction:
         name = name or self.name
         written: list[Path] = []
         for one in dict.fromkeys(formats):
-            if one == "hdf5":
-                from recon.export import hdf5
-
-                written.append(folder / f"{name}.h5")
-                hdf5.write(self, written[-1], stages=stages)
-            elif one == "dicom":
-                from recon.export import dicom
-
-                written.append(folder / f"{name}.dcm")
-                dicom.write(self, written[-1])
-            elif one == "nifti":
-                from recon.export import nifti
-
-                written.append(folder / f"{name}.nii.gz")
-                nifti.write(self, written[-1])
-            else:
-                from recon.export import figure
-
-                written.append(folder / f"{name}.png")
-                figure.write(self, written[-1])
+            written.append(folder / f"{name}{ENDINGS[one]}")
+            self.write(written[-1], one, stages=stages)
         record = self.record() | {"name": name, "files": [path.name for path in written]}
         written.append(folder / f"{name}.json")
         with atomic_file(written[-1]) as temporary:
             temporary.write_text(json.dumps(record, indent=2), "utf-8")
         return written
+
+    def write(self, path: Path, format_: str, *, stages: bool = False) -> None:
+        """Write the images in one format.
+
+        Parameters
+        ----------
+        path
+            File, or folder of DICOM files.
+        format_
+            One of `FORMATS`.
+        stages
+            Write the stages too, where the format can hold them.
+
+        Raises
+        ------
+        ExportError
+            If it cannot be written; nothing is half-written.
+        MissingPackageError
+            If the Python package that writes the format is not installed.
+        """
+        with needs_package():
+            if format_ == "hdf5":
+                from recon.export import hdf5
+
+                hdf5.write(self, path, stages=stages)
+            elif format_ == "dicom":
+                from recon.export import dicom
+
+                dicom.write(self, path)
+            elif format_ == "nifti":
+                from recon.export import nifti
+
+                nifti.write(self, path)
+            else:
+                from recon.export import figure
+
+                figure.write(self, path)
 
 
 def versions() -> dict[str, str]:

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from recon.data import Declined, Study
-from recon.errors import FileError, RequestError
+from recon.errors import FileError, MissingPackageError, RequestError, needs_package
+from recon.io import folders
 from recon.simulate import SimulationSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from recon.data import Series
 
 __all__ = ["open_study", "sniff"]
@@ -25,7 +24,6 @@ __all__ = ["open_study", "sniff"]
 _EXPECTED = "a fastMRI HDF5 file, a DICOM file, or a folder of either was expected."
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _HEAD_BYTES = 4096
-_MAX_FILES = 100_000
 # What people try to open, by the bytes that they start with.
 _SIGNATURES = (
     (b"\x89PNG", "a PNG image"),
@@ -59,21 +57,24 @@ def open_study(path: Path | str, simulation: SimulationSpec | None = None) -> St
     ------
     FileError
         If there is nothing at the path, it may not be read, or nothing in it can be opened.
+    MissingPackageError
+        If a Python package that reads it is not installed.
     """
     if simulation is not None and not isinstance(simulation, SimulationSpec):
         raise RequestError(f"the simulation is a {type(simulation).__name__}; a SimulationSpec was expected.")
     where = _checked(path)
     if where.is_dir():
         return _open_folder(where, simulation)
-    found = sniff(where)
-    if found == "hdf5":
-        from recon.io import fastmri
+    with needs_package():
+        found = sniff(where)
+        if found == "hdf5":
+            from recon.io import fastmri
 
-        return fastmri.read(where)
-    if found == "dicom":
-        from recon.io import dicom
+            return fastmri.read(where)
+        if found == "dicom":
+            from recon.io import dicom
 
-        return dicom.read(where, simulation)
+            return dicom.read(where, simulation)
     raise FileError(where, f"{found}; {_EXPECTED}")
 
 
@@ -87,6 +88,8 @@ def sniff(path: Path) -> str:
     """
     try:
         with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size == 0:  # some that the system makes up wait for ever instead
+                return "is empty (0 bytes)"
             head = file.read(_HEAD_BYTES)
             if _has_hdf5_signature(file):
                 return "hdf5"
@@ -94,8 +97,6 @@ def sniff(path: Path) -> str:
         raise FileError(path, "may not be read: permission denied. Change its permissions or copy it.") from None
     except OSError as error:
         raise FileError(path, f"cannot be read ({error.strerror or error}); check the disk or network share.") from None
-    if not head:
-        return "is empty (0 bytes)"
     if head[128:132] == b"DICM":
         return "dicom"
     for signature, words in _SIGNATURES:
@@ -133,27 +134,37 @@ def _open_folder(folder: Path, simulation: SimulationSpec | None) -> Study:
     series: list[Series] = []
     declined: list[Declined] = []
     has_dicom = False
+    missing: MissingPackageError | None = None
     others: list[tuple[Path, str]] = []
-    for path in _files(folder):
+    # The list first: a folder with far too many files is refused before any of them is opened.
+    for path in list(folders.files(folder)):
         try:
-            found = sniff(path)
-            if found == "hdf5":
-                from recon.io import fastmri
+            with needs_package():
+                found = sniff(path)
+                if found == "hdf5":
+                    from recon.io import fastmri
 
-                series.append(fastmri.read_series(path))
-            elif found == "dicom":
-                has_dicom = True
-            else:
-                others.append((path, found))
+                    series.append(fastmri.read_series(path))
+                elif found == "dicom":
+                    has_dicom = True
+                else:
+                    others.append((path, found))
         except FileError as error:
             declined.append(Declined(path, error.problem))
+        except MissingPackageError as error:
+            missing = error
+            declined.append(Declined(path, str(error)))
     if has_dicom:
-        from recon.io import dicom
-
         try:
-            study = dicom.read(folder, simulation)
+            with needs_package():
+                from recon.io import dicom
+
+                study = dicom.read(folder, simulation)
         except FileError as error:
             declined.append(Declined(folder, error.problem))
+        except MissingPackageError as error:
+            missing = error
+            declined.append(Declined(folder, str(error)))
         else:
             series += study.series
             declined += study.declined
@@ -162,6 +173,8 @@ def _open_folder(folder: Path, simulation: SimulationSpec | None) -> Study:
         return Study(
             path=folder, title=folder.resolve().name or str(folder), series=tuple(series), declined=tuple(declined)
         )
+    if missing is not None:
+        raise missing
     raise FileError(folder, _nothing(folder, declined, others))
 
 
@@ -175,35 +188,6 @@ def _nothing(folder: Path, declined: list[Declined], others: list[tuple[Path, st
         return reason
     beginning = "holds one file" if n_files == 1 else f"holds {n_files} files"
     return f"{beginning} and nothing that can be opened ({first.name} {reason.rstrip('.')}); {_EXPECTED}"
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """The regular files of a folder tree in the order of their names; hidden ones and linked folders are left out."""
-    n_found = 0
-
-    def unreadable(error: OSError) -> None:
-        # Only the folder that was asked for has to be readable; a closed one inside it is passed over.
-        if error.filename == str(folder):
-            raise FileError(folder, f"cannot be read ({error.strerror}); change its permissions.") from None
-
-    for root, folders, names in os.walk(folder, onerror=unreadable):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            path = Path(root, name)
-            if name.startswith(".") or not is_file(path):
-                continue
-            n_found += 1
-            if n_found > _MAX_FILES:
-                raise FileError(folder, f"holds more than {_MAX_FILES} files; open the folder of one study.")
-            yield path
-
-
-def is_file(path: Path) -> bool:
-    """Tell whether a path is a regular file; one that may not be looked at is none."""
-    try:
-        return path.is_file()
-    except OSError:  # a link into a folder that may not be read
-        return False
 
 
 def _has_hdf5_signature(file: BinaryIO) -> bool:

@@ -6,24 +6,23 @@ grey magnitude MR volume is declined by name, and never keeps the rest from open
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections import Counter
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from recon.data import Declined, Geometry, Header, Series, Study
 from recon.errors import FileError, RequestError
-from recon.io import is_file
+from recon.io import folders
 from recon.io.dicom_frame import Frame, Scan, is_dicom, quietly, read_header, read_image, scan
 from recon.io.dicom_header import classic, header_of, integer, text
 from recon.io.dicom_stack import Stack, normal_of, stacks_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -156,12 +155,9 @@ def _files(path: Path) -> Iterator[Path]:
         if is_dicom(path):
             yield path
         return
-    for root, folders, names in os.walk(path):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            file = Path(root, name)
-            if not name.startswith(".") and is_file(file) and is_dicom(file):
-                yield file
+    for file in folders.files(path):
+        if is_dicom(file):
+            yield file
 
 
 def _unique(frames: Iterator[Frame]) -> list[Frame]:
@@ -305,7 +301,7 @@ def _with_paths(path: Path, series: Sequence[Series]) -> tuple[Series, ...]:
     owners = Counter(folder for item in series for folder in {file.parent for file in item.instances})
     result = []
     for item in series:
-        folders = {file.parent for file in item.instances}
-        own = next(iter(folders)) if len(folders) == 1 and owners[next(iter(folders))] == 1 else None
+        parents = {file.parent for file in item.instances}
+        own = next(iter(parents)) if len(parents) == 1 and owners[next(iter(parents))] == 1 else None
         result.append(replace(item, path=own or item.instances[0]))
     return tuple(result)

@@ -14,7 +14,7 @@ import torch
 
 import recon
 from recon import coils, fourier, metrics, models, weights
-from recon.errors import DeviceError, ModelError, MRIError, RequestError
+from recon.errors import DeviceError, ModelError, MRIError, RequestError, UnknownDeviceError
 from recon.pipeline import prepare, preview, sampling_mask
 
 SMALL = {"modules": ("4x", "1x"), "widths": (8, 4), "refine_width": 4, "n_iterations": 2}
@@ -226,7 +226,7 @@ def test_keep_modules_only(series):
         ({"model": "pcrnn-b"}, ModelError, "no weights yet"),
         ({"model": "alexnet"}, ModelError, "no model 'alexnet'"),
         ({"model": "/nowhere.safetensors"}, ModelError, "no such weights file"),
-        ({"device": "toaster"}, DeviceError, "unknown"),
+        ({"device": "toaster"}, UnknownDeviceError, "unknown"),
         ({"device": "cuda:99"}, DeviceError, "not there"),
         ({"overrides": {"n_iterations": 1}}, RequestError, "overriding n_iterations"),
         ({"mask": recon.MaskSpec("file:/nowhere.npy")}, MRIError, "no such mask file"),
