@@ -105,9 +105,15 @@ class Job(QThread):
             return False
         import torch
 
+        from recon import interruption
+
         clock = Clock()
         # A generator would leak inference mode to its consumer, so the consumer sets it around the whole loop.
-        with torch.inference_mode(), closing(self._make_stream()) as stream:  # type: ignore[type-var]
+        with (
+            torch.inference_mode(),
+            interruption.watching(self._cancel.is_set),
+            closing(self._make_stream()) as stream,  # type: ignore[type-var]
+        ):
             for stage in stream:
                 if self._cancel.is_set():
                     return False

@@ -58,7 +58,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _state(card: ModelCard) -> str:
     if card.problem:
-        return "broken"
+        return "not installed" if card.requires_program else "broken"
     if not card.needs_training:
         return "ready"
     coils = sorted({weights.n_coils for weights in card.weights})
@@ -78,15 +78,13 @@ def _show(arguments: argparse.Namespace) -> int:
     from recon.models import create, get_card
 
     card = get_card(arguments.name)
-    if card.problem:
-        raise ModelError(card.problem)
     n_coils = card.weights[0].n_coils if card.weights else 1
-    n_parameters = sum(parameter.numel() for parameter in create(card.name, n_coils).parameters())
+    n_parameters = 0 if card.problem else sum(one.numel() for one in create(card.name, n_coils).parameters())
     if arguments.json:
         write_json(card.to_dict() | {"n_parameters": n_parameters, "n_parameters_for_coils": n_coils})
         return 0
     write_line(f"{card.title} ({card.name})\n{card.summary}\n")
-    rows: list[tuple[str, Any]] = [("paper", card.paper), ("state", _state(card))]
+    rows: list[tuple[str, Any]] = [("paper", card.paper), ("state", card.problem or _state(card))]
     if card.source:
         rows.append(("plug-in of", card.source))
     if n_parameters:

@@ -45,7 +45,7 @@ FAMILIES = {
 
 def list_models() -> list[ModelCard]:
     """Return the cards of all presets, in reading order; plug-ins come last, also those that cannot be used."""
-    return list(_cards().values())
+    return [card.checked() for card in _cards().values()]
 
 
 def get_card(name: str) -> ModelCard:
@@ -65,7 +65,7 @@ def get_card(name: str) -> ModelCard:
 
         close = difflib.get_close_matches(name, [*cards, *ALIASES], n=3) or list(cards)[:6]
         raise ModelError(f"there is no model {name!r}; did you mean {', '.join(close)}? `models list` shows all.")
-    return cards[name]
+    return cards[name].checked()
 
 
 def create(preset: str, n_coils: int = 1, **overrides: Any) -> ReconstructionModel:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from recon import programs
 from recon.errors import ModelError
 from recon.weights import Weights, find_weights
 
@@ -52,7 +53,9 @@ class ModelCard:
     source
         The package that a plug-in came with, such as ``mri-example 1.0``; empty for the workstation's own.
     problem
-        Why a plug-in cannot be used, in a sentence; empty when it can.
+        Why the method cannot be used, in a sentence; empty when it can. See `checked`.
+    requires_program, install
+        A program that the method runs, and the command that installs it; empty for most.
     """
 
     name: str
@@ -69,6 +72,8 @@ class ModelCard:
     scale: Scale = "mean"
     source: str = ""
     problem: str = ""
+    requires_program: str = ""
+    install: str = ""
 
     @property
     def weights(self) -> tuple[Weights, ...]:
@@ -79,6 +84,12 @@ class ModelCard:
     def available(self) -> bool:
         """True when the preset can reconstruct now."""
         return not self.problem and (not self.needs_training or bool(self.weights))
+
+    def checked(self) -> ModelCard:
+        """Return the card with the problem that it has now: a program may come and go while a window is open."""
+        if self.problem or not self.requires_program:
+            return self
+        return replace(self, problem=programs.missing(self.requires_program, self.install, self.title))
 
     def parameters_for(self, n_coils: int) -> dict[str, Any]:
         """Return the parameters for a number of coils; between listed numbers, those of the nearest."""
@@ -104,6 +115,7 @@ class ModelCard:
             "available": self.available,
             "source": self.source,
             "problem": self.problem,
+            "requires_program": self.requires_program,
             "weights": [weights.to_dict() for weights in self.weights],
         }
 

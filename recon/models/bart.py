@@ -1,0 +1,191 @@
+"""Compressed sensing as the papers ran it: the Berkeley Advanced Reconstruction Toolbox, a program of its own."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recon import interruption
+from recon.errors import FileError, ModelError
+from recon.io import cfl
+from recon.masks import count_low_frequency
+from recon.models.blocks import ReconstructionModel
+from recon.programs import Running, find, missing
+from recon.shapes import Bool, Complex
+from recon.stage import Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from numpy.typing import NDArray
+
+PROGRAM = "bart"
+INSTALL = "apt install bart"
+# Side of the kernels of ecalib: fewer lines hold none.
+_KERNEL = 6
+# How often a wish to stop is looked for while BART works.
+_STEP_S = 0.05
+
+
+@dataclass(frozen=True)
+class BartParameters:
+    """What ``bart pics`` and ``bart ecalib`` are told.
+
+    Attributes
+    ----------
+    lambda_
+        Weight of the total variation, as a share of the image's brightness.
+    n_iterations
+        Limit of ``pics``; with total variation it counts steps of the conjugate gradients inside ADMM.
+    n_calibration
+        Widest block that the sensitivity maps are estimated from; narrower where fewer lines are fully sampled.
+    """
+
+    lambda_: float = 0.05
+    n_iterations: int = 200
+    n_calibration: int = 26
+
+    def __post_init__(self) -> None:
+        problems = []
+        if not 0 <= self.lambda_ < float("inf"):
+            problems.append(f"lambda_ is {self.lambda_}; it must be 0 or more")
+        if self.n_iterations < 1:
+            problems.append(f"n_iterations is {self.n_iterations}; at least one is needed")
+        if self.n_calibration < _KERNEL:
+            problems.append(f"n_calibration is {self.n_calibration}; the kernel of the calibration takes {_KERNEL}")
+        if problems:
+            raise ModelError("BART: " + "; ".join(problems) + ".")
+
+
+class Bart(ReconstructionModel):
+    """Total variation with ``bart pics``, on maps of ``bart ecalib``, in files of a temporary folder.
+
+    1. ``ecalib -m1 -rN`` estimates one set of maps, N the fully sampled lines, at most 26. Maps that are given instead
+       are used as they are.
+    2. The zero-filled image, combined with them, comes out while ``pics -d4 -S -i 200 -R T:7:0:λ`` works.
+    3. Its result is the final image. BART shows no iterates.
+
+    Data lies as in fastMRI's script, ``(1, y, x, coil)``. With ``-S`` the result has the scale of the data.
+
+    References
+    ----------
+    Uecker et al., BART, https://doi.org/10.5281/zenodo.592960; the commands of Chen et al., PC-RNN, IEEE TMI 2022, and
+    of Zbontar et al., fastMRI, arXiv 1811.08839.
+
+    Raises
+    ------
+    ModelError
+        If there is no BART.
+    """
+
+    def __init__(self, n_coils: int, parameters: BartParameters) -> None:
+        super().__init__()
+        problem = missing(PROGRAM, INSTALL, "cs-bart")
+        if problem:
+            raise ModelError(problem)
+        self.n_coils = n_coils
+        self.parameters_ = parameters
+
+    @property
+    def n_stages(self) -> int:
+        """The combined image, then the final one."""
+        return 2
+
+    def stages(
+        self,
+        zero_filled: Complex[Tensor, "batch coil y x"],
+        kspace: Complex[Tensor, "batch coil y x"],
+        mask: Bool[Tensor, "*mask"],
+        maps: Complex[Tensor, "batch coil y x"] | None = None,
+    ) -> Generator[Stage, None, None]:
+        """Yield the zero-filled image combined with the maps, then BART's.
+
+        Closing the stream ends BART. While it works, a wish to stop (`recon.interruption`) makes the combined image
+        come out once more, so that the stream can be closed.
+
+        Raises
+        ------
+        ModelError
+            If there are no calibration lines for the maps, or BART is missing or fails.
+        """
+        size = (kspace.shape[-2], kspace.shape[-1])
+        with tempfile.TemporaryDirectory(prefix="mri-workstation-bart-") as name:
+            folder = Path(name)
+            for entry, measured in enumerate(kspace):
+                cfl.write(folder / f"kspace{entry}", _to_bart(measured))
+            if maps is None:
+                waiting = Stage("zero-filled", ("zero-filled",), zero_filled)
+                tool = ["ecalib", "-m1", f"-r{self._n_calibration(mask)}"]
+                for entry in range(len(kspace)):
+                    with self._start([*tool, f"kspace{entry}", f"maps{entry}"], folder) as bart:
+                        yield from _until_it_ends(bart, waiting)
+                found = [_from_bart(folder / f"maps{entry}", size, kspace.shape[1]) for entry in range(len(kspace))]
+                maps = torch.stack(found).to(kspace.device)
+            else:
+                for entry, known in enumerate(maps):
+                    cfl.write(folder / f"maps{entry}", _to_bart(known))
+            combined = (maps.conj() * zero_filled).sum(dim=1, keepdim=True)
+            waiting = Stage("SENSE", ("SENSE",), combined, progress=1 / self.n_stages)
+            values = self.parameters_
+            tool = ["pics", "-d4", "-S", "-i", str(values.n_iterations), "-R", f"T:7:0:{float(values.lambda_)!r}"]
+            for entry in range(len(kspace)):
+                with self._start([*tool, f"kspace{entry}", f"maps{entry}", f"image{entry}"], folder) as bart:
+                    if entry == 0:
+                        yield waiting  # BART works on while somebody looks at it
+                    yield from _until_it_ends(bart, waiting)
+            images = [_from_bart(folder / f"image{entry}", size, 1) for entry in range(len(kspace))]
+        yield Stage("final", ("final",), torch.stack(images).to(kspace.device), is_final=True, progress=1.0)
+
+    def _n_calibration(self, mask: Bool[Tensor, "*mask"]) -> int:
+        pattern = mask.cpu().numpy().reshape(-1, *mask.shape[-2:]) if mask.ndim > 1 else mask.cpu().numpy()[None, None]
+        n_lines = min(count_low_frequency(one) for one in pattern)
+        if n_lines < _KERNEL:
+            raise ModelError(
+                f"BART needs at least {_KERNEL} calibration lines, a fully sampled band in the middle, and the mask "
+                f"has {n_lines}; raise the centre fraction."
+            )
+        return min(self.parameters_.n_calibration, n_lines)
+
+    def _start(self, command: Sequence[str], folder: Path) -> Running:
+        program = find(PROGRAM)
+        if program is None:
+            raise ModelError(missing(PROGRAM, INSTALL, "cs-bart"))
+        return Running([program, *command], folder)
+
+
+def _until_it_ends(bart: Running, waiting: Stage) -> Generator[Stage, None, None]:
+    """Wait for BART; yields only where somebody wishes to stop."""
+    while not bart.wait(_STEP_S):
+        if interruption.is_asked():
+            yield waiting
+    problem = bart.problem()
+    if problem:
+        raise ModelError(
+            f"BART failed: {problem}. Try `bart version` in a terminal; where it does not answer, install BART again "
+            f"(`{INSTALL}`)."
+        )
+
+
+def _to_bart(coil_images: Complex[Tensor, "coil y x"]) -> NDArray[np.complex64]:
+    """Return ``(1, y, x, coil)``."""
+    return coil_images.permute(1, 2, 0)[None].cpu().numpy()
+
+
+def _from_bart(path: Path, size: tuple[int, int], n_coils: int) -> Complex[Tensor, "coil y x"]:
+    """Read ``(1, y, x, coil)``."""
+    try:
+        values = cfl.read(path)
+    except FileError as error:
+        raise ModelError(f"BART said that it was done and left no result ({error}).") from None
+    if values.size != n_coils * size[0] * size[1] or values.shape[1:3] != size:
+        raise ModelError(
+            f"BART left a result of {values.shape}, (1, {size[0]}, {size[1]}, {n_coils}) was expected; version 0.8 or "
+            "later is needed."
+        )
+    return torch.from_numpy(np.ascontiguousarray(values.reshape(*size, n_coils).transpose(2, 0, 1)))
