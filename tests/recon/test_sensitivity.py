@@ -1,0 +1,289 @@
+"""Coil sensitivities: BART's golden maps, the physics they must keep, and what happens with little or bad data."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from recon import coils, sensitivity
+from recon.errors import RequestError
+from recon.fourier import fft2c, ifft2c
+from recon.operator import Encoding
+from recon.phantom import PhantomSpec, slice_kspace
+
+METHODS = ("espirit", "walsh")
+
+
+@pytest.fixture(scope="module")
+def kspace() -> Tensor:
+    """K-space of a phantom with six coils; odd and unequal sides."""
+    return torch.from_numpy(slice_kspace(PhantomSpec(n_slices=1, n_coils=6, matrix=(81, 72), noise=0.002), 0))
+
+
+def lines(n_columns: int, n_lines: int) -> Tensor:
+    """A line mask with every third column and a centre."""
+    mask = torch.arange(n_columns) % 3 == 0
+    mask[n_columns // 2 - n_lines // 2 - 1 : n_columns // 2 - n_lines // 2 + n_lines + 1] = False
+    mask[n_columns // 2 - n_lines // 2 : n_columns // 2 - n_lines // 2 + n_lines] = True
+    return mask[None]
+
+
+def assert_like_barts(maps: Tensor, golden: Tensor) -> None:
+    """Same support; same maps but where the two largest eigenvalues nearly meet, where BART's iteration stops early."""
+    support, golden_support = (coils.root_sum_of_squares(one) > 0.5 for one in (maps, golden))
+    assert (support ^ golden_support).float().mean() <= 1e-3
+    both = support & golden_support
+    error = coils.root_sum_of_squares(maps - golden)[both]
+    assert torch.quantile(error, 0.95) <= 2e-3
+    assert error.square().mean().sqrt() <= 0.08
+
+
+def test_golden_maps_of_bart(vectors):
+    golden = np.load(vectors / "bart_cs.npz")
+    kspace, mask = torch.from_numpy(golden["kspace_full"]), torch.from_numpy(golden["mask"])
+    expected = torch.from_numpy(golden["sens_r15"])
+    for data in (kspace, kspace * mask):
+        maps = coils.espirit(data, 15)
+        assert_like_barts(maps, expected)
+        relative = torch.linalg.vector_norm(maps - expected) / torch.linalg.vector_norm(expected)
+        assert relative < 0.01
+
+
+@pytest.mark.skipif(shutil.which("bart") is None, reason="bart is not installed")
+@pytest.mark.parametrize("name", ["real_brain_16ch_gre", "derived_brain_4ch", "real_brain_2ch_gre"])
+def test_real_scans_as_bart_sees_them(name, shared_data, tmp_path):
+    import h5py
+
+    with h5py.File(shared_data / "kspace" / f"{name}.h5") as file:
+        kspace = np.asarray(file["kspace"][0], np.complex64)
+    expected = torch.from_numpy(bart_maps(kspace, tmp_path))
+    assert_like_barts(coils.espirit(torch.from_numpy(kspace)), expected)
+
+
+def bart_maps(kspace: np.ndarray, folder: Path) -> np.ndarray:
+    """Run ``bart ecalib -m1``; its arrays are in Fortran's order, ``(z, y, x, coil)`` here."""
+    n_coils, n_rows, n_columns = kspace.shape
+    np.ascontiguousarray(kspace.swapaxes(1, 2)).tofile(folder / "kspace.cfl")
+    (folder / "kspace.hdr").write_text(f"# Dimensions\n1 {n_rows} {n_columns} {n_coils}\n")
+    subprocess.run(["bart", "ecalib", "-m1", "kspace", "maps"], cwd=folder, check=True, capture_output=True)
+    maps = np.fromfile(folder / "maps.cfl", np.complex64).reshape(n_coils, n_columns, n_rows)
+    return maps.swapaxes(1, 2)
+
+
+def test_eigenvectors_are_those_of_every_pixel(kspace):
+    # The fast way, from a coarse grid, against an eigenvalue decomposition of the matrix of each pixel.
+    kspace = torch.nn.functional.pad(kspace, (30, 30, 25, 25))
+    maps = coils.espirit(kspace, crop=0.0)
+    block = kspace[:, 53:77, 54:78] / kspace.abs().max()
+    lags = sensitivity._lags(block, 6, 0.001)
+    matrices = torch.cat([part for _, part in sensitivity._pixel_matrices(lags, tuple(kspace.shape[-2:]))])
+    values, vectors = torch.linalg.eigh(matrices[::5, ::7])
+    assert float(values.max()) <= 1 + 1e-5
+    assert float(values.min()) >= -1e-5
+    certain = (values[..., -1] > 0.8) & (values[..., -1] - values[..., -2] > 0.05)
+    assert certain.float().mean() > 0.05
+    overlap = (vectors[..., -1].conj() * maps.movedim(0, -1)[::5, ::7]).sum(-1).abs()
+    torch.testing.assert_close(overlap[certain], torch.ones(int(certain.sum())), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_unit_root_sum_of_squares_inside_the_support_and_zero_outside(kspace, method):
+    mask = lines(72, 20)
+    maps = coils.sensitivity_maps(kspace * mask, mask, method)
+    assert maps.shape == kspace.shape
+    assert maps.dtype == torch.complex64
+    strength = coils.root_sum_of_squares(maps)
+    inside = strength > 0.5
+    torch.testing.assert_close(strength[inside], torch.ones(int(inside.sum())), atol=1e-5, rtol=0)
+    assert not strength[~inside].any()
+    image = coils.root_sum_of_squares(ifft2c(kspace))
+    assert inside[image > 0.1 * image.max()].float().mean() > 0.99
+    assert inside.float().mean() < 0.95
+
+
+@pytest.mark.parametrize(("method", "limit"), [("espirit", 0.02), ("walsh", 0.12)])
+def test_maps_times_the_combined_image_are_the_coil_images(kspace, method, limit):
+    mask = lines(72, 24)
+    maps = coils.sensitivity_maps(kspace * mask, mask, method)
+    images = ifft2c(kspace)
+    image = coils.combine(images, maps)
+    support = coils.root_sum_of_squares(maps) > 0.5
+    rest = (images - maps * image[None])[:, support]
+    assert torch.linalg.vector_norm(rest) / torch.linalg.vector_norm(images[:, support]) < limit
+    # and the combined image is as strong as the root sum of squares
+    strength = coils.root_sum_of_squares(images)
+    bright = support & (strength > 0.2 * strength.max())
+    assert float((image.abs() / strength)[bright].median()) > 0.99
+
+
+def test_combination_is_the_adjoint_of_the_maps(kspace):
+    maps = coils.espirit(kspace)
+    generator = torch.Generator().manual_seed(1)
+    image = torch.randn(81, 72, dtype=torch.complex64, generator=generator)
+    images = torch.randn(6, 81, 72, dtype=torch.complex64, generator=generator)
+    left = torch.vdot((maps * image).flatten(), images.flatten())
+    right = torch.vdot(image.flatten(), coils.combine(images, maps).flatten())
+    torch.testing.assert_close(left, right, rtol=1e-4, atol=1e-3)
+    mask = torch.ones(1, 72, dtype=torch.bool)
+    torch.testing.assert_close(
+        coils.combine(ifft2c(images), maps), Encoding(mask, maps).adjoint(images), rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_batch_equals_single_and_masks_may_differ(kspace, method):
+    masks = torch.stack([lines(72, 20), lines(72, 20), lines(72, 13)])[:, None]
+    batch = torch.stack([kspace, 3 * kspace.roll(1, 0), kspace]) * masks
+    together = coils.sensitivity_maps(batch, masks, method)
+    for index in range(3):
+        alone = coils.sensitivity_maps(batch[index], masks[index, 0], method)
+        assert torch.equal(together[index], alone)
+    assert not torch.equal(together[0], together[2])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_same_data_same_maps_at_any_scale(kspace, method):
+    mask = lines(72, 16)
+    maps = coils.sensitivity_maps(kspace * mask, mask, method)
+    assert torch.equal(coils.sensitivity_maps(kspace * mask, mask, method), maps)
+    for factor in (2.0**-40, 2.0**40):
+        assert torch.equal(coils.sensitivity_maps(kspace * mask * factor, mask, method), maps)
+
+
+def test_only_the_calibration_lines_count(kspace):
+    mask, other = lines(72, 16), lines(72, 16)
+    other[:, :20] = True
+    assert torch.equal(coils.sensitivity_maps(kspace * mask, mask), coils.sensitivity_maps(kspace * other, other))
+
+
+def test_point_masks_have_a_calibration_block(kspace):
+    rows, columns = torch.arange(81)[:, None] - 40, torch.arange(72) - 36
+    disc = rows**2 + columns**2 <= 14**2
+    maps = coils.sensitivity_maps(kspace * disc, disc)
+    images = ifft2c(kspace)
+    support = coils.root_sum_of_squares(maps) > 0.5
+    rest = (images - maps * coils.combine(images, maps)[None])[:, support]
+    assert torch.linalg.vector_norm(rest) / torch.linalg.vector_norm(images[:, support]) < 0.03
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("n_lines", [0, 1, 5])
+def test_too_few_calibration_lines_are_refused(kspace, n_lines, method):
+    mask = lines(72, n_lines)
+    found = "none were" if n_lines == 0 else f"{n_lines} were"
+    with pytest.raises(
+        RequestError, match=f"at least 6 fully sampled lines.* {found} found; choose a mask with a cent"
+    ):
+        coils.sensitivity_maps(kspace * mask, mask, method)
+
+
+def test_few_lines_still_cover_the_object(kspace):
+    image = coils.root_sum_of_squares(ifft2c(kspace))
+    for n_lines in (6, 8, 10):
+        mask = lines(72, n_lines)
+        support = coils.root_sum_of_squares(coils.sensitivity_maps(kspace * mask, mask)) > 0.5
+        assert support[image > 0.2 * image.max()].float().mean() > 0.9
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_single_coil_has_a_map_of_ones(kspace, method):
+    mask = lines(72, 20)
+    one = coils.compress(kspace, 1)[0] * mask
+    maps = coils.sensitivity_maps(one, mask, method)
+    support = maps.abs() > 0.5
+    assert support.float().mean() > 0.2
+    torch.testing.assert_close(maps[support], torch.ones(int(support.sum()), dtype=torch.complex64))
+
+
+def test_a_coil_without_signal_gets_a_map_of_zeros(kspace):
+    mask = lines(72, 20)
+    padded = torch.cat([kspace, torch.zeros(2, 81, 72)]) * mask
+    maps = coils.sensitivity_maps(padded, mask)
+    assert not maps[6:].abs().gt(1e-5).any()
+    without = coils.sensitivity_maps(kspace * mask, mask)
+    # A coil that is silent gives no phase: the reference is another one, and one phase stands between the two.
+    phase = torch.vdot(without.flatten(), maps[:6].flatten())
+    torch.testing.assert_close(maps[:6], without * phase / phase.abs(), atol=1e-3, rtol=0)
+
+
+def test_impossible_parameters_are_refused(kspace):
+    for changes, words in (
+        ({"n_calibration": 0}, "n_calibration is 0"),
+        ({"n_calibration": 4}, "4 were found"),
+        ({"kernel_size": 0}, "kernel_size is 0"),
+        ({"kernel_size": 2.5}, "whole number"),
+        ({"threshold": 1.0}, "threshold is 1"),
+        ({"crop": -0.1}, "crop is -0.1"),
+    ):
+        with pytest.raises(RequestError, match=words):
+            coils.espirit(kspace, **changes)
+    with pytest.raises(RequestError, match="choose espirit or walsh"):
+        coils.sensitivity_maps(kspace, lines(72, 20), "bart")
+    with pytest.raises(RequestError, match="centre of k-space is empty"):
+        coils.sensitivity_maps(torch.zeros_like(kspace), lines(72, 20))
+
+
+# ---- noise --------------------------------------------------------------------------------------------------------
+
+
+def correlated_noise(n_coils: int, n_samples: int, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    mixing = torch.randn(n_coils, n_coils, dtype=torch.complex64, generator=torch.Generator().manual_seed(7))
+    white = torch.randn(n_coils, n_samples, dtype=torch.complex64, generator=generator)
+    return 1e-6 * (mixing + 2 * torch.eye(n_coils)) @ white
+
+
+def test_whitened_noise_has_an_identity_covariance():
+    noise = correlated_noise(5, 4000, seed=0)
+    covariance = sensitivity.noise_covariance(noise)
+    level = covariance.diagonal().real.mean()
+    whitened = coils.whiten(noise.reshape(5, 40, 100), noise).reshape(5, -1)
+    torch.testing.assert_close(
+        sensitivity.noise_covariance(whitened) / level, torch.eye(5, dtype=torch.complex64), atol=1e-4, rtol=0
+    )
+    # Other noise of the same coils: white but for the finite sample.
+    other = coils.whiten(correlated_noise(5, 4000, seed=1).reshape(5, 40, 100), noise).reshape(5, -1)
+    torch.testing.assert_close(
+        sensitivity.noise_covariance(other) / level, torch.eye(5, dtype=torch.complex64), atol=0.1, rtol=0
+    )
+
+
+def test_white_noise_leaves_the_data_alone(kspace):
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.linalg.qr(torch.randn(600, 6, dtype=torch.complex64, generator=generator)).Q.mT
+    noise = noise - noise.mean(dim=1, keepdim=True)
+    torch.testing.assert_close(coils.whiten(kspace, noise), kspace, rtol=0, atol=0.01 * float(kspace.abs().max()))
+
+
+def test_whitening_raises_the_signal_to_noise_ratio():
+    # Two coils see the same signal; one is ten times noisier. Whitened, the noisy one loses its say.
+    generator = torch.Generator().manual_seed(3)
+    strength = torch.tensor([1.0, 10.0])[:, None]
+    signal = fft2c(torch.nn.functional.pad(torch.ones(2, 16, 16, dtype=torch.complex64), (24, 24, 24, 24)))
+    noisy = signal + 0.05 * strength[..., None] * torch.randn(2, 64, 64, dtype=torch.complex64, generator=generator)
+    noise = 0.05 * strength * torch.randn(2, 5000, dtype=torch.complex64, generator=generator)
+
+    def ratio(kspace: Tensor) -> float:
+        image = coils.root_sum_of_squares(ifft2c(kspace))
+        return float(image[26:38, 26:38].mean() / image[:16].mean())
+
+    assert ratio(coils.whiten(noisy, noise)) > 3 * ratio(noisy)
+
+
+def test_noise_that_does_not_fit_is_refused(kspace):
+    noise = correlated_noise(6, 200, seed=0)
+    for bad, words in (
+        (noise[:4], r"shape \(4, 200\) and the k-space 6 coils"),
+        (noise[None], r"shape \(1, 6, 200\)"),
+        (noise[:, :11], "11 samples for 6 coils; at least 12"),
+        (noise * (torch.arange(6) > 0)[:, None], "does not determine the covariance"),
+        (noise * float("nan"), "does not determine the covariance"),
+    ):
+        with pytest.raises(RequestError, match=words):
+            coils.whiten(kspace, bad)
