@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Scale = Literal["mean", "maximum"]
+DataConsistency = Literal["hard", "soft", "none"]
 
 RESOURCES = Path(__file__).resolve().parent.parent.parent / "resources"
 
@@ -50,6 +51,8 @@ class ModelCard:
         True when the parameters do not depend on the number of coils, so the same weights take any array.
     scale
         What the pipeline divides by, see `recon.pipeline.prepare`: ``mean`` or ``maximum``.
+    data_consistency
+        What becomes of the measured samples: ``hard`` keeps them exactly, ``soft`` draws towards them, ``none``.
     source
         The package that a plug-in came with, such as ``mri-example 1.0``; empty for the workstation's own.
     problem
@@ -70,6 +73,7 @@ class ModelCard:
     needs_maps: bool = False
     any_coils: bool = False
     scale: Scale = "mean"
+    data_consistency: DataConsistency = "soft"
     source: str = ""
     problem: str = ""
     requires_program: str = ""
@@ -112,6 +116,7 @@ class ModelCard:
             "needs_training": self.needs_training,
             "needs_maps": self.needs_maps,
             "any_coils": self.any_coils,
+            "data_consistency": self.data_consistency,
             "available": self.available,
             "source": self.source,
             "problem": self.problem,

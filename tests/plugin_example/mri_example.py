@@ -15,8 +15,8 @@ CARD = ModelCard(
     group="Examples",
     paper="Daubechies et al., An iterative thresholding algorithm, 2004",
     summary="Iterative shrinkage of the image itself. An example of a plug-in.",
-    parameters={"n_iterations": 10, "threshold": 1.0},
     needs_training=False,
+    data_consistency="hard",
 )
 
 
