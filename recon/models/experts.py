@@ -146,27 +146,26 @@ class _Lookup:
     """Functions of one number each, tabulated from −limit to limit and interpolated between the nodes."""
 
     def __init__(self, table: Tensor, limit: float) -> None:
-        self._table = table.contiguous()
-        # The last node has no step: beyond the limit a function stays what it is there, which is zero.
-        self._steps = F.pad(table.diff(dim=1), (0, 1)).flatten()
+        # The last node has no step: beyond the limit a function stays what it is there, which is zero. Node and step
+        # are one complex number, so that one look finds both.
+        self._nodes = torch.complex(table, F.pad(table.diff(dim=1), (0, 1))).flatten()
         self._n_nodes = table.shape[1]
         self._limit = limit
+        self._dtype = table.dtype
         self._rows = torch.arange(len(table), device=table.device, dtype=torch.int32)[:, None] * self._n_nodes
 
     def locate(self, arguments: Tensor) -> tuple[Tensor, Tensor]:
         """Return the cell of the flattened table that holds each argument, and where in the cell it is."""
         scale = (self._n_nodes - 1) / (2 * self._limit)
-        position = (arguments.to(self._table.dtype) * scale).add_(self._limit * scale).clamp_(0, self._n_nodes - 1)
+        position = (arguments.to(self._dtype) * scale).add_(self._limit * scale).clamp_(0, self._n_nodes - 1)
         # A diverging training ends with its own message, not with an index out of range.
         cells = position.nan_to_num_(0.0).to(torch.int32)
-        fractions = position.frac_()
-        return cells.add_(self._rows), fractions
+        return cells.add_(self._rows), position.frac_()
 
     def read(self, cells: Tensor, fractions: Tensor) -> Tensor:
         """Return the interpolated functions."""
-        index = cells.flatten()
-        values = self._table.flatten().index_select(0, index).view_as(fractions)
-        return values.addcmul_(self._steps.index_select(0, index).view_as(fractions), fractions)
+        nodes = self._nodes.index_select(0, cells.flatten()).view_as(cells)
+        return torch.addcmul(nodes.real, nodes.imag, fractions)
 
     def add_adjoint(self, target: Tensor, cells: Tensor, fractions: Tensor, weights: Tensor) -> None:
         """Add the adjoint of the interpolation: each weight to the two nodes around its argument."""
