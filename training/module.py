@@ -10,7 +10,7 @@ import lightning
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from recon import metrics, models
 from recon.coils import root_sum_of_squares
@@ -21,6 +21,8 @@ from training.optimizers import LookaheadAdam, parameter_groups
 from training.warm_start import copy_overlap
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from recon.models.blocks import ReconstructionModel
     from training.config import TrainingConfig
 
@@ -51,7 +53,7 @@ class ReconstructionTask(lightning.LightningModule):
                 copy_overlap(models.load_weights(initial), model)
         self.model: ReconstructionModel = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = (
-            AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))  # type: ignore[no-untyped-call]
+            AveragedModel(self.model, avg_fn=_moving_average(config.ema_decay))
             if config.ema_decay
             else None
         )
@@ -157,6 +159,16 @@ class ReconstructionTask(lightning.LightningModule):
         """Take the time up where it stopped."""
         self.elapsed_seconds = checkpoint["elapsed_seconds"]
         self.initial_sha256 = checkpoint.get("initial_sha256") or self.initial_sha256
+
+
+def _moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """Return the exponential moving average that forgets its beginning faster while it is young."""
+
+    def average(averaged: Tensor, current: Tensor, n_averaged: Tensor | int) -> Tensor:
+        n = int(n_averaged)
+        return averaged.lerp(current, 1 - min(decay, (1 + n) / (10 + n)))
+
+    return average
 
 
 def device_name(device: torch.device) -> str:
