@@ -59,6 +59,97 @@ def transformed_axes(mask: Bool[Tensor, "*mask"]) -> tuple[int, ...]:
     return (-1,) if mask.ndim < 2 or mask.shape[-2] == 1 else (-2, -1)
 
 
+class NormalOperator:
+    """AᴴA of `Encoding` for solvers, which apply it many times to one slice: faster, without gradients.
+
+    1. Under a line mask every row of the image is a problem of its own, and any unitary mix of the coils leaves AᴴA
+       as it is. Each row gets the mix that puts its energy into the fewest coils; the rest is left out as soon as
+       ‖AᴴA − approximation‖ ≤ 10⁻⁴ ‖AᴴA‖ is certain. Typical maps of 15 coils keep 8.
+    2. A few rows, or one coil under a mask of points, are multiplied, transformed, masked, transformed back and
+       combined before the next follow, so that everything in between stays in the cache of a processor core.
+
+    Parameters
+    ----------
+    mask
+        Samples that were taken, broadcastable to k-space ``(batch, coil, y, x)``.
+    maps
+        Coil sensitivities.
+
+    References
+    ----------
+    Zhang et al., Coil compression for accelerated imaging with Cartesian sampling, MRM 2013 (a mix for each row).
+    """
+
+    def __init__(self, mask: Bool[Tensor, "*mask"], maps: Complex[Tensor, "batch coil y x"]) -> None:
+        maps = maps.detach()
+        n_batch, n_coils, n_rows, n_columns = maps.shape
+        self.norm_bound: Tensor = maps.abs().square().sum(1).amax((-2, -1), keepdim=True)
+        self._dim = transformed_axes(mask)
+        mask = mask.reshape((1,) * (4 - mask.ndim) + mask.shape)
+        self._mask = torch.fft.ifftshift(mask, dim=self._dim).to(maps.real.dtype)
+        self._by_rows = self._dim == (-1,)
+        on_processor = maps.device.type == "cpu"
+        if self._by_rows:
+            maps = maps.transpose(1, 2).reshape(n_batch * n_rows, n_coils, n_columns)
+            maps = _strongest_mixes(maps) if on_processor else maps
+            if len(self._mask) > 1:  # (entry, 1, 1, x): each row takes the mask of its entry
+                self._mask = self._mask.reshape(-1, 1, n_columns).repeat_interleave(n_rows, dim=0)
+            else:
+                self._mask = self._mask.reshape(1, 1, n_columns)
+        self._maps = maps.contiguous()
+        self._conjugate = maps.conj().resolve_conj().contiguous()
+        # A graphics processor wants one large step, a processor core a step that its cache holds.
+        per_step = self._maps.shape[1] * n_columns if self._by_rows else n_batch * n_rows * n_columns
+        self._n_together = max(1, _CACHED_VALUES // per_step) if on_processor else max(self._maps.shape)
+
+    def __call__(
+        self, image: Complex[Tensor, "batch y x"], out: Complex[Tensor, "batch y x"] | None = None
+    ) -> Complex[Tensor, "batch y x"]:
+        """Return AᴴA applied to an image, in ``out`` if it is given."""
+        out = torch.empty_like(image) if out is None else out
+        with torch.autocast(image.device.type, enabled=False):
+            if self._by_rows:
+                self._apply_to_rows(image.flatten(0, 1), out.view(-1, out.shape[-1]))
+            else:
+                self._apply_to_coils(image, out)
+        return out
+
+    def _apply_to_rows(self, image: Complex[Tensor, "row x"], out: Complex[Tensor, "row x"]) -> None:
+        for start in range(0, len(image), self._n_together):
+            rows = slice(start, start + self._n_together)
+            mask = self._mask if len(self._mask) == 1 else self._mask[rows]
+            coil_images = self._convolved(self._maps[rows] * image[rows, None], mask)
+            torch.sum(coil_images.mul_(self._conjugate[rows]), dim=1, out=out[rows])
+
+    def _apply_to_coils(self, image: Complex[Tensor, "batch y x"], out: Complex[Tensor, "batch y x"]) -> None:
+        out.zero_()
+        for start in range(0, self._maps.shape[1], self._n_together):
+            coils = slice(start, start + self._n_together)
+            mask = self._mask if self._mask.shape[1] == 1 else self._mask[:, coils]
+            coil_images = self._convolved(self._maps[:, coils] * image[:, None], mask)
+            out.add_(coil_images.mul_(self._conjugate[:, coils]).sum(1))
+
+    def _convolved(self, coil_images: Tensor, mask: Tensor) -> Tensor:
+        spectrum = torch.fft.fftn(coil_images, dim=self._dim)
+        result: Tensor = torch.fft.ifftn(spectrum.mul_(mask), dim=self._dim)
+        return result
+
+
+# Complex values that are worked on together: half a mebibyte, what a core's second cache holds besides the rest.
+_CACHED_VALUES = 2**16
+# ‖AᴴA − approximation‖ over ‖AᴴA‖ when weak mixes of the coils are left out.
+_WEAKEST_MIX = 1e-4
+
+
+def _strongest_mixes(rows: Complex[Tensor, "row coil x"]) -> Complex[Tensor, "row mix x"]:
+    """Mix the coils of each row unitarily, strongest first, and leave out what no pixel of any row needs."""
+    mixes: Tensor = torch.linalg.eigh(rows @ rows.mH).eigenvectors.mH @ rows  # weakest first
+    # AᴴA of the coils that are left out has a norm of at most their energy in the pixel where it is largest.
+    left_out = mixes.abs().square().cumsum(1).amax((0, 2))
+    n_left_out = int((left_out <= _WEAKEST_MIX * left_out[-1]).sum())
+    return mixes[:, min(n_left_out, rows.shape[1] - 1) :].flip(1)
+
+
 class HardDataConsistency:
     """Replace the samples that were measured: σ(x) = F⁻¹[D·y + (1−D)·F x].
 

@@ -62,12 +62,25 @@ class ReconstructionModel(nn.Module):
         kspace: Complex[Tensor, "batch coil y x"],
         mask: Bool[Tensor, "*mask"],
         maps: Complex[Tensor, "batch coil y x"] | None = None,
-    ) -> Complex[Tensor, "batch coil y x"]:
-        """Return the final coil images."""
+    ) -> Complex[Tensor, "batch coil_or_one y x"]:
+        """Return the final coil images, or the one image of a method with sensitivity maps."""
         image: Tensor = zero_filled
         for stage in self.stages(zero_filled, kspace, mask, maps):
             image = stage.image
         return image
+
+    def meet_scan(self, acquisition: str | None, n_coils: int, acceleration: float) -> None:
+        """Choose what depends on the scan and was left to the method; the pipeline calls it for untrained methods.
+
+        Parameters
+        ----------
+        acquisition
+            fastMRI's name of the contrast, such as ``CORPD_FBK``; None where the scan has none.
+        n_coils
+            Coils that took the scan.
+        acceleration
+            How many times fewer samples were taken.
+        """
 
     def start_training(self) -> None:
         """Bring fresh parameters to where a training should begin; training calls it before its first step."""
