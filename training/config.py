@@ -31,6 +31,12 @@ class TrainingConfig:
         HDF5 file of magnitude volumes with the groups ``train`` and ``validation``.
     max_simulated_coils
         Most coil elements of a simulated array, before compression.
+    noise
+        Least and most noise of a simulated coil image, as a share of the brightest voxel; drawn log-uniformly.
+    phase_scale
+        Median of the factor on the smooth object phase, which spreads by half an octave or so to either side.
+    tissue_phase
+        Spread of the phase, in radians, that the brightest tissue has beyond the smooth one.
     accelerations
         Drawn for each sample; repeat a value to draw it more often.
     mask_kinds
@@ -81,6 +87,9 @@ class TrainingConfig:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     images: str = ""
     max_simulated_coils: int = 32
+    noise: tuple[float, ...] = (0.0005, 0.015)
+    phase_scale: float = 1.0
+    tissue_phase: float = 0.5
     accelerations: tuple[float, ...] = (4.0, 4.0, 8.0)
     mask_kinds: tuple[str, ...] = ("random", "equispaced-fraction")
     sizes: tuple[int, ...] = (128, 160, 160, 192)
@@ -105,7 +114,7 @@ class TrainingConfig:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("accelerations", "mask_kinds", "sizes"):
+        for name in ("accelerations", "mask_kinds", "sizes", "noise"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for name, allowed in (
             ("loss", ("nmse-ssim", "l1")),
@@ -123,11 +132,12 @@ class TrainingConfig:
         if (
             not 0 <= self.ema_decay < 1
             or self.learning_rate <= 0
-            or min(self.minutes, self.module_loss_weight, self.fan_in_reference) < 0
+            or min(self.minutes, self.module_loss_weight, self.fan_in_reference, self.phase_scale, self.tissue_phase)
+            < 0
         ):
             raise RequestError(
-                "ema_decay must lie in [0, 1), learning_rate above 0, and minutes, fan_in_reference and "
-                "module_loss_weight at 0 or above."
+                "ema_decay must lie in [0, 1), learning_rate above 0, and minutes, fan_in_reference, "
+                "phase_scale, tissue_phase and module_loss_weight at 0 or above."
             )
 
     def to_dict(self) -> dict[str, Any]:

@@ -160,10 +160,10 @@ def make_sample(
     else:
         n_coils = round(float(np.exp(rng.uniform(np.log(2), np.log(config.max_simulated_coils)))))
         maps = coil_maps(rng, n_coils, size)
-    phase = float(np.exp(rng.normal(0.0, 0.7))) * smooth_phase(rng, size)
+    phase = config.phase_scale * float(np.exp(rng.normal(0.0, 0.7))) * smooth_phase(rng, size)
     # Phase also differs between tissues (chemical shift, susceptibility), as gradient echoes show.
-    phase = phase + np.float32(rng.normal(0, 0.5)) * image.numpy()
-    sigma = float(np.exp(rng.uniform(np.log(0.0005), np.log(0.015))))
+    phase = phase + np.float32(rng.normal(0, config.tissue_phase)) * image.numpy()
+    sigma = float(np.exp(rng.uniform(*np.log(config.noise))))
     kspace, _ = assemble(image, maps, phase.astype(np.float32), sigma, rng)
     acceleration = float(rng.choice(config.accelerations)) if acceleration is None else acceleration
     spec = masks.MaskSpec(kind, acceleration, seed=int(rng.integers(2**31)))
