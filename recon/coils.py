@@ -1,4 +1,4 @@
-"""Coils: combination and compression; their sensitivities are in ``recon.sensitivity`` and named here too."""
+"""Coils: combination and compression. ``recon.sensitivity`` and ``recon.noise`` belong to it and are named here too."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from recon.errors import RequestError
-from recon.sensitivity import combine, espirit, sensitivity_maps, walsh, whiten
+from recon.noise import whiten
+from recon.sensitivity import combine, espirit, sensitivity_maps, walsh
 from recon.shapes import Complex, Float, Shaped
 from recon.values import whole
 

@@ -182,6 +182,8 @@ class Series:
         DICOM files behind the slices, in slice order (one file for all slices of a multi-frame object).
     notes
         Sentences that the user must see, such as that the k-space is simulated.
+    noise
+        Noise of the coils, complex64 ``(coil, sample)``, measured without signal; None where the file has none.
     """
 
     path: Path
@@ -200,6 +202,7 @@ class Series:
     simulation: SimulationSpec | None = None
     instances: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
+    noise: NDArray[np.complex64] | None = None
 
     @property
     def has_kspace(self) -> bool:

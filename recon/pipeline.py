@@ -1,6 +1,7 @@
 """The one pipeline: a series and a request become a stream of stages.
 
-    read → sampling mask → coil compression → sensitivity maps → scale → model → unscale → combine coils → crop
+    read → pre-whitening → sampling mask → coil compression → sensitivity maps → scale → model → unscale → combine coils
+    → crop
 
 `prepare` is the only place that masks, compresses and scales data; training calls it too, so what a network sees in
 use is what it saw in training.
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recon import coils, contract, device, fourier, masks, models
+from recon import coils, contract, device, fourier, masks, models, noise
 from recon.collector import Collector
 from recon.data import Series
 from recon.errors import FileError, RequestError
@@ -259,6 +260,7 @@ class Plan:
                 f"the mask keeps none of the columns that were acquired in {series.name}; "
                 "lower the acceleration or raise the centre fraction."
             )
+        self.whitening = self._whitening()
         self.device = device.resolve(request.device)
         self.native = _uses_native_grid(series, request)
         self.weights, self.n_virtual, self.coil_by_coil = models.fit_coils(request.model, series.n_coils, request.coils)
@@ -284,6 +286,8 @@ class Plan:
         slice_ = self.series.read(index)
         with device.explain_memory(self.device):
             kspace = on_grid(slice_.kspace, self.series, native=self.native).to(self.device)
+            if self.whitening is not None:
+                kspace = noise.mix(kspace, self.whitening)
             mask = torch.from_numpy(self.mask.mask).to(self.device)
             data = prepare(
                 kspace,
@@ -316,6 +320,20 @@ class Plan:
                     contract.check_finite(self.card, stage, index, combined)
                     image = self._to_view(combined)
                 yield replace(stage, image=image, slice_index=index, progress=(position + stage.progress) / n_slices)
+
+    def _whitening(self) -> Tensor | None:
+        """Return the matrix that pre-whitens the coils, and say so; None where no noise was measured."""
+        samples, origin = self.series.noise, "that the file holds"
+        if self.request.noise is not None:
+            samples, origin = noise.load(self.request.noise), f"of {self.request.noise}"
+        if samples is None:
+            return None
+        matrix = noise.whitening(torch.from_numpy(samples), self.series.n_coils)
+        self.warnings.append(
+            f"the coils were pre-whitened with the {samples.shape[1]} noise samples {origin}"
+            f"{'; the reference was not' if self.series.has_reference else ''}."
+        )
+        return matrix
 
     def _to_view(self, image: Tensor) -> NDArray[np.float32]:
         view: NDArray[np.float32] = fourier.centre_crop(image, self.series.recon_size).float().cpu().numpy()

@@ -40,6 +40,9 @@ class Request:
         ``auto`` computes the network in bfloat16 where the device has units for it.
     maps
         How sensitivity maps are estimated for the methods that take them: ``espirit``, or ``walsh``, which is cheaper.
+    noise
+        Path of a ``.npy`` file with noise samples ``(coil, sample)`` to pre-whiten the coils with; None takes those
+        that the scan's file holds, if any.
     overrides
         Values that replace those of the model preset.
     """
@@ -52,6 +55,7 @@ class Request:
     device: str = "auto"
     precision: Precision = "auto"
     maps: Maps = "espirit"
+    noise: str | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -69,8 +73,12 @@ class Request:
 
     def _tidy(self) -> None:
         """Bring values that mean the same to one form, and refuse those of a wrong type by name."""
-        # Paths of weights and torch's devices are known by their text.
-        object.__setattr__(self, "model", os.fspath(self.model) if isinstance(self.model, os.PathLike) else self.model)
+        # Paths and torch's devices are known by their text.
+        for name in ("model", "noise"):
+            if isinstance(getattr(self, name), os.PathLike):
+                object.__setattr__(self, name, os.fspath(getattr(self, name)))
+        if not (self.noise is None or isinstance(self.noise, str)):
+            raise RequestError(f"noise is {self.noise!r}; give the path of a .npy file, or None.")
         if type(self.device).__name__ == "device":
             object.__setattr__(self, "device", str(self.device))
         for name in ("model", "device"):

@@ -1,4 +1,4 @@
-"""Coil sensitivities from the fully sampled centre of k-space: ESPIRiT and Walsh's method; noise pre-whitening.
+"""Coil sensitivities from the fully sampled centre of k-space: ESPIRiT and Walsh's method.
 
 Sensitivities have unit root sum of squares inside their support and are zero outside it. Their phase is that of the
 coils relative to their first principal component in the calibration data, so that the combined image keeps the phase of
@@ -173,57 +173,6 @@ def combine(
 ) -> Complex[Tensor, "*batch y x"]:
     """Combine coil images with their sensitivities: Σ conj(S)·x, least squares for maps of unit root sum of squares."""
     return (maps.conj() * coil_images).sum(dim=-3)
-
-
-def whiten(
-    kspace: Complex[Tensor, "*batch coil y x"], noise: Complex[Tensor, "coil sample"]
-) -> Complex[Tensor, "*batch coil y x"]:
-    """Turn the coils into as many whose noise is uncorrelated and of equal strength.
-
-    Parameters
-    ----------
-    kspace
-        K-space with the coils that the noise was measured with.
-    noise
-        Noise samples of every coil, without signal.
-
-    Returns
-    -------
-    L⁻¹·y with the noise covariance Ψ = L Lᴴ, times the root of the mean noise variance, so that the level stays.
-
-    Raises
-    ------
-    RequestError
-        If the noise does not fit the coils or does not determine their covariance.
-    """
-    n_coils = kspace.shape[-3]
-    if noise.ndim != 2 or noise.shape[0] != n_coils:
-        raise RequestError(
-            f"the noise has shape {tuple(noise.shape)} and the k-space {n_coils} coils; "
-            f"(coil, sample) = ({n_coils}, …) was expected."
-        )
-    if noise.shape[1] < 2 * n_coils:
-        raise RequestError(
-            f"the noise has {noise.shape[1]} samples for {n_coils} coils; at least {2 * n_coils} are needed to know "
-            "how the coils are correlated."
-        )
-    # Double precision where it always exists; the matrix is small.
-    covariance = noise_covariance(noise).cpu().to(torch.complex128)
-    factor, failed = torch.linalg.cholesky_ex(covariance)
-    if bool(failed) or not bool(covariance.isfinite().all()):
-        raise RequestError(
-            "the noise does not determine the covariance of the coils: a coil without noise, coils that are copies, or "
-            "values that are no numbers. Measure the noise again, or leave it out."
-        )
-    level = covariance.diagonal().real.mean().sqrt()
-    whitening = torch.linalg.solve_triangular(factor, level * torch.eye(n_coils, dtype=factor.dtype), upper=False)
-    return torch.einsum("vc,...cyx->...vyx", whitening.to(kspace.device, kspace.dtype), kspace)
-
-
-def noise_covariance(noise: Complex[Tensor, "coil sample"]) -> Complex[Tensor, "coil coil"]:
-    """Return the covariance of the coils' noise, E[n nᴴ]."""
-    noise = noise - noise.mean(dim=-1, keepdim=True)
-    return noise @ noise.mH / (noise.shape[-1] - 1)
 
 
 # ---- the calibration block ----------------------------------------------------------------------------------------

@@ -87,6 +87,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="cropped",
         help="crop before or after masking (default: cropped)",
     )
+    work.add_argument(
+        "--noise",
+        metavar="FILE.npy",
+        help="noise samples (coil, sample) to pre-whiten the coils with (default: those in the file, if any)",
+    )
     work.add_argument("--device", default="auto", metavar="DEVICE", help="auto (default), cpu, cuda[:i] or mps")
     work.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="default: auto")
     add_processes(work)
@@ -183,6 +188,7 @@ def build_request(arguments: argparse.Namespace, model: str) -> Request:
         grid=arguments.grid,
         device=arguments.device,
         precision=arguments.precision,
+        noise=arguments.noise,
     )
 
 

@@ -33,7 +33,9 @@ _ORIENTATIONS: dict[str, tuple[float, float, float, float, float, float]] = {
 }
 # gzip cannot shrink data further than about 1 : 1032, so a file that claims more holds fill values, not data.
 _MAX_COMPRESSION = 1100
-_DATA_NAMES = ("kspace", "reconstruction_rss", "reconstruction_esc", "mask")
+# Noise samples of a coil that are read: the covariance is then known to a percent.
+_MAX_NOISE_SAMPLES = 16384
+_DATA_NAMES = ("kspace", "reconstruction_rss", "reconstruction_esc", "mask", "noise")
 _SHOWN_ATTRIBUTES = ("acquisition", "patient_id", "source", "licence", "license")
 
 
@@ -122,6 +124,7 @@ def read_series(path: Path) -> Series:
         mask = _stored_mask(file, shape[2:], path)
         acquired = sampling.analyse(dataset, mask, ismrmrd_header.padding(parsed, shape[3]))
         reference_name = _reference_name(file, shape, notes) if acquired.has_full_kspace else None
+        noise = _noise(file, shape[1], notes)
         stored_size = file[reference_name].shape[1:] if reference_name else None
         if not acquired.has_full_kspace and any(name in file for name in ("reconstruction_rss", "reconstruction_esc")):
             notes.append("The stored reconstruction is not a reference: it was made from the undersampled data.")
@@ -154,6 +157,7 @@ def read_series(path: Path) -> Series:
         padding=acquired.padding,
         simulation=simulation,
         notes=tuple(notes),
+        noise=noise,
     )
 
 
@@ -323,6 +327,25 @@ def _reference_name(file: Any, shape: tuple[int, int, int, int], notes: list[str
         else:
             return name
         notes.append(f"The stored `{name}` is ignored: it {problem}.")
+    return None
+
+
+def _noise(file: Any, n_coils: int, notes: list[str]) -> NDArray[np.complex64] | None:
+    """Noise samples ``(coil, sample)``; those that cannot be used are left out, and it is said."""
+    if "noise" not in file:
+        return None
+    dataset = hdf5.own_dataset(file, "noise")
+    if dataset is None:
+        problem = "is no dataset of this file"
+    elif dataset.dtype.kind != "c" or not hdf5.is_sound(dataset):
+        problem = f"holds {dataset.dtype} values instead of complex ones"
+    elif dataset.ndim != 2 or dataset.shape[0] != n_coils:
+        problem = f"has shape {dataset.shape}; (coil, sample) = ({n_coils}, …) was expected"
+    elif dataset.id.get_storage_size() == 0:
+        problem = "was never written"
+    else:
+        return np.asarray(dataset[:, :_MAX_NOISE_SAMPLES], np.complex64)
+    notes.append(f"The stored `noise` is ignored: it {problem}.")
     return None
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from recon import coils, sensitivity
 from recon.errors import RequestError
-from recon.fourier import fft2c, ifft2c
+from recon.fourier import ifft2c
 from recon.operator import Encoding
 from recon.phantom import PhantomSpec, slice_kspace
 
@@ -227,63 +227,3 @@ def test_impossible_parameters_are_refused(kspace):
         coils.sensitivity_maps(kspace, lines(72, 20), "bart")
     with pytest.raises(RequestError, match="centre of k-space is empty"):
         coils.sensitivity_maps(torch.zeros_like(kspace), lines(72, 20))
-
-
-# ---- noise --------------------------------------------------------------------------------------------------------
-
-
-def correlated_noise(n_coils: int, n_samples: int, seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    mixing = torch.randn(n_coils, n_coils, dtype=torch.complex64, generator=torch.Generator().manual_seed(7))
-    white = torch.randn(n_coils, n_samples, dtype=torch.complex64, generator=generator)
-    return 1e-6 * (mixing + 2 * torch.eye(n_coils)) @ white
-
-
-def test_whitened_noise_has_an_identity_covariance():
-    noise = correlated_noise(5, 4000, seed=0)
-    covariance = sensitivity.noise_covariance(noise)
-    level = covariance.diagonal().real.mean()
-    whitened = coils.whiten(noise.reshape(5, 40, 100), noise).reshape(5, -1)
-    torch.testing.assert_close(
-        sensitivity.noise_covariance(whitened) / level, torch.eye(5, dtype=torch.complex64), atol=1e-4, rtol=0
-    )
-    # Other noise of the same coils: white but for the finite sample.
-    other = coils.whiten(correlated_noise(5, 4000, seed=1).reshape(5, 40, 100), noise).reshape(5, -1)
-    torch.testing.assert_close(
-        sensitivity.noise_covariance(other) / level, torch.eye(5, dtype=torch.complex64), atol=0.1, rtol=0
-    )
-
-
-def test_white_noise_leaves_the_data_alone(kspace):
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.linalg.qr(torch.randn(600, 6, dtype=torch.complex64, generator=generator)).Q.mT
-    noise = noise - noise.mean(dim=1, keepdim=True)
-    torch.testing.assert_close(coils.whiten(kspace, noise), kspace, rtol=0, atol=0.01 * float(kspace.abs().max()))
-
-
-def test_whitening_raises_the_signal_to_noise_ratio():
-    # Two coils see the same signal; one is ten times noisier. Whitened, the noisy one loses its say.
-    generator = torch.Generator().manual_seed(3)
-    strength = torch.tensor([1.0, 10.0])[:, None]
-    signal = fft2c(torch.nn.functional.pad(torch.ones(2, 16, 16, dtype=torch.complex64), (24, 24, 24, 24)))
-    noisy = signal + 0.05 * strength[..., None] * torch.randn(2, 64, 64, dtype=torch.complex64, generator=generator)
-    noise = 0.05 * strength * torch.randn(2, 5000, dtype=torch.complex64, generator=generator)
-
-    def ratio(kspace: Tensor) -> float:
-        image = coils.root_sum_of_squares(ifft2c(kspace))
-        return float(image[26:38, 26:38].mean() / image[:16].mean())
-
-    assert ratio(coils.whiten(noisy, noise)) > 3 * ratio(noisy)
-
-
-def test_noise_that_does_not_fit_is_refused(kspace):
-    noise = correlated_noise(6, 200, seed=0)
-    for bad, words in (
-        (noise[:4], r"shape \(4, 200\) and the k-space 6 coils"),
-        (noise[None], r"shape \(1, 6, 200\)"),
-        (noise[:, :11], "11 samples for 6 coils; at least 12"),
-        (noise * (torch.arange(6) > 0)[:, None], "does not determine the covariance"),
-        (noise * float("nan"), "does not determine the covariance"),
-    ):
-        with pytest.raises(RequestError, match=words):
-            coils.whiten(kspace, bad)
