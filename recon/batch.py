@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from recon.errors import FileError, MRIError, RequestError
+from recon.errors import FileError, MissingPackageError, MRIError, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -57,6 +57,10 @@ class Work(Protocol):
     @property
     def costs(self) -> list[float]:
         """How long each item takes, in any unit; 0 where nothing is left to do."""
+        ...
+
+    def prepare(self) -> None:
+        """Clear the way; called once, by the first process, before any begins."""
         ...
 
     def begin(self, part: int, device: str | None) -> None:
@@ -174,8 +178,17 @@ def explain(error: Exception) -> tuple[str, int]:
     if isinstance(error, MemoryError):
         return "the memory of this machine ran out; reconstruct fewer slices or use a smaller model.", 1
     if isinstance(error, ModuleNotFoundError):
-        return f"this needs the Python package {error.name}, which is not installed.", 1
+        return str(MissingPackageError((error.name or str(error)).split(".")[0])), 1
     return f"unexpected {type(error).__name__}: {error}", 1
+
+
+def on_device(request: Request, device: str | None) -> Request:
+    """Return a request for the device that a process was given; one that means this device already stays as it is."""
+    from recon.device import resolve
+
+    if device is None or str(resolve(request.device)) == device:
+        return request
+    return replace(request, device=device)
 
 
 def reconstruct_volume(
@@ -236,14 +249,18 @@ class ReconstructionWork:
         """Slices of each volume."""
         return [float(volume.series.n_slices) for volume in self.collection.volumes]
 
+    def prepare(self) -> None:
+        """Forget what a run that was stopped left; report what could not be opened."""
+        self.journal.remove()
+        for path, error in self.collection.errors:
+            logger.error("error: %s", error if str(path) in str(error) else f"{path}: {error}")
+        for declined in self.collection.declined:
+            logger.warning("%s: declined: %s", declined.path, declined.reason)
+
     def begin(self, part: int, device: str | None) -> None:
         """See `Work`."""
         self._device = device
         self.journal.part = part
-        if part:
-            return
-        for path, error in self.collection.errors:
-            logger.error("error: %s: %s", path, error)
 
     def process(self, item: int, show: Show) -> None:
         """See `Work`."""
@@ -254,7 +271,7 @@ class ReconstructionWork:
             def report(stage: Stage, position: int = position, label: str = label) -> None:
                 show(f"{label} · slice {stage.slice_index}", (position + stage.progress) / len(self.requests))
 
-            asked = replace(request, device=self._device or request.device)
+            asked = on_device(request, self._device)
             row: dict[str, Any] = {"key": f"{item}/{position}", "status": "done"}
             try:
                 row["record"] = reconstruct_volume(
@@ -301,7 +318,7 @@ def open_work(job: Path) -> Work:
     if kind == "reconstruct":
         return ReconstructionWork(values)
     if kind == "evaluate":
-        from recon.evaluation import EvaluationWork
+        from recon.evaluation_work import EvaluationWork
 
         return EvaluationWork.from_dict(values)
     raise FileError(job, f"holds a job of the kind {kind!r}; evaluate or reconstruct was expected.")

@@ -48,6 +48,8 @@ class Shards(lightning.LightningModule):
     def setup(self, stage: str) -> None:  # noqa: ARG002  lightning's signature
         """Share the volumes out; the first process decides, since what is left to do may look different to others."""
         trainer = self.trainer
+        if trainer.is_global_zero:
+            self.work.prepare()
         shares = share_out(self.work.costs, trainer.world_size) if trainer.is_global_zero else []
         self._share = trainer.strategy.broadcast(shares)[trainer.global_rank]
         device = trainer.strategy.root_device

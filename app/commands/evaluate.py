@@ -19,7 +19,8 @@ from app.sharing import add_processes, is_shared, share_out
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from recon.evaluation import Evaluation, EvaluationWork
+    from recon.evaluation import Evaluation
+    from recon.evaluation_work import EvaluationWork
 
 _COIL_STUDY = (4, 8, 12, 16)
 
@@ -104,7 +105,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate, or go on with an evaluation."""
-    from recon.evaluation import EvaluationWork
+    from recon.evaluation_work import EvaluationWork
 
     evaluation = build_evaluation(arguments)
     for model in evaluation.models:
@@ -113,17 +114,21 @@ def run(arguments: argparse.Namespace) -> int:
     check_folder(arguments.out)
     if not arguments.plan:
         _check_device(evaluation, arguments)
-    shared = arguments.processes > 1 or is_shared()
     work = EvaluationWork(evaluation, tuple(path.absolute() for path in arguments.paths), arguments.out.absolute())
     if arguments.plan:
         job = work.save()
         if not arguments.quiet:
             write_line(f"{job}\nrun it: python -m training.predict {job} --processes N")
         return 0
-    if shared:
+    if is_shared():
         status, rows = share_out(work.to_dict(), arguments)
-        if rows is not None:
-            work.save()
+    elif arguments.processes > 1:
+        work.save()
+        try:
+            status, rows = share_out(work.to_dict(), arguments)
+        except KeyboardInterrupt:
+            work.finish()
+            raise
     else:
         status = _evaluate(work, arguments)
         rows = work.rows()
@@ -158,6 +163,7 @@ def build_evaluation(arguments: argparse.Namespace) -> Evaluation:
 def _evaluate(work: EvaluationWork, arguments: argparse.Namespace) -> int:
     """Do the work in this process; what is done when the user interrupts is in the tables too."""
     work.save()
+    work.prepare()
     work.begin(0, None)
     costs = work.costs
     total = sum(costs) or 1.0
@@ -180,9 +186,8 @@ def _evaluate(work: EvaluationWork, arguments: argparse.Namespace) -> int:
 
 def _check_packages() -> None:
     """Miss nothing at the end of a night that could be missed at its beginning."""
-    for name in ("scipy", "matplotlib"):
-        if importlib.util.find_spec(name) is None:
-            raise ModuleNotFoundError(name, name=name)
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ModuleNotFoundError("matplotlib", name="matplotlib")
 
 
 def _check_device(evaluation: Evaluation, arguments: argparse.Namespace) -> None:

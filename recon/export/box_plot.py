@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Inches, except where the name says otherwise.
-_PANEL_HEIGHT = 2.6
+_PANEL_HEIGHT = 2.4
+_TITLE = 0.32
+_LEFT, _GAP = 0.75, 0.2
+# Room below a panel for each letter of the longest name, which is turned.
+_LETTER, _MAX_LETTERS = 0.05, 40
 _BOX_WIDTH = 0.62
 _MIN_PANEL_WIDTH = 2.2
 _DOTS_PER_INCH = 160
@@ -52,16 +56,25 @@ def write(path: Path, rows: Mapping[str, Sequence[Panel]], title: str) -> Path:
 
     n_columns = max(len(panels) for panels in rows.values())
     n_methods = max(len(panel.scores) for panels in rows.values() for panel in panels)
-    width = n_columns * max(_MIN_PANEL_WIDTH, _BOX_WIDTH * n_methods + 0.9)
-    figure = Figure(figsize=(width, 0.8 + len(rows) * (_PANEL_HEIGHT + 0.6)), layout="constrained")
+    longest = max(len(name) for panels in rows.values() for panel in panels for name in panel.scores)
+    below = 0.3 + _LETTER * min(longest, _MAX_LETTERS)
+    panel_width = max(_MIN_PANEL_WIDTH, _BOX_WIDTH * n_methods)
+    gap = below + _TITLE
+    width = _LEFT + n_columns * panel_width + (n_columns - 1) * _GAP + 0.15
+    height = 2 * _TITLE + len(rows) * _PANEL_HEIGHT + (len(rows) - 1) * gap + below
+    figure = Figure(figsize=(width, height))
+    figure.subplots_adjust(
+        left=_LEFT / width, right=1 - 0.15 / width, bottom=below / height, top=1 - 2 * _TITLE / height,
+        wspace=_GAP / panel_width, hspace=gap / _PANEL_HEIGHT,
+    )  # fmt: skip
     axes = figure.subplots(len(rows), n_columns, squeeze=False, sharey="row")
-    figure.suptitle(title, fontsize=10, color=_INK)
+    figure.suptitle(title, fontsize=10, color=_INK, y=1 - 0.1 / height, va="top")
     for line, (label, panels) in zip(axes, rows.items(), strict=True):
+        line[0].set_ylabel(label, fontsize=8, color=_INK)
         for axis in line[len(panels) :]:
             axis.set_axis_off()
         for axis, panel in zip(line, panels, strict=False):
             _draw(axis, panel)
-        line[0].set_ylabel(label, fontsize=9, color=_INK)
     with atomic_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=_DOTS_PER_INCH, metadata={"Title": title, "Software": None})
     return path

@@ -262,4 +262,4 @@ def _tests(tests: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _pattern(row: Mapping[str, Any]) -> str:
-    return pattern_name(Group(ALL, row["mask"], row["acceleration"] or 1, row.get("grid") or "", "whole"))
+    return pattern_name(Group(ALL, row["mask"], row.get("acceleration") or 1, row.get("grid") or "", "whole"))

@@ -1,0 +1,255 @@
+"""The work of an evaluation: tasks become rows of a journal, and rows become tables. It can stop and go on anywhere."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recon import __version__, scoring
+from recon.batch import Collection, collect, explain, on_device
+from recon.evaluation import Evaluation, Task, count_slices, indices_of, plan
+from recon.journal import Journal
+from recon.scoring import Support
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from recon.batch import Show
+    from recon.stage import Stage
+
+logger = logging.getLogger(__name__)
+
+_JOURNAL = "parts"
+_JOB = "evaluation.json"
+
+
+class EvaluationWork:
+    """Evaluate volumes into a folder; see `recon.batch.Work`.
+
+    Parameters
+    ----------
+    evaluation
+        What is compared.
+    paths
+        Files and folders.
+    out
+        Folder of the tables and of the journal.
+    """
+
+    def __init__(self, evaluation: Evaluation, paths: tuple[Path, ...], out: Path) -> None:
+        self.evaluation = evaluation
+        self.paths = paths
+        self.out = out
+        self.collection: Collection = collect(paths)
+        self.journal = Journal(out / _JOURNAL)
+        self.tasks = plan(evaluation, self.collection)
+        self._items: list[list[Task]] = [
+            [task for task in self.tasks if task.volume is volume] for volume in self.collection.volumes
+        ]
+        self._rows = self.journal.read()
+        self._device: str | None = None
+        self._said: set[str] = set()
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> EvaluationWork:
+        """Build the work that `to_dict` describes."""
+        paths = tuple(Path(path) for path in values["paths"])
+        return cls(Evaluation.from_dict(values["evaluation"]), paths, Path(values["out"]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values that JSON can hold: the job."""
+        return {
+            "kind": "evaluate",
+            "program": __version__,
+            "paths": [str(path) for path in self.paths],
+            "out": str(self.out),
+            "evaluation": self.evaluation.to_dict(),
+        }
+
+    def save(self) -> Path:
+        """Write the job beside its results."""
+        from recon.export.atomic import atomic_file
+
+        path = self.out / _JOB
+        with atomic_file(path) as temporary:
+            temporary.write_text(json.dumps(self.to_dict(), indent=2), "utf-8")
+        return path
+
+    @property
+    def costs(self) -> list[float]:
+        """Slices that are still to be reconstructed, of each volume."""
+        return [
+            float(sum(count_slices(task, self.evaluation) for task in tasks if not self._is_done(task)))
+            for tasks in self._items
+        ]
+
+    @property
+    def n_reused(self) -> int:
+        """Tasks whose rows an earlier run left."""
+        return sum(self._is_done(task) for task in self.tasks)
+
+    def prepare(self) -> None:
+        """Give what could not be opened its rows, and report it."""
+        for task in self.tasks:
+            if task.volume is None and not self._is_done(task):
+                self._record(_failed(task, task.problem, task.exit_status))
+        for path, error in self.collection.errors:
+            logger.error("error: %s", error if str(path) in str(error) else f"{path}: {error}")
+        for declined in self.collection.declined:
+            logger.error("error: %s: %s", declined.path, declined.reason)
+
+    def begin(self, part: int, device: str | None) -> None:
+        """See `recon.batch.Work`."""
+        self._device = device
+        self.journal.part = part
+
+    def process(self, item: int, show: Show) -> None:
+        """See `recon.batch.Work`; a task that fails leaves a row with its reason."""
+        tasks = [task for task in self._items[item] if not self._is_done(task)]
+        total = sum(count_slices(task, self.evaluation) for task in tasks) or 1
+        support = Support(self.collection.volumes[item].series)
+        done = 0
+        for task in tasks:
+            n_slices = count_slices(task, self.evaluation)
+            label = f"{task.names['volume']} · {task.names['method']} · {task.names['mask']}"
+
+            def report(stage: Stage, done: int = done, n_slices: int = n_slices, label: str = label) -> None:
+                show(label, (done + stage.progress * n_slices) / total)
+
+            show(label, done / total)
+            try:
+                row = _evaluate(task, self.evaluation, support, self._device, report)
+            except Exception as error:  # one bad volume must not stop a night's batch
+                row = _failed(task, *explain(error))
+                where = f"{task.names['volume']}, {task.names['method']}, {task.names['mask']}"
+                text = f"{where}: {row['reason']}"
+                logger.error("error: %s", text, exc_info=logger.isEnabledFor(logging.DEBUG))
+            if row["status"] == "skipped" and not (row["reason"] in self._said or _is_of_study(task, self.evaluation)):
+                self._said.add(row["reason"])
+                logger.warning("%s", row["reason"])
+            self._record(row)
+            done += n_slices
+
+    def finish(self) -> int:
+        """Write the tables from the rows of all processes; see `recon.batch.Work`."""
+        from recon.export.evaluation import write
+
+        rows = self.rows()
+        write(self.out, self.evaluation, rows)
+        status = max([0, *(int(row.get("exit_status", 0)) for row in rows)])
+        if not any(row["status"] == "done" for row in rows):
+            status = max(status, 2)
+        return status
+
+    def outcome(self) -> list[dict[str, Any]]:
+        """Return the rows."""
+        return self.rows()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the rows that are done, in the order of the plan, whichever process made them."""
+        found = self.journal.read()
+        # What a row is called may have changed since it was made, such as the number of a second file of one name.
+        return [found[task.key] | dict(task.names) for task in self.tasks if task.key in found]
+
+    def _record(self, row: dict[str, Any]) -> None:
+        self.journal.append(row)
+        self._rows[row["key"]] = row
+
+    def _is_done(self, task: Task) -> bool:
+        # What failed may succeed now: memory is free again, weights were installed.
+        return self._rows.get(task.key, {}).get("status") in ("done", "skipped")
+
+
+def _failed(task: Task, reason: str, status: int) -> dict[str, Any]:
+    return {"key": task.key, "status": "failed", "reason": reason, "exit_status": status, **task.names}
+
+
+def _skipped(task: Task, reason: str) -> dict[str, Any]:
+    return {"key": task.key, "status": "skipped", "reason": reason, **task.names}
+
+
+def _is_of_study(task: Task, evaluation: Evaluation) -> bool:
+    """True for what the coil study asks for and nobody else."""
+    return task.request is None or task.request.coils not in evaluation.coils
+
+
+def _evaluate(task: Task, evaluation: Evaluation, support: Support, device: str | None, report: Any) -> dict[str, Any]:
+    from recon import models, pipeline
+    from recon.device import resolve
+    from recon.errors import ModelError
+    from recon.peak_memory import PeakMemory
+
+    assert task.volume is not None
+    series = task.volume.series
+    if not series.has_reference:
+        return _skipped(task, f"{series.name} has no fully sampled reference, so nothing can be scored.")
+    indices = indices_of(series, evaluation)
+    if task.request is None:
+        return _score_compression(task, evaluation, support, indices)
+    request = on_device(replace(task.request, slices=indices), device)
+    if _is_of_study(task, evaluation):
+        try:
+            models.fit_coils(request.model, series.n_coils, request.coils)
+        except ModelError as error:  # the study takes the coils for which there are weights
+            return _skipped(task, str(error))
+    n_parameters = pipeline.Plan(series, request).model.n_parameters
+    with PeakMemory(str(resolve(request.device))) as memory:
+        result = pipeline.run(series, request, callback=report, keep="none")
+    if result.reference is None or not result.reference.any():
+        return _skipped(task, f"the reference of {series.name} is zero everywhere, so nothing can be scored.")
+    return {
+        "key": task.key,
+        "status": "done",
+        **task.names,
+        **scoring.score(result.reference, result.final, evaluation, support, indices),
+        "slices": list(result.indices),
+        "grid": result.grid,
+        "effective_acceleration": result.mask.acceleration,
+        "n_coils": series.n_coils,
+        "n_virtual_coils": result.n_virtual_coils,
+        "weights_sha256": result.weights_sha256,
+        "warnings": list(result.warnings),
+        "seconds": result.seconds,
+        "peak_memory_gb": memory.gigabytes,
+        "device": result.device,
+        "precision": result.precision,
+        "n_parameters": n_parameters,
+    }
+
+
+def _score_compression(
+    task: Task, evaluation: Evaluation, support: Support, indices: tuple[int, ...]
+) -> dict[str, Any]:
+    """Compare the fully sampled image of virtual coils with that of all coils, without any undersampling."""
+    import torch
+
+    from recon import coils, fourier
+    from recon.pipeline import on_grid
+
+    assert task.volume is not None and task.n_virtual is not None
+    series = task.volume.series
+    if task.n_virtual >= series.n_coils:
+        return _skipped(task, f"{series.name} has {series.n_coils} coils; {task.n_virtual} would compress nothing.")
+    pairs = []
+    with torch.inference_mode():
+        for index in indices:
+            kspace = on_grid(series.read(index).kspace, series, native=evaluation.grid == "native")
+            compressed, _ = coils.compress(kspace, task.n_virtual)
+            images = [coils.root_sum_of_squares(fourier.ifft2c(one), dim=-3) for one in (kspace, compressed)]
+            pairs.append([fourier.centre_crop(image, series.recon_size).numpy() for image in images])
+    reference, image = (np.stack(volume) for volume in zip(*pairs, strict=True))
+    return {
+        "key": task.key,
+        "status": "done",
+        **task.names,
+        **scoring.score(reference, image, evaluation, support, indices),
+        "slices": list(indices),
+        "grid": evaluation.grid,
+        "n_coils": series.n_coils,
+        "n_virtual_coils": task.n_virtual,
+    }

@@ -1,0 +1,153 @@
+"""The command that compares models: arguments, exit status, what goes where, and going on after an interrupt."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+
+from app import cli
+from recon import phantom, pipeline
+from recon.export import box_plot
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory):
+    spec = phantom.PhantomSpec(n_slices=2, n_coils=4, matrix=(32, 32))
+    return phantom.write(tmp_path_factory.mktemp("scan") / "head.h5", spec)
+
+
+@pytest.fixture(autouse=True)
+def no_figures(monkeypatch):
+    """Figures are drawn in the tests of the tables."""
+    monkeypatch.setattr(box_plot, "write", lambda path, *_: path)
+
+
+@pytest.fixture
+def run(capsys):
+    """Run the program in this process; returns exit status, stdout, stderr."""
+
+    def call(*words):
+        try:
+            status = cli.main([str(word) for word in words])
+        except SystemExit as ending:
+            status = ending.code
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return status, captured.out, captured.err
+
+    return call
+
+
+def volumes(folder):
+    with (folder / "scores.csv").open(newline="") as file:
+        return [line for line in csv.DictReader(file) if line["level"] == "volume"]
+
+
+def test_models_are_compared(run, scan, tmp_path):
+    status, out, err = run(
+        "evaluate", scan, "--model", "zero-filled", "--model", "pcrnn-s", "--mask", "random", "--mask", "equispaced",
+        "--acceleration", 4, "--acceleration", 8, "--center-fraction", 0.1, "--seed", "1", "--slices", "0",
+        "--precision", "fp32", "--device", "cpu", "--grid", "native", "--out", tmp_path,
+    )  # fmt: skip
+    assert (status, err) == (0, "")
+    lines = volumes(tmp_path)
+    assert len(lines) == 2 * 2 * 2
+    assert {line["grid"] for line in lines} == {"native"}
+    assert {line["center_fraction"] for line in lines} == {"0.1"}
+    assert {line["seed"] for line in lines} == {"1"}
+    scores = {(line["method"], line["mask"], line["acceleration"]): float(line["psnr"]) for line in lines}
+    assert scores["pcrnn-s", "random", "4"] > scores["zero-filled", "random", "4"]
+    assert "pcrnn-s" in out and "PSNR dB" in out and str(tmp_path) in out
+    job = json.loads((tmp_path / "evaluation.json").read_text())
+    assert job["paths"] == [str(scan)]
+    assert job["evaluation"]["accelerations"] == [4, 8]
+
+
+def test_rows_as_json_and_silence(run, scan, tmp_path):
+    words = ["evaluate", scan, "--model", "zero-filled", "--slices", "1", "--seed", "1,2", "--out", tmp_path]
+    status, out, _ = run(*words, "--json")
+    assert status == 0
+    rows = json.loads(out)
+    assert [row["seed"] for row in rows] == [1, 2]
+    assert rows[0]["slices"] == [1]
+    assert rows[0]["whole"]["psnr"]["volume"] == pytest.approx(float(volumes(tmp_path)[0]["psnr"]), abs=1e-5)
+    assert run(*words, "--quiet") == (0, "", "")
+
+
+def test_a_damaged_scan_among_good_ones(run, scan, tmp_path):
+    damaged = tmp_path / "damaged.h5"
+    shutil.copy(scan, damaged)
+    with h5py.File(damaged, "r+") as file:
+        file["kspace"][1] = np.inf
+    status, out, err = run("evaluate", damaged, scan, "--model", "zero-filled", "--out", tmp_path / "out")
+    assert status == 2
+    assert next(line for line in err.splitlines() if "error:" in line).count("slice 1") == 1
+    assert {line["volume"]: line["status"] for line in volumes(tmp_path / "out")} == {
+        "damaged": "failed",
+        "head": "done",
+    }
+    assert "1 row without a score" in out
+
+
+def test_an_interrupt_leaves_tables_of_what_is_done(run, scan, tmp_path, monkeypatch):
+    real, calls = pipeline.run, []
+
+    def interrupt(*arguments, **options):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(pipeline, "run", interrupt)
+    words = ["evaluate", scan, "--model", "zero-filled", "--acceleration", 4, "--acceleration", 8, "--out", tmp_path]
+    assert run(*words) == (130, "", "mri-workstation: interrupted\n")
+    assert [line["acceleration"] for line in volumes(tmp_path)] == ["4"]
+    assert run(*words)[0] == 0
+    assert [line["acceleration"] for line in volumes(tmp_path)] == ["4", "8"]
+    assert len(calls) == 3
+
+
+def test_a_plan_is_a_job_for_many_processes(run, scan, tmp_path):
+    status, out, _ = run("evaluate", scan, "--model", "zero-filled", "--out", tmp_path, "--plan")
+    assert status == 0
+    assert "python -m training.predict" in out
+    assert [path.name for path in tmp_path.iterdir()] == ["evaluation.json"]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "text"),
+    [
+        (["--model", "pcrn-s"], 2, "did you mean pcrnn-s"),
+        (["--mask", "spiral"], 2, "spiral"),
+        (["--acceleration", "0.5"], 2, "must lie between 1 and"),
+        (["--center-fraction", "0.5"], 2, "leaves no samples"),
+        (["--slices", "first"], 2, "no list of slices"),
+        (["--seed", "1,soon"], 2, "soon"),
+        (["--coils", "0"], 2, "virtual coil"),
+        (["--coil-study", "4,many"], 2, "no list of coil numbers"),
+        (["--processes", "0"], 2, "no number of processes"),
+        (["--band-radius", "2"], 2, "between 0 and 1"),
+        (["--device", "cuda:99"], 1, "cuda:99"),
+        (["--device", "cuda:0", "--processes", "2"], 1, "cannot be shared"),
+    ],
+)
+def test_impossible_evaluations_are_refused_before_the_work(run, scan, tmp_path, monkeypatch, words, status, text):
+    monkeypatch.setattr(pipeline, "run", lambda *_, **__: pytest.fail("the work was begun"))
+    model = [] if "--model" in words else ["--model", "zero-filled"]
+    found, out, err = run("evaluate", scan, *model, *words, "--out", tmp_path / "out")
+    assert (found, out) == (status, "")
+    assert text in err
+    assert len([line for line in err.splitlines() if "error:" in line]) == 1
+    assert not list(tmp_path.glob("out/*"))
+
+
+def test_a_folder_that_cannot_be_written(run, scan, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    status, out, err = run("evaluate", scan, "--model", "zero-filled", "--out", tmp_path / "file")
+    assert (status, out) == (1, "")
+    assert str(tmp_path / "file") in err

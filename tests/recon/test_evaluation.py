@@ -1,0 +1,505 @@
+"""Evaluations: what the tables say is what the scores say, whoever made them and however often it was stopped."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import statistics as stdlib_statistics
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+import recon
+from recon import coils, frequency_bands, metrics, phantom, pipeline, statistics
+from recon.errors import RequestError
+from recon.evaluation import Evaluation, method_names
+from recon.evaluation_work import EvaluationWork
+from recon.export import box_plot
+from recon.journal import Journal
+from recon.masks import MaskSpec
+from recon.peak_memory import PeakMemory
+from recon.request import Request
+from recon.scoring import Support
+
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory):
+    """Three phantoms, of two sequences."""
+    folder = tmp_path_factory.mktemp("scans")
+    for number in range(3):
+        spec = phantom.PhantomSpec(n_slices=2, n_coils=4, matrix=(SIZE, SIZE), seed=number)
+        path = phantom.write(folder / f"head{number}.h5", spec)
+        with h5py.File(path, "r+") as file:
+            file.attrs["acquisition"] = "AXT2" if number < 2 else "AXFLAIR"
+    return folder
+
+
+def evaluate(paths, out, *models, **changes):
+    """Run an evaluation in this process; returns the work and the exit status."""
+    work = EvaluationWork(Evaluation(models or ("zero-filled",), **changes), tuple(paths), out)
+    work.prepare()
+    work.begin(0, None)
+    for item, cost in enumerate(work.costs):
+        if cost:
+            work.process(item, lambda *_: None)
+    return work, work.finish()
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Spare the seconds that drawing takes, where figures are not the point."""
+    monkeypatch.setattr(box_plot, "write", lambda path, *_: path)
+
+
+def read(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def finished(scans, tmp_path_factory):
+    """Two methods (two numbers of virtual coils) at two accelerations, on all scans."""
+    out = tmp_path_factory.mktemp("finished")
+    work, status = evaluate([scans], out, accelerations=(4.0, 8.0), coils=(None, 1))
+    assert status == 0
+    return work, out
+
+
+# ---- scores -------------------------------------------------------------------------------------------------------
+
+
+def test_scores_are_those_of_the_pipeline(finished, scans):
+    _, out = finished
+    series = recon.open_study(scans / "head1.h5").series[0]
+    result = recon.run(series, Request("zero-filled", MaskSpec("equispaced-fraction", 8), coils=1))
+    maps = torch.stack([coils.espirit(series.read(index).kspace, 24) for index in range(2)])
+    support = (maps.abs().square().sum(1) > 0.25).numpy()
+    assert 0.1 < support.mean() < 0.95
+    whole = metrics.score(result.reference, result.final)
+    masked = metrics.score(result.reference * support, result.final * support)
+    lines = [
+        line
+        for line in read(out / "scores.csv")
+        if (line["volume"], line["method"], line["acceleration"]) == ("head1", "zero-filled (1 coils)", "8")
+    ]
+    assert [(line["level"], line["slice"]) for line in lines] == [("volume", ""), ("slice", "0"), ("slice", "1")]
+    for metric in ("psnr", "ssim", "nmse"):
+        for line, position in zip(lines, (None, 0, 1), strict=True):
+            for scores, column in ((whole, metric), (masked, f"{metric}_masked")):
+                value = scores[metric]["volume"] if position is None else scores[metric]["slices"][position]
+                assert float(line[column]) == pytest.approx(value, rel=1e-5, abs=1e-6)
+    assert float(lines[0]["hfen"]) == pytest.approx(metrics.hfen(result.reference, result.final), rel=1e-5)
+    assert {line["grid"] for line in lines} == {"cropped"}
+    assert lines[0]["n_virtual_coils"] == "1"
+    assert lines[0]["seed"] == "filename"
+    assert all(line["status"] == "done" for line in lines)
+
+
+def test_summary_is_what_one_computes_by_hand(finished):
+    _, out = finished
+    volumes = [line for line in read(out / "scores.csv") if line["level"] == "volume"]
+    summary = read(out / "summary.csv")
+    assert {line["sequence"] for line in summary} == {"AXT2", "AXFLAIR", "All"}
+    assert {line["region"] for line in summary} == {"unmasked", "masked"}
+    for line in summary:
+        for acceleration in ("4", "8"):
+            for metric in ("psnr", "ssim", "nmse", "hfen"):
+                column = metric + ("_masked" if line["region"] == "masked" else "")
+                values = [
+                    float(row[column])
+                    for row in volumes
+                    if row["method"] == line["method"]
+                    and row["acceleration"] == acceleration
+                    and line["sequence"] in ("All", row["sequence"])
+                ]
+                assert int(line[f"n {acceleration}X"]) == len(values)
+                name = f"{metric.upper()} {acceleration}X"
+                assert float(line[f"{name} mean"]) == pytest.approx(sum(values) / len(values), rel=1e-5)
+                sd = f"{stdlib_statistics.stdev(values):.4g}" if len(values) > 1 else ""
+                found = line[f"{name} sd"]
+                assert (found == sd == "") or float(found) == pytest.approx(float(sd), rel=2e-3, abs=2e-6)
+    page = (out / "summary.md").read_text()
+    best = max(line["PSNR 4X mean"] for line in summary if line["sequence"] == "All" and line["region"] == "unmasked")
+    assert f"**{float(best):.2f}**" in page
+    for text in ("Cropped grid", "(unmasked)", "(masked)", "PSNR (dB) 4X", "SSIM 8X", "simulated", "Wilcoxon"):
+        assert text in page
+
+
+def test_every_pair_of_methods_is_tested(finished):
+    _, out = finished
+    lines = read(out / "wilcoxon.csv")
+    # (All and two sequences) × two accelerations × two regions × four metrics, one pair each.
+    assert len(lines) == 3 * 2 * 2 * 4
+    scores = [line for line in read(out / "scores.csv") if line["level"] == "volume" and line["acceleration"] == "4"]
+    first, second = ([float(x["ssim"]) for x in scores if x["method"] == f"zero-filled ({name})"] for name in
+                     ("own coils", "1 coils"))  # fmt: skip
+    [line] = [
+        line for line in lines
+        if [line[name] for name in ("sequence", "acceleration", "region", "metric")] == ["All", "4", "unmasked", "ssim"]
+    ]  # fmt: skip
+    assert (line["n"], line["p"]) == ("3", "0.25")
+    differences = sorted(a - b for a, b in zip(first, second, strict=True))
+    assert float(line["median_difference"]) == pytest.approx(differences[1], abs=2e-6)
+    assert "no conclusion" in line["note"]
+
+
+def test_files_of_an_evaluation(finished):
+    work, out = finished
+    names = {path.name for path in out.iterdir()}
+    assert names == {
+        "scores.csv", "summary.csv", "summary.md", "wilcoxon.csv", "frequency_bands.csv", "timing.csv", "models.csv",
+        "boxplot_psnr.png", "boxplot_ssim.png", "boxplot_nmse.png", "boxplot_hfen.png", "boxplot_bands.png", "parts",
+    }  # fmt: skip
+    assert (out / "boxplot_psnr.png").read_bytes().startswith(b"\x89PNG")
+    timing = read(out / "timing.csv")
+    assert len(timing) == 3 * 2 * 2
+    assert all(float(line["seconds"]) > 0 for line in timing)
+    assert [line["method"] for line in read(out / "models.csv")] == method_names(work.evaluation.requests())[:2]
+    bands = [line for line in read(out / "frequency_bands.csv") if line["level"] == "volume"]
+    assert len(bands) == 3 * 2 * 2 * 2
+    low, high = ([float(line["psnr"]) for line in bands if line["band"] == band] for band in ("low", "high"))
+    assert sum(low) > sum(high)  # the centre of k-space is sampled
+
+
+def test_seeds_are_averaged_before_volumes_are_compared(scans, tmp_path, no_figures):
+    evaluate([scans / "head0.h5", scans / "head1.h5"], tmp_path, seeds=(1, 2, 3), masked=False, slices="0")
+    volumes = [line for line in read(tmp_path / "scores.csv") if line["level"] == "volume"]
+    assert len(volumes) == 6
+    means = [sum(float(x["psnr"]) for x in volumes if x["volume"] == name) / 3 for name in ("head0", "head1")]
+    [line] = [line for line in read(tmp_path / "summary.csv") if line["region"] == "unmasked"]
+    assert line["n 4X"] == "2"
+    assert float(line["PSNR 4X sd"]) == pytest.approx(stdlib_statistics.stdev(means), rel=1e-4)
+    assert all(line["psnr_masked"] == "" for line in volumes)
+
+
+# ---- stopping and going on ----------------------------------------------------------------------------------------
+
+
+def test_a_stopped_run_goes_on(finished, scans, tmp_path, monkeypatch, no_figures):
+    _, whole = finished
+    run, calls = pipeline.run, []
+
+    def stop_at_the_sixth(*arguments, **options):
+        calls.append(arguments)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return run(*arguments, **options)
+
+    monkeypatch.setattr(pipeline, "run", stop_at_the_sixth)
+    changes = {"accelerations": (4.0, 8.0), "coils": (None, 1)}
+    with pytest.raises(KeyboardInterrupt):
+        evaluate([scans], tmp_path, **changes)
+    # A crash in the middle of a line, on top of it.
+    part = tmp_path / "parts" / "part-0000.jsonl"
+    lines = part.read_bytes().splitlines()
+    assert len(lines) == 5
+    part.write_bytes(b"\n".join(lines)[:-40])
+    work, status = evaluate([scans], tmp_path, **changes)
+    assert status == 0
+    assert len(calls) - 6 == 12 - 4
+    for name in ("scores.csv", "summary.csv", "summary.md", "wilcoxon.csv", "frequency_bands.csv"):
+        assert (tmp_path / name).read_bytes() == (whole / name).read_bytes(), name
+    assert work.costs == [0.0, 0.0, 0.0]
+    again = EvaluationWork(Evaluation(("zero-filled",), **changes), (scans,), tmp_path)
+    assert (again.n_reused, again.costs) == (12, [0.0, 0.0, 0.0])
+
+
+def test_what_changes_a_result_changes_its_key(scans, tmp_path, monkeypatch):
+    def keys(folder=scans, *models, **changes):
+        work = EvaluationWork(Evaluation(models or ("zero-filled",), **changes), (folder,), tmp_path)
+        return [task.key for task in work.tasks]
+
+    base = keys()
+    assert base == keys()
+    assert len(set(base)) == 3
+    changed = [
+        keys(accelerations=(8.0,)), keys(seeds=(1,)), keys(masks=("random",)), keys(slices="0"), keys(coils=(2,)),
+        keys(grid="native"), keys(band_radius=0.5), keys(masked=False), keys(scans, "pcrnn-s"),
+        keys(center_fraction=0.1), keys(precision="fp32"),
+    ]  # fmt: skip
+    assert len({key for part in [base, *changed] for key in part}) == 3 * 12
+    copy = tmp_path / "copy"
+    shutil.copytree(scans, copy)
+    before = keys(copy)
+    with h5py.File(copy / "head0.h5", "r+") as file:
+        file["kspace"][0, 0, 0, 0] = 1
+    assert [a == b for a, b in zip(before, keys(copy), strict=True)] == [False, True, True]
+    monkeypatch.setattr("recon.evaluation.__version__", "99")
+    assert not set(keys()) & set(base)
+
+
+def test_journal_survives_a_crash_at_any_byte(tmp_path):
+    rows = [{"key": str(number), "status": "done", "text": "grün ∞", "value": float("inf")} for number in range(3)]
+    journal = Journal(tmp_path)
+    for row in rows:
+        journal.append(row)
+    path = tmp_path / "part-0000.jsonl"
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 7):
+        path.write_bytes(whole[:length])
+        kept = journal.read()
+        assert list(kept.values()) == rows[: len(kept)]
+        assert len(kept) >= whole[:length].count(b"\n")
+        journal.append({"key": "new", "status": "failed"})
+        assert journal.read() == kept | {"new": {"key": "new", "status": "failed"}}
+    journal.append({"key": "new", "status": "done"})
+    journal.append({"key": "new", "status": "failed"})
+    assert journal.read()["new"]["status"] == "done"
+    (tmp_path / "notes.txt").write_text("mine")
+    journal.remove()
+    assert [one.name for one in tmp_path.iterdir()] == ["notes.txt"]
+
+
+# ---- what goes wrong ----------------------------------------------------------------------------------------------
+
+
+def test_what_fails_is_a_row_with_its_reason(scans, tmp_path, caplog, no_figures):
+    damaged, unreferenced = tmp_path / "damaged.h5", tmp_path / "unreferenced.h5"
+    shutil.copy(scans / "head0.h5", damaged)
+    with h5py.File(damaged, "r+") as file:
+        file["kspace"][1] = np.nan
+    shutil.copy(scans / "head0.h5", unreferenced)
+    with h5py.File(unreferenced, "r+") as file:
+        for name in [name for name in file if name.startswith("reconstruction")]:
+            del file[name]
+        mask = np.zeros(SIZE, np.float32)
+        mask[12:20] = mask[::4] = 1
+        file["kspace"][:] = file["kspace"][()] * mask
+        file["mask"] = mask
+    (tmp_path / "notes.h5").write_text("no scan")
+    paths = [damaged, unreferenced, tmp_path / "notes.h5", scans / "head1.h5"]
+    out = tmp_path / "out"
+    work, status = evaluate(paths, out, "zero-filled", "pcrnn-b", accelerations=(4.0, 8.0))
+    assert status == 2
+    lines = [line for line in read(out / "scores.csv") if line["level"] == "volume"]
+    found = {(line["volume"], line["method"], line["acceleration"]): line for line in lines}
+    assert len(lines) == len(found)
+    assert found["head1", "zero-filled", "8"]["status"] == "done"
+    for acceleration in ("4", "8"):
+        assert "slice 1" in found["damaged", "zero-filled", acceleration]["reason"]
+        assert "no weights" in found["head1", "pcrnn-b", acceleration]["reason"]
+        assert found["notes.h5", "zero-filled", acceleration]["status"] == "failed"
+    skipped = [line for line in lines if line["volume"] == "unreferenced"]
+    assert {line["status"] for line in skipped} == {"skipped"}
+    assert all("no fully sampled reference" in line["reason"] for line in skipped)
+    assert {line["psnr"] for line in lines if line["status"] != "done"} == {""}
+    assert "damaged" in caplog.text and "notes.h5" in caplog.text
+    page = (out / "summary.md").read_text()
+    assert "## Without a score" in page
+    assert "1 of 4 volumes scored" in page
+    # Once the file is mended, the same command fills the gap and does nothing twice.
+    again, _ = evaluate(paths, out, "zero-filled", "pcrnn-b", accelerations=(4.0, 8.0))
+    assert again.n_reused >= work.n_reused > 0
+
+
+def test_nothing_scored_is_a_failure(scans, tmp_path):
+    _, status = evaluate([tmp_path / "missing.h5"], tmp_path / "out")
+    assert status == 2
+    [line] = read(tmp_path / "out" / "scores.csv")
+    assert "no such file" in line["reason"]
+    assert not list((tmp_path / "out").glob("*.png"))
+
+
+def test_a_file_that_is_named_twice_is_one_sample(scans, tmp_path, no_figures):
+    work, _ = evaluate([scans / "head0.h5", scans / "head0.h5"], tmp_path, slices="0", masked=False)
+    assert len(work.tasks) == 1
+
+
+def test_single_coil_scans_are_not_masked_and_say_so(tmp_path, no_figures):
+    path = phantom.write(tmp_path / "one.h5", phantom.PhantomSpec(n_slices=1, n_coils=1, matrix=(SIZE, SIZE)))
+    mask, reason = Support(recon.open_study(path).series[0]).volume((0,))
+    assert mask is None
+    assert "single coil" in reason
+    evaluate([path], tmp_path / "out")
+    line = read(tmp_path / "out" / "scores.csv")[0]
+    assert line["psnr"] and not line["psnr_masked"]
+    assert "single coil" in line["reason"]
+    assert "No masked scores for 1" in (tmp_path / "out" / "summary.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"models": ()}, "no models"),
+        ({"masks": ("spiral",)}, "spiral"),
+        ({"accelerations": (0.5,)}, "acceleration"),
+        ({"accelerations": (4.0,), "center_fraction": 0.5}, "leaves no samples"),
+        ({"coils": (0,)}, "virtual coil"),
+        ({"coil_study": (0,)}, "coil study"),
+        ({"slices": "first"}, "no list of slices"),
+        ({"band_radius": 1.5}, "between 0 and 1"),
+        ({"band_shape": "star"}, "disc or square"),
+        ({"pair_by": "patient"}, "volume or slice"),
+        ({"grid": "polar"}, "cropped or native"),
+    ],
+)
+def test_impossible_evaluations_are_refused(changes, text):
+    with pytest.raises(RequestError, match=text):
+        Evaluation(**({"models": ("zero-filled",)} | changes))
+
+
+def test_evaluation_is_its_json():
+    evaluation = Evaluation(("zero-filled",), accelerations=(4.0, 8.0), coils=(None, 4), coil_study=(2,), slices="0:3")
+    assert Evaluation.from_dict(json.loads(json.dumps(evaluation.to_dict()))) == evaluation
+    with pytest.raises(RequestError, match="no field 'colour'"):
+        Evaluation.from_dict({"models": ["zero-filled"], "colour": "red"})
+
+
+def test_patterns_without_acceleration_come_once(tmp_path):
+    np.save(tmp_path / "mask.npy", np.ones(SIZE, bool))
+    evaluation = Evaluation(
+        ("zero-filled",),
+        masks=("none", f"file:{tmp_path / 'mask.npy'}", "random"),
+        accelerations=(4.0, 8.0),
+        seeds=(1, 2),
+    )
+    assert len(evaluation.patterns()) == 1 + 1 + 4
+
+
+def test_methods_have_names_of_their_own(tmp_path):
+    names = ["pcrnn-s", "x/pcrnn-s.safetensors", "x/other.safetensors"]
+    assert method_names([Request(name) for name in names]) == ["pcrnn-s", "x/pcrnn-s.safetensors", "other"]
+
+
+# ---- coil study ---------------------------------------------------------------------------------------------------
+
+
+def test_coil_study(scans, tmp_path, no_figures):
+    _, status = evaluate([scans / "head0.h5"], tmp_path, "zero-filled", "pcrnn-s", coil_study=(1, 2, 3, 4, 9), slices="1",
+                         precision="fp32", masked=False, accelerations=(8.0,))  # fmt: skip
+    assert status == 0
+    lines = read(tmp_path / "coil_compression.csv")
+    done = [line for line in lines if line["volume"] == "head0" and line["status"] == "done"]
+    assert [line["n_virtual_coils"] for line in done] == ["1", "2", "3"]
+    scores = [float(line["psnr"]) for line in done]
+    assert scores == sorted(scores) and scores[0] < scores[-1]
+    series = recon.open_study(scans / "head0.h5").series[0]
+    kspace = series.read(1).kspace
+    compressed, _ = coils.compress(kspace, 2)
+    images = [coils.root_sum_of_squares(recon.fourier.ifft2c(one)).numpy() for one in (kspace, compressed)]
+    assert float(done[1]["ssim"]) == pytest.approx(metrics.ssim(*images), abs=1e-5)
+    assert "compress nothing" in next(line["reason"] for line in lines if line["n_virtual_coils"] == "9")
+    rows = [line for line in read(tmp_path / "scores.csv") if line["level"] == "volume" and line["volume"] == "head0"]
+    status = {line["method"]: line["status"] for line in rows}
+    assert status["zero-filled (2 coils)"] == status["pcrnn-s (4 coils)"] == status["pcrnn-s (own coils)"] == "done"
+    assert status["pcrnn-s (3 coils)"] == "skipped"
+    assert "Virtual coils" in (tmp_path / "summary.md").read_text()
+
+
+# ---- statistics ---------------------------------------------------------------------------------------------------
+
+
+def samples(values):
+    return {(index,): value for index, value in enumerate(values)}
+
+
+def test_wilcoxon_golden(vectors):
+    golden = np.load(vectors / "metrics.npz")
+    result = statistics.compare(samples(golden["wilcoxon/a"]), samples(golden["wilcoxon/b"]))
+    assert [result.statistic, result.p] == pytest.approx(golden["wilcoxon/two-sided"], rel=1e-6)
+    assert result.n == 40
+    assert result.median_difference == pytest.approx(np.median(golden["wilcoxon/a"] - golden["wilcoxon/b"]))
+    assert result.note == ""
+
+
+def test_wilcoxon_says_what_it_cannot_say():
+    equal = statistics.compare(samples([1.0, 2.0]), samples([1.0, 2.0]))
+    assert (equal.p, equal.n, equal.n_zero, equal.median_difference) == (None, 2, 2, 0)
+    assert "no pair differs" in equal.note
+    single = statistics.compare(samples([2.0]), samples([1.0]))
+    assert single.p == 1.0
+    assert "no conclusion" in single.note
+    nothing = statistics.compare({}, samples([1.0]))
+    assert (nothing.n, nothing.p, nothing.note) == (0, None, "no pairs")
+    perfect = statistics.compare(samples([float("inf"), 3.0, 4.0]), samples([1.0, 1.0, 1.0]))
+    assert perfect.n == 2
+    assert "left out" in perfect.note
+
+
+def test_wilcoxon_with_ties_is_exact():
+    differences = np.array([1.0, 1.0, 2.0, -1.0, 3.0, 3.0, -2.0, 4.0])
+    ranks = np.array([2, 2, 4.5, 2, 6.5, 6.5, 4.5, 8])
+    signs = np.array(np.meshgrid(*[[0, 1]] * 8)).reshape(8, -1).T
+    sums = signs @ ranks
+    smaller = min(ranks[differences > 0].sum(), ranks[differences < 0].sum())
+    expected = min(1.0, 2 * (sums <= smaller).mean())
+    assert statistics.signed_rank_test(differences) == (smaller, pytest.approx(expected))
+    zeros = statistics.compare(samples([*differences, 0.0]), samples([0.0] * 9))
+    assert (zeros.n, zeros.n_zero, zeros.p) == (9, 1, pytest.approx(expected))
+
+
+@pytest.mark.parametrize("n", [1, 6, 30, 50, 60, 300])
+def test_wilcoxon_equals_scipy(n):
+    rng = np.random.default_rng(n)
+    differences = rng.normal(0.3, 1, n)
+    expected = stats.wilcoxon(differences)
+    assert statistics.signed_rank_test(differences) == pytest.approx((expected.statistic, expected.pvalue), rel=1e-9)
+    if n > 50:
+        rounded = np.round(differences, 1)
+        rounded = rounded[rounded != 0]
+        expected = stats.wilcoxon(rounded, method="asymptotic")
+        assert statistics.signed_rank_test(rounded) == pytest.approx((expected.statistic, expected.pvalue), rel=1e-9)
+
+
+def test_only_shared_samples_are_paired():
+    first, second = samples([1.0, 2.0, 3.0]), {(1,): 1.0, (2,): 1.0, (7,): 100.0}
+    assert statistics.compare(first, second).median_difference == pytest.approx(1.5)
+
+
+def test_spread():
+    found = statistics.spread([1.0, 2.0, 4.0, float("nan")])
+    assert (found.n, found.median) == (3, 2.0)
+    assert found.mean == pytest.approx(7 / 3)
+    assert found.sd == pytest.approx(stdlib_statistics.stdev([1, 2, 4]))
+    assert statistics.spread([5.0]).sd is None
+    assert statistics.spread([float("inf"), 1.0]).mean == float("inf")
+    assert statistics.spread([]).n == 0
+
+
+# ---- frequency bands ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", ["disc", "square"])
+@pytest.mark.parametrize("size", [(32, 32), (31, 40)])
+def test_bands_divide_the_spectrum(size, shape):
+    region = frequency_bands.centre_region(size, 0.25, shape)
+    assert region[size[0] // 2, size[1] // 2]
+    assert not region[0].any() and not region[:, 0].any()
+    reach = 0.25 * min(size) / 2
+    area = (2 * np.floor(reach) + 1) ** 2 if shape == "square" else np.pi * reach**2
+    assert region.sum() == pytest.approx(area, rel=0.25 if shape == "disc" else 0)
+    y, x = np.mgrid[: size[0], : size[1]]
+    slow = 2 + np.cos(2 * np.pi * 2 * x / size[1])
+    fast = np.cos(2 * np.pi * (size[0] // 3) * y / size[0])
+    bands = frequency_bands.split((slow + fast)[None], 0.25, shape)
+    np.testing.assert_allclose(bands["low"][0], slow, atol=1e-9)
+    np.testing.assert_allclose(bands["high"][0], np.abs(fast), atol=1e-9)
+
+
+def test_an_error_of_one_band_is_seen_in_that_band():
+    rng = np.random.default_rng(4)
+    reference = rng.random((2, 32, 32)) + 1
+    y = np.arange(32)[:, None]
+    scores = frequency_bands.score(reference, reference + 0.05 * np.cos(2 * np.pi * 12 * y / 32))
+    assert scores["low"]["psnr"]["volume"] > 100
+    assert scores["high"]["psnr"]["volume"] < 40
+
+
+# ---- memory -------------------------------------------------------------------------------------------------------
+
+
+def test_peak_memory_is_measured_anew_each_time():
+    def peak(n_bytes):
+        with PeakMemory("cpu") as memory:
+            np.ones(n_bytes, np.uint8).sum()
+        return memory.gigabytes
+
+    if peak(1) is None:
+        pytest.skip("this system does not let the peak be measured again")
+    assert peak(100 * 2**20) - peak(1) > 0.08
