@@ -371,8 +371,14 @@ def test_methods_have_names_of_their_own(tmp_path):
 
 
 def test_coil_study(scans, tmp_path, no_figures):
-    _, status = evaluate([scans / "head0.h5"], tmp_path, "zero-filled", "pcrnn-s", coil_study=(1, 2, 3, 4, 9), slices="1",
-                         precision="fp32", masked=False, accelerations=(8.0,))  # fmt: skip
+    changes = {
+        "coil_study": (1, 2, 3, 4, 9),
+        "slices": "1",
+        "precision": "fp32",
+        "masked": False,
+        "accelerations": (8.0,),
+    }
+    _, status = evaluate([scans / "head0.h5"], tmp_path, "zero-filled", "pcrnn-s", **changes)
     assert status == 0
     lines = read(tmp_path / "coil_compression.csv")
     done = [line for line in lines if line["volume"] == "head0" and line["status"] == "done"]
