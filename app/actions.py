@@ -251,7 +251,10 @@ COMMANDS: tuple[Command, ...] = (
         ("Esc",),
         lambda session: session.is_running,
     ),
-    Command("trainModel", "Reconstruct", "Train a model…", lambda w: w.ask_training(), "", (), gap=True),
+    Command(
+        "chooseModel", "Reconstruct", "Choose a model…", lambda w: w.choose_model(), "", ("M",), _has_series, gap=True
+    ),
+    Command("trainModel", "Reconstruct", "Train a model…", lambda w: w.ask_training()),
     Command("shortcuts", "Help", "Keyboard and mouse", lambda w: w.show_shortcuts(), "keyboard-outline", ("F1", "?")),
     Command("log", "Help", "Show the log", lambda w: w.show_log(), "text-box-outline", ("Ctrl+L",)),
     Command("about", "Help", "About MRI workstation", lambda w: w.show_about(), "information-outline"),

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from recon.data import Series, Study
     from recon.masks import SamplingMask
+    from recon.models.parameters import Parameter
     from recon.request import Request
     from recon.result import Reconstruction
     from recon.simulate import SimulationSpec
@@ -85,6 +86,20 @@ def model_problem(card: Any, series: Series | None, request: Request) -> str:
     except MRIError as error:
         return str(error)
     return ""
+
+
+def parameters_of(card: Any) -> tuple[Parameter, ...]:
+    """Return what can be set of a method; imports its family, and torch with it."""
+    from recon.models import parameters
+
+    return parameters.parameters_of(card)
+
+
+def check_parameters(card: Any, overrides: Mapping[str, Any]) -> None:
+    """Judge values by the method's own dataclass; raises recon.errors.ModelError."""
+    from recon.models import parameters
+
+    parameters.checked(card, overrides)
 
 
 def preview(series: Series, index: int, request: Request) -> Preview:

@@ -126,7 +126,7 @@ def run_window(paths: Sequence[Path], request: Request, screenshot: Path) -> Non
 
 def _is_open(session: Session, n_paths: int) -> bool:
     series = [item for study in session.studies for item in study.series]
-    has_thumbnails = all(item in session.thumbnails for item in series)
+    has_thumbnails = all(item in session.previews.thumbnails for item in series)
     return len(session.studies) == n_paths and not session.opening and has_thumbnails and bool(session.models)
 
 

@@ -185,7 +185,8 @@ class MainWindow(QMainWindow):
         session.studies_changed.connect(self._show_studies)
         session.studies_changed.connect(self._show_page)
         session.series_changed.connect(self._show_series)
-        session.thumbnail_changed.connect(lambda series: self.browser.set_thumbnail(series, session.thumbnails[series]))
+        pictures = session.previews.thumbnails
+        session.thumbnail_changed.connect(lambda series: self.browser.set_thumbnail(series, pictures[series]))
         self.browser.chosen.connect(session.select)
         self.browser.close_wanted.connect(session.close_study)
         self.start_page.demo_wanted.connect(session.open_demo)
@@ -195,6 +196,7 @@ class MainWindow(QMainWindow):
         session.opening_changed.connect(self._show_opening)
         session.settings_changed.connect(self._apply_settings)
         self.recipe.mask_file_wanted.connect(self.ask_mask)
+        self.recipe.model.train_wanted.connect(self.ask_training)
         self.level_bar.sliceRequested.connect(lambda index: session.select(index=index))
         self.level_bar.presetChosen.connect(session.apply_preset)
         self.level_bar.zoomToFitRequested.connect(self.grid.zoom_to_fit)
@@ -221,7 +223,7 @@ class MainWindow(QMainWindow):
         session.mask_changed.connect(lambda: self.kspace.set_mask(None if session.mask is None else session.mask.mask))
         self._apply_settings()
         self.browser.set_studies(session.studies)
-        for series, image in session.thumbnails.items():
+        for series, image in pictures.items():
             self.browser.set_thumbnail(series, image)
         self._show_series()
         self._show_status()
@@ -322,7 +324,7 @@ class MainWindow(QMainWindow):
 
     def _want_kspace(self, *_: Any) -> None:
         if self.docks["kspace"].isVisible() and self.session.series is not None:
-            self.session.request_kspace()
+            self.session.previews.want_kspace()
 
     def _apply_settings(self) -> None:
         settings = self.session.settings
@@ -374,18 +376,20 @@ class MainWindow(QMainWindow):
         )
         self._open(dialog)
 
-    def ask_settings(self, page: str = "General") -> None:
-        """Show the settings."""
+    def ask_settings(self, page: str = "General", **proposed: Any) -> None:
+        """Show the settings, some with other values that the user may save."""
         from app.dialogs.settings import SettingsDialog
 
-        dialog = SettingsDialog(self.session.settings, [card.name for card in self.session.models], page, self)
+        models = [card.name for card in self.session.models if card.needs_training]
+        dialog = SettingsDialog(self.session.settings, models, page, self)
+        dialog.propose(**proposed)
         dialog.saved.connect(lambda values: self.session.change_settings(**values))
         dialog.training_wanted.connect(self._train)
         self._open(dialog)
 
-    def ask_training(self) -> None:
-        """Show the page that starts a training."""
-        self.ask_settings("Training")
+    def ask_training(self, model: str = "") -> None:
+        """Show the page that starts a training, of a model or of the one trained last."""
+        self.ask_settings("Training", **({"training_model": model} if model else {}))
 
     def _train(self) -> None:
         settings = self.session.settings
@@ -397,6 +401,12 @@ class MainWindow(QMainWindow):
             }
         )
         self._raise("training")
+
+    def choose_model(self) -> None:
+        """Open the list of models."""
+        self._raise("recipe")
+        self.recipe.model.setFocus()
+        self.recipe.model.showPopup()
 
     def show_shortcuts(self) -> None:
         """Show keys and gestures."""

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from recon.errors import DeviceError, MRIError
+
+if TYPE_CHECKING:
+    from recon.data import Study
 
 
 @dataclass(frozen=True)
@@ -63,3 +67,12 @@ def explain(error: BaseException, details: str, doing: str, device: str) -> Mess
         return Message("error", f"{where}{error.strerror or error}, while {doing}.", details)
     kind = type(error).__name__
     return Message("error", f"Something unexpected happened while {doing}: {kind}: {error}", details)
+
+
+def explain_declined(study: Study) -> Message:
+    """Turn the files that were not opened into one message with all reasons in its details."""
+    lines = [f"{declined.path.name}: {declined.reason}" for declined in study.declined]
+    if not lines:
+        return Message("error", f"{study.path}: nothing in it can be reconstructed.")
+    more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
+    return Message("warning", f"Not opened: {lines[0]}{more}", "\n".join(lines) if more else "")

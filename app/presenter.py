@@ -30,6 +30,9 @@ HINTS = {
     "reference": "The fully sampled image; errors are measured against it",
     "OC": "Output of the overcomplete network, which looks at fine detail",
     "UC": "Output of the undercomplete network, which looks at large structures",
+    "iterate": "Where the solver stands; the last iterate is the result",
+    "cascade": "Output of the cascades, each a network and data consistency",
+    "stage": "Output of the stages, each a gradient step with a learned prior",
 }
 SCALE_HINT = "Output of the network that sees the image at {share} of its resolution"
 SHARES = {"4x": "a quarter", "2x": "half", "1x": "all"}
@@ -188,12 +191,13 @@ class GridPresenter(_Settling):
             return
         assert item is not None
         title = shown_name(name)
-        if step.iteration is not None:
-            total = item.n_iterations(name)
-            is_partial = step.iteration < total or item.final is None
-            title = f"{name} · {step.iteration}" + (f"/{total}" if item.final is not None and is_partial else "")
-            if not is_partial:
-                title = shown_name(name)
+        last = item.last_of(name)
+        if step.iteration is not None and last is not None:
+            # Solvers show every n-th iterate: what counts is the number of the last one, not how many came out.
+            if item.final is None:
+                title = f"{title} · {step.iteration}"
+            elif step is not last:
+                title = f"{title} · {step.iteration}/{last.iteration}"
         self._grid.set_title(name, title)
         self._put(name, step.image, reference, step.scores)
 

@@ -30,7 +30,10 @@ class RecipePresenter(QObject):
         self._drawing = QTimer(self, singleShot=True, interval=DRAWING_MS)
         self._drawing.timeout.connect(self._show_drawing)
         panel.changed.connect(lambda changes: session.set_request(**changes))
-        panel.refused.connect(session.refuse_request)
+        panel.refused.connect(session.recipe.refuse)
+        panel.parameters.changed.connect(session.recipe.set_parameter)
+        panel.parameters.reset_wanted.connect(session.recipe.reset_parameters)
+        panel.simulation.applied.connect(session.simulate)
         panel.corrected.connect(lambda text: session.say("warning", text))
         panel.reconstruct_wanted.connect(session.reconstruct)
         panel.cancel_wanted.connect(session.cancel)
@@ -40,12 +43,18 @@ class RecipePresenter(QObject):
         session.models_changed.connect(self._show_models)
         session.series_changed.connect(self._show_models)
         session.series_changed.connect(self.refresh)
+        session.parameters_changed.connect(self._show_parameters)
+        session.models_changed.connect(self._show_parameters)
+        for signal in (session.series_changed, session.job_changed, session.opening_changed):
+            signal.connect(self._show_simulation)
         session.devices_changed.connect(self._show_devices)
         session.mask_changed.connect(self._show_mask)
         session.job_changed.connect(self._show_job)
         session.result_changed.connect(self._show_job)
         session.progress_changed.connect(self._show_progress)
         self._show_models()
+        self._show_parameters()
+        self._show_simulation()
         self._show_devices()
         self._show_mask()
         self._show_job()
@@ -53,39 +62,53 @@ class RecipePresenter(QObject):
     def refresh(self) -> None:
         """Show the request and what stands in its way."""
         session = self._session
-        card = session.find_model(session.request.model)
+        card = session.recipe.card
         # The list holds presets; an alias stands for one of them.
         request = session.request if card is None else replace(session.request, model=card.name)
-        self._panel.set_request(request, keeps_text=session.is_refused)
+        self._panel.set_request(request, keeps_text=session.recipe.is_refused)
         self._panel.set_own_mask(session.has_own_mask)
         self._panel.set_summary("" if card is None else card.summary)
+        recipe = session.recipe
+        self._panel.set_overrides(request.overrides, recipe.refused_parameter, recipe.problem)
         self._show_problem()
 
     def _show_problem(self) -> None:
         session = self._session
         problem = session.problem
-        # What is plain to see needs no sentence.
-        is_plain = session.series is None or session.is_running
+        # What is plain to see, or said beside the field, needs no sentence.
+        is_plain = session.series is None or session.is_running or bool(session.recipe.refused_parameter)
         self._panel.set_problem("" if is_plain else problem, can_start=not problem)
 
     def _show_models(self) -> None:
         session = self._session
-        cards = [(card, session.model_problem(card)) for card in session.models]
+        cards = [(card, session.recipe.model_problem(card)) for card in session.models]
         groups = [(name, list(entries)) for name, entries in groupby(cards, key=lambda entry: str(entry[0].group))]
-        card = session.find_model(session.request.model)
+        card = session.recipe.card
         self._panel.set_models(groups, session.request.model if card is None else card.name)
         self.refresh()
+
+    def _show_parameters(self) -> None:
+        recipe = self._session.recipe
+        needs_maps = recipe.card is not None and bool(recipe.card.needs_maps)
+        self._panel.set_method(recipe.parameters, recipe.request, needs_maps=needs_maps)
+        self.refresh()
+
+    def _show_simulation(self) -> None:
+        session = self._session
+        series = session.series
+        spec = series.simulation if series is not None and session.can_simulate else None
+        self._panel.set_simulation(spec, is_busy=session.is_running or bool(session.opening))
 
     def _show_devices(self) -> None:
         self._panel.set_devices(self._session.devices)
         self.refresh()
 
     def _show_drawing(self) -> None:
-        if self._session.is_drawing_mask:
+        if self._session.previews.is_drawing:
             self._mask_preview.set_mask(None, "Drawing the pattern …")
 
     def _show_mask(self) -> None:
-        mask, problem = self._session.mask, self._session.mask_problem
+        mask, problem = self._session.mask, self._session.previews.mask_problem
         if mask is None:
             self._mask_preview.set_error("no pattern" if problem else "")
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,9 +87,10 @@ class Result:
 
     @property
     def title(self) -> str:
-        """Short label, e.g. ``#2 · PC-RNN · random 4x``."""
+        """Short label, e.g. ``#2 · PC-RNN · random 4x`` or ``#3 · CS-TV, lambda 0.02 · random 4x``."""
+        values = "".join(f", {name.strip('_')} {_short(value)}" for name, value in self.request.overrides.items())
         pattern = self.request.mask.label if self.series.acquired_mask is None else "the scanner's pattern"
-        return f"#{self.number} · {self.model_title} · {pattern}"
+        return f"#{self.number} · {self.model_title}{values} · {pattern}"
 
     @property
     def finished(self) -> tuple[int, ...]:
@@ -139,3 +140,7 @@ class Result:
             return self.reconstruction.zero_filled[place]
         volume = self.reconstruction.stages.get(step.title)
         return step.image if volume is None else volume[place]
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,15 +1,17 @@
 """Session: all state, all signals, all commands of the window. Drives everything without a widget.
 
 Views read the session and call its commands; they never talk to each other. What takes time runs in a worker thread
-and comes back by signal.
+and comes back by signal. The state itself is kept by its parts: `Library` (studies), `Recipe` (what to do), `Shelf`
+(results), `Previews` (what is seen before any model), `ViewState` (how images are looked at).
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,24 +20,23 @@ from PySide6.QtCore import QObject, Signal
 from app import engine as default_engine
 from app import settings as settings_file
 from app.job import Worker
-from app.messages import Message, explain
+from app.library import Library, counterpart
+from app.messages import Message, explain, explain_declined
 from app.previews import Previews
+from app.recipe import Recipe
 from app.results import Result
 from app.runner import Runner
+from app.shelf import Shelf
 from app.training_run import TrainingRun
 from app.viewstate import ViewState
-from recon.errors import MRIError, RequestError
-from recon.masks import MaskSpec
 from recon.request import Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from types import ModuleType
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from app.engine import Preview
+    from app.library import Arrival
     from app.results import SliceResult, Step
     from recon.data import Series, Study
     from recon.masks import SamplingMask
@@ -43,8 +44,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_MASK_FIELDS = {item.name for item in fields(MaskSpec)}
-_REQUEST_FIELDS = {item.name for item in fields(Request)}
+
+def _of(path: str) -> Any:
+    """Make a property that is read from a part, such as ``"recipe.request"``."""
+    return property(attrgetter(path))
 
 
 class Session(QObject):
@@ -64,6 +67,7 @@ class Session(QObject):
     series_changed = Signal()
     slice_changed = Signal(int)
     request_changed = Signal()
+    parameters_changed = Signal()
     mask_changed = Signal()
     preview_changed = Signal(int)
     kspace_changed = Signal(object)
@@ -80,6 +84,29 @@ class Session(QObject):
     settings_changed = Signal()
     exported = Signal(object)
 
+    studies: list[Study] = _of("library.studies")
+    """Studies that are open, in the order in which they came."""
+    opening: list[Path] = _of("library.opening")
+    """Paths that are being opened."""
+    request: Request = _of("recipe.request")
+    """What the next reconstruction does."""
+    models: list[Any] = _of("recipe.models")
+    """Cards of all models; empty until they are listed."""
+    preview: Preview | None = _of("previews.current")
+    """Zero-filled image, mask and reference of the current slice; None until they are read."""
+    mask: SamplingMask | None = _of("previews.mask")
+    """Pattern of the current request on the current series; None while it is impossible."""
+    is_running: bool = _of("runner.is_running")
+    """True while a reconstruction runs."""
+    pending: tuple[int, ...] = _of("runner.pending")
+    """Slices that the running reconstruction has not finished."""
+    results: list[Result] = _of("shelf.results")
+    """Results of this session, oldest first."""
+    result: Result | None = _of("shelf.result")
+    """The result in view."""
+    position: int | None = _of("shelf.position")
+    """Step of the current slice that the scrubber stands on; None follows the newest."""
+
     def __init__(self, config: Path | None = None, engine: ModuleType | Any | None = None) -> None:
         super().__init__()
         self._engine = default_engine if engine is None else engine
@@ -87,38 +114,41 @@ class Session(QObject):
         self.settings, self._settings_problem = settings_file.load(self._config)
         self.view = ViewState(self.settings.error_gain, self)
         self.training = TrainingRun(self)
-        self.studies: list[Study] = []
-        self.opening: list[Path] = []
         self.series: Series | None = None
         self.slice_index = 0
-        self.request = Request(device=self.settings.device, precision=self.settings.precision)  # type: ignore[arg-type]
-        self.request_problem = ""
-        self.is_refused = False
-        """Whether the last change was refused, so that the request is not what the user asked for."""
-        self.models: list[Any] = []
         self.devices: tuple[str, ...] = ("auto", "cpu")
-        self.results: list[Result] = []
-        self.result: Result | None = None
-        self.position: int | None = None
         self._is_following = False
-        self._n_results = 0
         self._last_slices: tuple[int, ...] | None = None
         self._filer = Worker(self)
-        self._previews = Previews(self._engine, self)
-        self._runner = Runner(self._engine, self)
+        request = Request(device=self.settings.device, precision=self.settings.precision)  # type: ignore[arg-type]
+        self.recipe = Recipe(request, self._engine, self._file, self)
+        self.library = Library(self._engine, self._filer, self)
+        self.shelf = Shelf(self)
+        self.previews = Previews(self._engine, self)
+        self.runner = Runner(self._engine, self)
         self._connect()
 
     def _connect(self) -> None:
         self.training.failed.connect(lambda text, details: self.say("error", text, details))
         self.training.succeeded.connect(lambda text: self.say("success", text))
-        self._previews.mask_changed.connect(self.mask_changed)
-        self._previews.preview_changed.connect(self._show_preview)
-        self._previews.kspace_changed.connect(self.kspace_changed)
-        self._previews.thumbnail_changed.connect(self.thumbnail_changed)
-        self._previews.failed.connect(self.report)
-        self._runner.stage_added.connect(self._take_stage)
-        self._runner.progressed.connect(self.progress_changed)
-        self._runner.ended.connect(self._end_job)
+        self.library.opening_changed.connect(self.opening_changed)
+        self.library.arrived.connect(self._welcome)
+        self.library.declined.connect(lambda study: self._tell(explain_declined(study)))
+        self.library.missed.connect(self.report)
+        self.recipe.changed.connect(self._change_request)
+        self.recipe.models_changed.connect(self.models_changed)
+        self.recipe.parameters_changed.connect(self.parameters_changed)
+        self.shelf.results_changed.connect(self.results_changed)
+        self.shelf.result_changed.connect(self.result_changed)
+        self.shelf.position_changed.connect(self.position_changed)
+        self.previews.mask_changed.connect(self.mask_changed)
+        self.previews.preview_changed.connect(self._show_preview)
+        self.previews.kspace_changed.connect(self.kspace_changed)
+        self.previews.thumbnail_changed.connect(self.thumbnail_changed)
+        self.previews.failed.connect(self.report)
+        self.runner.stage_added.connect(self._take_stage)
+        self.runner.progressed.connect(self.progress_changed)
+        self.runner.ended.connect(self._end_job)
 
     # ---------------------------------------------------------------- start and end
 
@@ -127,14 +157,14 @@ class Session(QObject):
         if self._settings_problem:
             self.say("warning", self._settings_problem)
             self._settings_problem = ""
-        self._file("models", self._engine.list_models, self._take_models, "listing the models")
+        self._file("models", self._engine.list_models, self.recipe.take_models, "listing the models")
         self._file("warm-up", self._engine.warm_up, self._take_devices, "preparing the device")
 
     def close(self) -> None:
         """Cancel what runs and end the threads."""
-        self._runner.stop()
+        self.runner.stop()
         self.training.stop()
-        self._previews.stop()
+        self.previews.stop()
         self._filer.stop()
 
     def say(self, level: str, text: str, details: str = "", action: str = "", target: str = "") -> None:
@@ -173,45 +203,66 @@ class Session(QObject):
         is_shown
             Show the first study that opens; otherwise it only joins the list, unless the list is empty.
         """
-        items = [paths] if isinstance(paths, (str, Path)) else list(paths)
-        for number, item in enumerate(items):
-            path = Path(item).expanduser().absolute()
-            self.opening.append(path)
-            self._filer.submit(
-                f"open {path}",
-                partial(self._engine.open_study, path, simulation),
-                partial(self._take_study, path, is_shown and number == 0),
-                partial(self._miss_study, path),
-            )
-        self.opening_changed.emit()
+        self.library.open(paths, simulation, is_shown=is_shown)
 
     def open_demo(self) -> None:
         """Open the demo study: the bundled scans at once, the phantom when it is generated."""
         self.open(self._engine.demo_scans())
-        self._file("phantom", self._engine.demo_phantom, self._open_phantom, "making the phantom")
+        show_later = partial(self.open, is_shown=False)
+        self._file("phantom", self._engine.demo_phantom, show_later, "making the phantom")
 
-    def _open_phantom(self, path: Path) -> None:
-        self.open([path], is_shown=False)
+    @property
+    def can_simulate(self) -> bool:
+        """True when the k-space of the current series is simulated from its images, so that it can be made anew."""
+        return self.series is not None and self.series.is_simulated and not self.series.has_kspace
+
+    def simulate(self, simulation: SimulationSpec) -> bool:
+        """Make the k-space of the current study anew; slice and recipe stay, results of the old k-space go.
+
+        Parameters
+        ----------
+        simulation
+            Coils, phase, noise and seed.
+
+        Returns
+        -------
+        started
+            False when something stands in the way; a message says what.
+        """
+        study = self.library.study_of(self.series)
+        problem = ""
+        if study is None or not self.can_simulate:
+            problem = "Only k-space that is simulated from images, such as DICOM, can be simulated anew."
+        elif self.is_running:
+            problem = "A reconstruction is running; cancel it before its k-space is simulated anew."
+        if problem:
+            self.say("warning", problem)
+            return False
+        assert study is not None
+        self.open([study.path], simulation)
+        return True
 
     def close_study(self, study: Study) -> None:
         """Forget a study and its results, also the one that is being made."""
+        self.library.remove(study)
         self._forget(study)
         self.results_changed.emit()
         self.studies_changed.emit()
         if self.series in study.series:
-            first = next((series for item in self.studies for series in item.series), None)
+            first = self.library.first_series()
             if first is not None:
                 self.select(first)
             else:
-                self.series, self.result = None, None
+                self.series = None
+                self.recipe.meet(None)
+                self.shelf.show(None)
                 self.series_changed.emit()
 
     def _forget(self, study: Study) -> None:
-        self.studies = [item for item in self.studies if item is not study]
         for series in study.series:
-            self._previews.forget(series)
-        self.results = [result for result in self.results if result.series not in study.series]
-        running = self._runner.result
+            self.previews.forget(series)
+        self.shelf.forget(study.series)
+        running = self.runner.result
         if running is not None and running.series in study.series:
             self.cancel()
 
@@ -230,11 +281,10 @@ class Session(QObject):
     def _show_series(self, series: Series, index: int | None) -> None:
         self.series = series
         self.slice_index = series.n_slices // 2 if index is None else self._clamp(index)
-        self.position = None
         self.view.forget_levels()
         self.view.clear_crosshair()
-        self.result = self._newest_result(series)
-        self._validate()
+        self.shelf.show(self.shelf.newest(series))
+        self.recipe.meet(series)
         self.series_changed.emit()
         self.result_changed.emit()
         self._show_slice(self.slice_index)
@@ -242,75 +292,31 @@ class Session(QObject):
     def _show_slice(self, index: int) -> None:
         self.slice_index = index
         self.slice_changed.emit(index)
-        self._previews.look(self.series, index, self.request)
+        self.previews.look(self.series, index, self.request)
 
     def _clamp(self, index: int) -> int:
         assert self.series is not None
         return max(0, min(index, self.series.n_slices - 1))
 
-    def _take_study(self, path: Path, is_shown: bool, study: Study) -> None:
-        self._opened(path)
-        if study.declined:
-            lines = [f"{declined.path.name}: {declined.reason}" for declined in study.declined]
-            more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
-            self.say("warning", f"Not opened: {lines[0]}{more}", "\n".join(lines) if more else "")
-        if not study.series:
-            if not study.declined:
-                self.say("error", f"{path}: nothing in it can be reconstructed.")
-            return
-        for old in [item for item in self.studies if item.path == study.path]:
-            self._forget(old)
-        self.studies.append(study)
+    def _welcome(self, arrival: Arrival) -> None:
+        study = arrival.study
+        if arrival.replaced is not None:
+            self._forget(arrival.replaced)
         notes = dict.fromkeys(note for series in study.series for note in series.notes)
         if notes:
             self.say("info", f"{study.title}: {' '.join(notes)}")
-        self.change_settings(recent=self.settings.with_recent(path).recent)
+        self.change_settings(recent=self.settings.with_recent(arrival.path).recent)
         self.studies_changed.emit()
-        is_orphan = self.series is not None and all(self.series not in item.series for item in self.studies)
-        if is_shown or self.series is None or is_orphan:
+        same = counterpart(self.series, arrival.replaced, study)
+        if same is not None:
+            # Who reads a study again goes on looking at the same slice.
+            self.select(same, self.slice_index)
+        elif arrival.is_shown or self.library.study_of(self.series) is None:
             self.select(study.series[0])
         for series in study.series:
-            self._previews.want_thumbnail(series)
-
-    def _miss_study(self, path: Path, error: BaseException, details: str) -> None:
-        self._opened(path)
-        self.report(error, details, f"opening {path.name}")
-
-    def _opened(self, path: Path) -> None:
-        if path in self.opening:
-            self.opening.remove(path)
-        self.opening_changed.emit()
+            self.previews.want_thumbnail(series)
 
     # ---------------------------------------------------------------- preview
-
-    @property
-    def preview(self) -> Preview | None:
-        """Zero-filled image, mask and reference of the current slice; None until they are read."""
-        return self._previews.current
-
-    @property
-    def mask(self) -> SamplingMask | None:
-        """Pattern of the current request on the current series; None while it is impossible."""
-        return self._previews.mask
-
-    @property
-    def is_drawing_mask(self) -> bool:
-        """Whether `mask` is still that of the request before."""
-        return self._previews.is_drawing
-
-    @property
-    def mask_problem(self) -> str:
-        """Why there is no mask."""
-        return self._previews.mask_problem
-
-    @property
-    def thumbnails(self) -> dict[Series, NDArray[np.float32]]:
-        """Small pictures of the series, as far as they are made."""
-        return self._previews.thumbnails
-
-    def request_kspace(self) -> None:
-        """Read the k-space of the current slice; `kspace_changed` brings it."""
-        self._previews.want_kspace()
 
     def apply_preset(self, name: str) -> None:
         """Set window and level from the data of the current slice."""
@@ -339,40 +345,9 @@ class Session(QObject):
         Returns
         -------
         accepted
-            False when the values are impossible; `request_problem` says why and the last valid request stays.
+            False when the values are impossible; `recipe.problem` says why and the last valid request stays.
         """
-        base = self.request if request is None else request
-        try:
-            unknown = sorted(set(changes) - _MASK_FIELDS - _REQUEST_FIELDS)
-            if unknown:
-                raise RequestError(f"a request has no field {unknown[0]!r}.")
-            mask_changes = {name: value for name, value in changes.items() if name in _MASK_FIELDS}
-            if mask_changes:
-                base = replace(base, mask=replace(base.mask, **mask_changes))
-            base = replace(base, **{name: value for name, value in changes.items() if name in _REQUEST_FIELDS})
-        except MRIError as error:
-            self.refuse_request(str(error))
-            return False
-        self.request, self.is_refused = base, False
-        self._validate()
-        self.request_changed.emit()
-        if self.series is not None:
-            self._previews.look(self.series, self.slice_index, self.request)
-        return True
-
-    def refuse_request(self, problem: str) -> None:
-        """Note that what the user typed is no request; the last valid one stays."""
-        self.request_problem, self.is_refused = problem, True
-        self.request_changed.emit()
-
-    def find_model(self, name: str) -> Any | None:
-        """Return the card of a preset or alias, or None."""
-        return self._engine.find_model(self.models, name)
-
-    def model_problem(self, card: Any) -> str:
-        """Return why a model cannot be used with the current series, or an empty string."""
-        problem: str = self._engine.model_problem(card, self.series, self.request)
-        return problem
+        return self.recipe.set(request, **changes)
 
     @property
     def has_own_mask(self) -> bool:
@@ -386,32 +361,18 @@ class Session(QObject):
             return "Open a study first."
         if self.is_running:
             return "A reconstruction is running."
-        return self.request_problem or self.mask_problem
+        return self.recipe.problem or self.previews.mask_problem
 
-    def _validate(self) -> None:
-        card = self.find_model(self.request.model)
-        self.request_problem = "" if card is None or self.series is None else self.model_problem(card)
-
-    def _take_models(self, models: list[Any]) -> None:
-        self.models = models
-        self._validate()
-        self.models_changed.emit()
+    def _change_request(self) -> None:
+        self.request_changed.emit()
+        if self.series is not None and not self.recipe.is_refused:
+            self.previews.look(self.series, self.slice_index, self.request)
 
     def _take_devices(self, devices: tuple[str, ...]) -> None:
         self.devices = devices
         self.devices_changed.emit()
 
     # ---------------------------------------------------------------- reconstruction
-
-    @property
-    def is_running(self) -> bool:
-        """True while a reconstruction runs."""
-        return self._runner.is_running
-
-    @property
-    def pending(self) -> tuple[int, ...]:
-        """Slices that the running reconstruction has not finished."""
-        return self._runner.pending
 
     def reconstruct(self, slices: Sequence[int] | str | None = None) -> bool:
         """Start a reconstruction.
@@ -438,22 +399,19 @@ class Session(QObject):
         else:
             indices = tuple(slices)
         request = replace(self.request, slices=indices)
-        card = self.find_model(request.model)
-        self._n_results += 1
+        card = self.recipe.card
+        announced = () if card is None else self._engine.announced_modules(card)
         result = Result(
-            self._n_results,
+            self.shelf.next_number(),
             series,
             request,
             request.model if card is None else card.title,
-            announced=() if card is None else self._engine.announced_modules(card),
+            announced=announced or self.shelf.modules_of(request.model),
         )
-        self.results.append(result)
-        del self.results[: -self.settings.n_results]
-        self.result, self.position = result, None
         # The view goes along with a volume until the user looks at another slice.
         self._is_following = len(indices) > 1
-        self._runner.start(result)
-        self.results_changed.emit()
+        self.runner.start(result)
+        self.shelf.add(result, self.settings.n_results)
         self.result_changed.emit()
         self.job_changed.emit()
         self.progress_changed.emit(0.0, None)
@@ -461,7 +419,7 @@ class Session(QObject):
 
     def cancel(self) -> None:
         """Stop the reconstruction; slices that are finished stay."""
-        self._runner.cancel()
+        self.runner.cancel()
 
     def use_cpu(self) -> None:
         """Repeat the last reconstruction on the CPU, after the device ran out of memory."""
@@ -480,9 +438,7 @@ class Session(QObject):
         self._last_slices = result.request.slices
         if not result.slices:
             # Closing a study forgets its results, also the one that is being made.
-            self.results = [item for item in self.results if item is not result]
-            if self.result is result:
-                self.result = self._newest_result(result.series)
+            self.shelf.remove(result)
         self.results_changed.emit()
         self.result_changed.emit()
         self.job_changed.emit()
@@ -498,51 +454,35 @@ class Session(QObject):
     @property
     def slice_result(self) -> SliceResult | None:
         """Steps of the current slice in the current result, or None."""
-        return None if self.result is None else self.result.slices.get(self.slice_index)
+        return self.shelf.slice(self.slice_index)
 
     @property
     def step(self) -> Step | None:
         """The step that the scrubber stands on: the newest one unless the user went back."""
-        item = self.slice_result
-        if item is None or not item.steps:
-            return None
-        return item.steps[-1 if self.position is None else min(self.position, len(item.steps) - 1)]
+        return self.shelf.step(self.slice_index)
 
     def set_position(self, position: int | None) -> None:
         """Put the scrubber on a step of the current slice; None follows the newest."""
-        item = self.slice_result
-        n_steps = 0 if item is None else len(item.steps)
-        if position is not None:
-            position = max(0, position)
-            # On the last step the scrubber follows what is still to come.
-            position = position if position < n_steps - 1 else None
-        if position != self.position:
-            self.position = position
-            self.position_changed.emit()
+        self.shelf.set_position(self.slice_index, position)
 
     def step_position(self, by: int) -> None:
         """Go some iterations on."""
-        item = self.slice_result
-        if item is not None:
-            self.set_position((len(item.steps) - 1 if self.position is None else self.position) + by)
+        self.shelf.step_position(self.slice_index, by)
 
     def show_result(self, result: Result) -> None:
         """Show a stored result and the series it belongs to."""
         if result.series is not self.series:
             self.select(result.series, min(result.slices, default=0))
-        self.result, self.position = result, None
+        self.shelf.show(result)
         if result.slices and self.slice_index not in result.slices:
             self.select(index=min(result.slices))
         self.result_changed.emit()
 
     def step_result(self, by: int) -> None:
         """Show the previous or next stored result of this series."""
-        own = [result for result in self.results if result.series is self.series]
-        if self.result in own:
-            self.show_result(own[(own.index(self.result) + by) % len(own)])
-
-    def _newest_result(self, series: Series) -> Result | None:
-        return next((result for result in reversed(self.results) if result.series is series), None)
+        result = self.shelf.before(by, self.series)
+        if result is not None:
+            self.show_result(result)
 
     def export(
         self, folder: Path | str, formats: Iterable[str], *, stages: bool = False, result: Result | None = None

@@ -124,6 +124,13 @@ class SettingsDialog(QDialog):
         layout.addWidget(buttons)
         self.setMinimumWidth(560)
 
+    def propose(self, **values: str) -> None:
+        """Choose other values in fields with choices; they count when the user saves."""
+        for name, value in values.items():
+            field = self.findChild(QComboBox, f"setting-{name}")
+            if field is not None and field.findData(value) >= 0:
+                field.setCurrentIndex(field.findData(value))
+
     def values(self) -> dict[str, Any]:
         """Return what differs from the present settings."""
         found = {name: read() for name, read in self._read.items()}

@@ -5,35 +5,37 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QEvent, QObject, Qt, Signal
-from PySide6.QtGui import QBrush, QColor, QFont, QKeyEvent, QStandardItem, QStandardItemModel, QValidator
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import (
     QComboBox,
-    QDoubleSpinBox,
     QFormLayout,
     QFrame,
-    QGridLayout,
     QHBoxLayout,
     QLabel,
     QLineEdit,
     QProgressBar,
     QPushButton,
     QScrollArea,
-    QStyledItemDelegate,
     QVBoxLayout,
     QWidget,
 )
 
 from app import theme
 from app.messages import sentence
+from app.views.fields import Factor, KeepsKeys, beside, form, heading
+from app.views.model_choice import ModelChoice
 from app.views.named import named
+from app.views.parameter_form import ParameterForm
+from app.views.section import Section
+from app.views.simulation_form import SimulationForm, words
 from recon.masks import KINDS, default_center_fraction
 
 if TYPE_CHECKING:
-    from PySide6.QtCore import QModelIndex, QPersistentModelIndex
-    from PySide6.QtWidgets import QStyleOptionViewItem
+    from collections.abc import Mapping, Sequence
 
+    from recon.models.parameters import Parameter
     from recon.request import Request
+    from recon.simulate import SimulationSpec
 
 KIND_TITLES = {
     "random": "Random lines",
@@ -46,84 +48,16 @@ KIND_TITLES = {
     "none": "Fully sampled",
 }
 GRID_TITLES = {"cropped": "Cropped image (papers)", "native": "As measured (native)"}
+MAPS_TITLES = {"espirit": "ESPIRiT", "walsh": "Walsh (quick)"}
 PRECISION_TITLES = {"auto": "auto", "fp32": "fp32", "bf16": "bf16"}
 FROM_FILE = "file"
 N_SUMMARY = 68
-_FIELD_KEYS = (
-    Qt.Key.Key_Up,
-    Qt.Key.Key_Down,
-    Qt.Key.Key_PageUp,
-    Qt.Key.Key_PageDown,
-    Qt.Key.Key_Home,
-    Qt.Key.Key_End,
-)
 
 
 def _shortened(text: str, n_characters: int) -> str:
     """First sentence of a text, cut between words where it is too long."""
     first = text.split(". ")[0].rstrip(".")
     return textwrap.shorten(first, n_characters, placeholder=" …") + ("." if len(first) <= n_characters else "")
-
-
-class _KeepsKeys(QObject):
-    """Lets a focused field keep the keys that it needs, which are shortcuts of the window everywhere else."""
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent) and event.key() in _FIELD_KEYS:
-            event.accept()
-            return True
-        # A wheel over a field scrolls the panel; only a field that was clicked takes the wheel for itself.
-        if event.type() == QEvent.Type.Wheel and isinstance(watched, QWidget) and not watched.hasFocus():
-            event.ignore()
-            return True
-        return super().eventFilter(watched, event)
-
-
-class _Factor(QDoubleSpinBox):
-    """An acceleration: whole numbers without decimals, others with."""
-
-    corrected = Signal(str)
-
-    def __init__(self) -> None:
-        super().__init__(minimum=1, maximum=32, singleStep=1, decimals=2, value=4)
-        self.setSuffix(" ×")
-        self.setKeyboardTracking(False)
-        self.lineEdit().setTextMargins(3, 0, 0, 0)
-
-    def textFromValue(self, value: float) -> str:
-        return f"{value:g}"
-
-    def valueFromText(self, text: str) -> float:
-        number = text.removesuffix("×").strip().replace(",", ".")
-        try:
-            return float(number)
-        except ValueError:
-            return self.value()
-
-    def validate(self, text: str, position: int) -> tuple[QValidator.State, str, int]:
-        number = text.removesuffix("×").strip().replace(",", ".")
-        try:
-            is_number = self.minimum() <= float(number) <= self.maximum()
-        except ValueError:
-            is_number = False
-        state = QValidator.State.Acceptable if is_number else QValidator.State.Intermediate
-        return state, text, position
-
-    def fixup(self, text: str) -> str:
-        """Say why the last value comes back instead of what was typed."""
-        typed = text.removesuffix("×").strip()
-        limits = f"{self.minimum():g} to {self.maximum():g}"
-        self.corrected.emit(f"Acceleration cannot be {typed!r}; give a number from {limits}.")
-        return text
-
-
-class _Entry(QStyledItemDelegate):
-    """A model in the list, set in under its heading; in the closed box its name stands where all others do."""
-
-    def initStyleOption(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> None:
-        super().initStyleOption(option, index)
-        if index.data(Qt.ItemDataRole.UserRole) is not None:
-            option.text = f"  {option.text}"
 
 
 class RecipePanel(QWidget):
@@ -161,7 +95,7 @@ class RecipePanel(QWidget):
         for kind in KINDS:
             self.mask_type.addItem(KIND_TITLES[kind], kind)
         self.mask_type.addItem("From file…", FROM_FILE)
-        self.acceleration = _Factor()
+        self.acceleration = Factor()
         self.acceleration.setObjectName("acceleration")
         self.center_fraction = named("centerFraction", QLineEdit())
         self.seed = named("seed", QLineEdit(placeholderText="file name"))
@@ -172,15 +106,24 @@ class RecipePanel(QWidget):
             "ownMask", QLabel("The scanner undersampled this series: its own pattern is used.", wordWrap=True)
         )
         self.own_mask.setProperty("muted", True)
-        self.model = named("modelChoice", QComboBox())
-        self.model.setModel(QStandardItemModel(self.model))
-        self.model.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.model.setMinimumContentsLength(12)
-        self.model.setMaxVisibleItems(24)
-        # Fusion's own delegate draws entries of a combo box as menu items, without the colours of the style sheet.
-        self.model.setItemDelegate(_Entry(self.model))
+        self.model = ModelChoice()
         self.summary = named("modelSummary", QLabel(wordWrap=True))
         self.summary.setProperty("muted", True)
+        self.maps = named("mapsChoice", QComboBox())
+        for key, title in MAPS_TITLES.items():
+            self.maps.addItem(title, key)
+        self.parameters = ParameterForm()
+        self.parameter_section = Section(
+            "Parameters", self.parameters, "parametersButton", "Weights and iterations of the method"
+        )
+        self.parameters.before = self.parameter_section.button
+        self.simulation = SimulationForm()
+        self.simulation_section = Section(
+            "Simulated k-space",
+            self.simulation,
+            "simulationButton",
+            "These images came without k-space: how it is made from them",
+        )
         self.coils = named("virtualCoils", QLineEdit(placeholderText="auto"))
         self.device = named("deviceChoice", QComboBox())
         self.precision = named("precision", QComboBox())
@@ -205,34 +148,6 @@ class RecipePanel(QWidget):
     # ---------------------------------------------------------------- construction
 
     def _lay_out(self) -> None:
-        def form() -> QFormLayout:
-            layout = QFormLayout()
-            layout.setContentsMargins(0, 0, 0, 0)
-            layout.setHorizontalSpacing(theme.GAP)
-            layout.setVerticalSpacing(theme.SPACE + 2)
-            layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-            layout.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-            return layout
-
-        def heading(text: str) -> QLabel:
-            label = QLabel(text)
-            label.setProperty("heading", True)
-            return label
-
-        def beside(**fields: QWidget) -> QGridLayout:
-            """Put short fields side by side, each under its name."""
-            layout = QGridLayout()
-            layout.setHorizontalSpacing(theme.GAP)
-            layout.setVerticalSpacing(2)
-            for column, (name, field) in enumerate(fields.items()):
-                label = QLabel(name.replace("_", " "))
-                label.setProperty("muted", True)
-                label.setBuddy(field)
-                layout.addWidget(label, 0, column)
-                layout.addWidget(field, 1, column)
-                layout.setColumnStretch(column, 1)
-            return layout
-
         sampling = form()
         sampling.addRow("Pattern", self.mask_type)
         sampling.addRow("Acceleration", self.acceleration)
@@ -242,6 +157,8 @@ class RecipePanel(QWidget):
         model = form()
         model.addRow("Model", self.model)
         model.addRow(self.summary)
+        model.addRow("Maps", self.maps)
+        self._model_form = model
         model.addRow(beside(Coils=self.coils, Device=self.device, Precision=self.precision))
         width = self.fontMetrics().horizontalAdvance("Acceleration") + 2
         for layout in (sampling, model):
@@ -256,6 +173,7 @@ class RecipePanel(QWidget):
         inner = QVBoxLayout(fields)
         inner.setContentsMargins(theme.MARGIN, theme.SPACE, theme.MARGIN, theme.SPACE)
         inner.setSpacing(theme.SPACE + 2)
+        inner.addWidget(self.simulation_section)
         inner.addWidget(heading("Sampling"))
         inner.addLayout(sampling)
         inner.addWidget(self.own_mask)
@@ -263,8 +181,9 @@ class RecipePanel(QWidget):
         inner.addSpacing(theme.SPACE)
         inner.addWidget(heading("Reconstruction"))
         inner.addLayout(model)
+        inner.addWidget(self.parameter_section)
         inner.addStretch()
-        scroll = QScrollArea(widgetResizable=True)
+        self._scroll = scroll = QScrollArea(widgetResizable=True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(fields)
@@ -295,6 +214,7 @@ class RecipePanel(QWidget):
             (self.seed, "Seed", "A whole number; empty draws the pattern from the file name, as fastMRI does"),
             (self.grid, "Grid", "Cropped: crop the image first and mask its k-space. Native: mask what was measured"),
             (self.model, "Model", "What rebuilds the image"),
+            (self.maps, "Sensitivity maps", "How the coils' sensitivities are estimated from the centre of k-space"),
             (self.coils, "Virtual coils", "Number of coils after compression; empty lets the model choose"),
             (self.device, "Device", "Where the network runs"),
             (self.precision, "Precision", "Number format of the network; Fourier transforms stay exact"),
@@ -308,10 +228,8 @@ class RecipePanel(QWidget):
         theme.set_icon(self.reconstruct_button, "play", "on_accent")
 
     def _connect(self) -> None:
-        keeper = _KeepsKeys(self)
-        for widget in (self.mask_type, self.acceleration, self.grid, self.model, self.device, self.precision):
-            widget.installEventFilter(keeper)
-            widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        fields = (self.mask_type, self.acceleration, self.grid, self.model, self.maps, self.device, self.precision)
+        KeepsKeys(self).watch(*fields)
         self.mask_type.activated.connect(self._choose_mask)
         self.acceleration.valueChanged.connect(lambda value: self._emit(acceleration=value))
         self.acceleration.corrected.connect(self.corrected)
@@ -319,11 +237,14 @@ class RecipePanel(QWidget):
         self.seed.editingFinished.connect(self._read_seed)
         self.coils.editingFinished.connect(self._read_coils)
         for combo, field in (
-            (self.grid, "grid"), (self.model, "model"), (self.device, "device"), (self.precision, "precision")
+            (self.grid, "grid"), (self.model, "model"), (self.maps, "maps"), (self.device, "device"),
+            (self.precision, "precision"),
         ):  # fmt: skip
             combo.currentIndexChanged.connect(
                 lambda _index, combo=combo, field=field: self._emit(**{field: combo.currentData()})
             )
+        for section in (self.parameter_section, self.simulation_section):
+            section.opened.connect(lambda is_open, section=section: self._reveal(section) if is_open else None)
         self.reconstruct_button.clicked.connect(lambda: self.reconstruct_wanted.emit(None))
         self.volume_button.clicked.connect(lambda: self.reconstruct_wanted.emit("volume"))
         self.cancel_button.clicked.connect(self.cancel_wanted)
@@ -395,42 +316,65 @@ class RecipePanel(QWidget):
         self._choose(self.grid, request.grid)
         self._choose(self.device, request.device)
         self._choose(self.precision, request.precision)
+        self._choose(self.maps, request.maps)
         self._choose(self.model, request.model)
         self._is_setting = False
 
-    def set_models(self, groups: list[tuple[str, list[tuple[Any, str]]]], current: str) -> None:
-        """List the models under headings.
+    def set_models(self, groups: Sequence[tuple[str, Sequence[tuple[Any, str]]]], current: str) -> None:
+        """List the models; see `ModelChoice.set_groups`."""
+        self._is_setting = True
+        self.model.set_groups(groups, current)
+        self._is_setting = False
+
+    def set_method(self, parameters: Sequence[Parameter], request: Request, *, needs_maps: bool) -> None:
+        """Show what can be set of the chosen model.
 
         Parameters
         ----------
-        groups
-            Heading, and for each of its models the card and why it cannot be used (empty when it can).
-        current
-            Name of the model to choose.
+        parameters
+            Its parameters; empty where there is nothing to set.
+        request
+            With the values that differ from the preset's.
+        needs_maps
+            Whether it takes sensitivity maps.
         """
-        self._is_setting = True
-        model = QStandardItemModel(self.model)
-        colours = theme.colours()
-        for heading, entries in groups:
-            title = QStandardItem(heading)
-            title.setFlags(Qt.ItemFlag.NoItemFlags)
-            font = QFont(self.font())
-            font.setWeight(QFont.Weight.DemiBold)
-            title.setFont(font)
-            title.setForeground(QBrush(QColor(colours.muted)))
-            model.appendRow(title)
-            for card, problem in entries:
-                lacking = "no weights" if card.needs_training else "broken"
-                item = QStandardItem(card.title + (f"  ({lacking})" if problem and not card.available else ""))
-                item.setData(card.name, Qt.ItemDataRole.UserRole)
-                item.setToolTip(problem or card.summary)
-                if problem:
-                    item.setFlags(Qt.ItemFlag.NoItemFlags)
-                    item.setForeground(QBrush(QColor(colours.disabled)))
-                model.appendRow(item)
-        self.model.setModel(model)
-        self._choose(self.model, current)
-        self._is_setting = False
+        self._model_form.setRowVisible(self.maps, needs_maps)
+        if parameters:
+            self.parameters.set_parameters(parameters, request.overrides)
+        self.parameter_section.setVisible(bool(parameters))
+
+    def set_overrides(self, overrides: Mapping[str, Any], refused: str, problem: str) -> None:
+        """Show the values of the parameters, and what was refused of them.
+
+        Parameters
+        ----------
+        overrides
+            Values that differ from the preset's.
+        refused
+            Parameter whose text was refused, or nothing.
+        problem
+            Why.
+        """
+        self.parameters.set_values(overrides, refused, problem if refused else "")
+        self.parameter_section.set_summary(self.parameters.summary(overrides), is_changed=bool(overrides))
+        if refused:
+            self.parameter_section.set_open(True)
+
+    def set_simulation(self, spec: SimulationSpec | None, *, is_busy: bool) -> None:
+        """Show how the k-space of the series is simulated.
+
+        Parameters
+        ----------
+        spec
+            None for a series whose k-space was measured or is stored.
+        is_busy
+            Whether it cannot be made anew just now.
+        """
+        self.simulation_section.setVisible(spec is not None)
+        if spec is not None:
+            self.simulation.show_spec(spec)
+            self.simulation.set_busy(is_busy)
+            self.simulation_section.set_summary(words(spec))
 
     def set_summary(self, text: str) -> None:
         """Say what the chosen model is: a line or two here, all of it where the pointer rests."""
@@ -484,6 +428,10 @@ class RecipePanel(QWidget):
         """Show how far the reconstruction is."""
         self.progress.setValue(round(share * self.progress.maximum()))
         self.eta.setText(text)
+
+    def _reveal(self, section: QWidget) -> None:
+        """Scroll to what was opened, once it has its place."""
+        QTimer.singleShot(0, self, lambda: self._scroll.ensureWidgetVisible(section, 0, theme.GAP))
 
     @staticmethod
     def _choose(combo: QComboBox, value: Any) -> None:

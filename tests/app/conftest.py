@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 
 from recon.data import Geometry, Series, Study
-from recon.errors import RequestError
+from recon.errors import ModelError, RequestError
 from recon.masks import SamplingMask, make
+from recon.models.parameters import Parameter
+from recon.simulate import SimulationSpec
 from recon.stage import Stage
 
 
@@ -50,17 +53,34 @@ def make_series(n_slices=5, n_coils=2, size=(48, 40), name="disc.h5", **changes)
     return Series(**values | changes)
 
 
+def make_card(name, title, group, needs_training=False, weights=(), **changes):
+    values = {
+        "name": name, "title": title, "group": group, "summary": f"{title} in a test.", "paper": f"On {title}",
+        "needs_training": needs_training, "needs_maps": False, "any_coils": False, "problem": "", "weights": weights,
+        "available": bool(weights) or not needs_training, "parameters": {},
+    }  # fmt: skip
+    return SimpleNamespace(**values | changes)
+
+
+def make_weights(n_coils):
+    score = {"scan": "a_head", "mask": "random", "acceleration": 4.0, "psnr": {"mean": 31.26}}
+    story = {"accelerations": [4.0, 8.0], "scores": [score | {"zero_filled_psnr": {"mean": 25.2}}], "limits": "Heads."}
+    return SimpleNamespace(n_coils=n_coils, story=story)
+
+
 CARDS = [
-    SimpleNamespace(
-        name=name, title=title, group=group, summary=f"{title} in a test.", needs_training=needs, weights=weights,
-        available=bool(weights) or not needs, parameters={"modules": modules},
-    )
-    for name, title, group, needs, weights, modules in (
-        ("zero-filled", "Zero-filled", "Classical", False, (), ()),
-        ("pcrnn-s", "PC-RNN-S", "PC-RNN", True, (SimpleNamespace(n_coils=2),), ("4x", "2x")),
-        ("oucr", "OUCR", "OUCR", True, (), ("oc", "uc")),
-    )
-]  # fmt: skip
+    make_card("zero-filled", "Zero-filled", "Classical"),
+    make_card("cs-tv", "CS-TV", "Classical", needs_maps=True, parameters={"lambda_": 0.01}),
+    make_card("pcrnn-s", "PC-RNN-S", "PC-RNN", True, (make_weights(2),), parameters={"modules": ("4x", "2x")}),
+    make_card("oucr", "OUCR", "OUCR", True, parameters={"modules": ("oc", "uc")}),
+]
+PARAMETERS = (
+    Parameter("lambda_", "number", 0.01, help="Weight of the total variation."),
+    Parameter("n_iterations", "whole", 100, help="Iterations at most."),
+    Parameter("prior", "choice", "tv", ("tv", "wavelet"), help="What is sparse."),
+    Parameter("is_isotropic", "switch", True, help="Treat both directions as one."),
+    Parameter("rank", "whole", None, (), True, "Left empty, the method chooses."),
+)
 
 
 class FakeEngine:
@@ -87,7 +107,14 @@ class FakeEngine:
         return next((card for card in cards if card.name == {"pcrnn": "pcrnn-s"}.get(name, name)), None)
 
     def announced_modules(self, card):
-        return tuple(card.parameters["modules"])
+        return tuple(card.parameters.get("modules", ()))
+
+    def parameters_of(self, card):
+        return PARAMETERS if card.name == "cs-tv" else ()
+
+    def check_parameters(self, card, overrides):
+        if overrides.get("lambda_", 1) <= 0:
+            raise ModelError(f"the solver is wrong: lambda_ is {overrides['lambda_']}, it must be above 0.")
 
     def model_problem(self, card, series, request):
         return "" if card.available else f"{card.title} has no weights yet."
@@ -96,6 +123,9 @@ class FakeEngine:
         if self.error is not None:
             raise self.error
         series = self.series[Path(path).name]
+        if not series.has_kspace:
+            spec = simulation or SimulationSpec()
+            series = replace(series, simulation=spec, n_coils=spec.n_coils, notes=(spec.note,))
         return Study(Path(path), series.title, (series,))
 
     def demo_scans(self):
@@ -142,7 +172,10 @@ class FakeRun:
 
     def stream(self):
         done = []
-        paths = [("zero-filled",), ("4x", 1), ("4x", 2), ("2x", 1), ("2x", 2), ("final",)]
+        if self.request.model == "cs-tv":
+            paths = [("zero-filled",), *(("iterate", number) for number in (20, 40, 60, 80, 100)), ("final",)]
+        else:
+            paths = [("zero-filled",), ("4x", 1), ("4x", 2), ("2x", 1), ("2x", 2), ("final",)]
         total = len(self.request.slices) * len(paths)
         count = 0
         try:

@@ -39,7 +39,7 @@ def test_opening_shows_the_middle_slice_with_levels_of_the_reference(opened):
 
 
 def test_thumbnails_arrive(opened, qtbot):
-    qtbot.waitUntil(lambda: opened.series in opened.thumbnails)
+    qtbot.waitUntil(lambda: opened.series in opened.previews.thumbnails)
 
 
 def test_a_bad_file_is_one_sentence_and_nothing_else(session, engine, qtbot):
@@ -158,7 +158,7 @@ def test_a_mask_that_does_not_fit_the_scan_is_said(opened, tmp_path, qtbot):
     file = tmp_path / "mask.npy"
     np.save(file, np.ones(17))
     assert opened.set_request(kind=f"file:{file}")
-    qtbot.waitUntil(lambda: bool(opened.mask_problem))
+    qtbot.waitUntil(lambda: bool(opened.previews.mask_problem))
     assert str(file) in opened.problem
     assert opened.mask is None
     opened.set_request(kind="random")

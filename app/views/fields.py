@@ -1,0 +1,115 @@
+"""Fields of forms that keep the keys they need, and say what is wrong with what was typed."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QEvent, QObject, Qt, Signal
+from PySide6.QtGui import QKeyEvent, QValidator
+from PySide6.QtWidgets import QDoubleSpinBox, QFormLayout, QGridLayout, QLabel, QWidget
+
+from app import theme
+
+_FIELD_KEYS = (
+    Qt.Key.Key_Up,
+    Qt.Key.Key_Down,
+    Qt.Key.Key_PageUp,
+    Qt.Key.Key_PageDown,
+    Qt.Key.Key_Home,
+    Qt.Key.Key_End,
+)
+
+
+class KeepsKeys(QObject):
+    """Lets a focused field keep the keys that it needs, which are shortcuts of the window everywhere else."""
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent) and event.key() in _FIELD_KEYS:
+            event.accept()
+            return True
+        # A wheel over a field scrolls the panel; only a field that was clicked takes the wheel for itself.
+        if event.type() == QEvent.Type.Wheel and isinstance(watched, QWidget) and not watched.hasFocus():
+            event.ignore()
+            return True
+        return super().eventFilter(watched, event)
+
+    def watch(self, *fields: QWidget) -> None:
+        """Look after these fields."""
+        for field in fields:
+            field.installEventFilter(self)
+            field.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+
+
+class Factor(QDoubleSpinBox):
+    """An acceleration: whole numbers without decimals, others with."""
+
+    corrected = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__(minimum=1, maximum=32, singleStep=1, decimals=2, value=4)
+        self.setSuffix(" ×")
+        self.setKeyboardTracking(False)
+        self.lineEdit().setTextMargins(3, 0, 0, 0)
+
+    def textFromValue(self, value: float) -> str:
+        return f"{value:g}"
+
+    def valueFromText(self, text: str) -> float:
+        number = text.removesuffix("×").strip().replace(",", ".")
+        try:
+            return float(number)
+        except ValueError:
+            return self.value()
+
+    def validate(self, text: str, position: int) -> tuple[QValidator.State, str, int]:
+        number = text.removesuffix("×").strip().replace(",", ".")
+        try:
+            is_number = self.minimum() <= float(number) <= self.maximum()
+        except ValueError:
+            is_number = False
+        state = QValidator.State.Acceptable if is_number else QValidator.State.Intermediate
+        return state, text, position
+
+    def fixup(self, text: str) -> str:
+        """Say why the last value comes back instead of what was typed."""
+        typed = text.removesuffix("×").strip()
+        limits = f"{self.minimum():g} to {self.maximum():g}"
+        self.corrected.emit(f"Acceleration cannot be {typed!r}; give a number from {limits}.")
+        return text
+
+
+def form(parent: QWidget | None = None) -> QFormLayout:
+    """Make an empty form: names on the left, fields as wide as there is room."""
+    layout = QFormLayout(parent)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setHorizontalSpacing(theme.GAP)
+    layout.setVerticalSpacing(theme.SPACE + 2)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    layout.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+    return layout
+
+
+def beside(**fields: QWidget) -> QGridLayout:
+    """Put short fields side by side, each under its name."""
+    layout = QGridLayout()
+    layout.setHorizontalSpacing(theme.GAP)
+    layout.setVerticalSpacing(2)
+    for column, (name, field) in enumerate(fields.items()):
+        layout.addWidget(muted(name.replace("_", " "), field), 0, column)
+        layout.addWidget(field, 1, column)
+        layout.setColumnStretch(column, 1)
+    return layout
+
+
+def heading(text: str) -> QLabel:
+    """Make a heading."""
+    label = QLabel(text)
+    label.setProperty("heading", True)
+    return label
+
+
+def muted(text: str, buddy: QWidget | None = None) -> QLabel:
+    """Make a quiet label, of a field where there is one."""
+    label = QLabel(text)
+    label.setProperty("muted", True)
+    if buddy is not None:
+        label.setBuddy(buddy)
+    return label

@@ -1,0 +1,255 @@
+"""The parameters of a method one by one, as a form or a command line takes them: what each is, and text to value.
+
+They are the fields of the family's frozen dataclass. Its types say how a text is read, its docstring explains them,
+its ``__post_init__`` judges them; nothing is written down twice.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import math
+import types
+from dataclasses import MISSING, dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from recon.errors import ModelError, RequestError
+from recon.values import real, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from recon.models.card import ModelCard
+
+Kind = Literal["switch", "whole", "number", "choice", "text", "list"]
+
+_ON = ("true", "yes", "on", "1")
+_OFF = ("false", "no", "off", "0")
+_WORDS = {
+    "switch": "true or false",
+    "whole": "a whole number",
+    "number": "a number",
+    "text": "a text",
+    "list": "values with commas between them",
+}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a method.
+
+    Attributes
+    ----------
+    name
+        Field of the family's dataclass.
+    kind
+        What its value is.
+    value
+        What the preset gives it.
+    choices
+        The texts that it may be, for a choice; the kind of an element, for a list.
+    is_optional
+        True where it may be left empty, which is None.
+    help
+        What the dataclass says about it.
+    """
+
+    name: str
+    kind: Kind
+    value: Any
+    choices: tuple[str, ...] = ()
+    is_optional: bool = False
+    help: str = ""
+
+    @property
+    def title(self) -> str:
+        """Words for the label of a field: ``n_iterations`` becomes ``Iterations``, ``lambda_`` ``λ``."""
+        words = self.name.strip("_").removeprefix("n_").removeprefix("is_").split("_")
+        words = ["λ" if word in ("lambda", "lamda", "lmbda") else word for word in words]
+        first = words[0] if words[0] == "λ" else words[0].capitalize()
+        return " ".join([first, *words[1:]])
+
+    def show(self, value: Any) -> str:
+        """Return a value as the text that `read` takes."""
+        if value is None:
+            return ""
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        if isinstance(value, float):
+            return f"{value:.12g}"
+        if isinstance(value, (tuple, list)):
+            return ", ".join(self.show(item) for item in value)
+        return str(value)
+
+    def read(self, text: str) -> Any:
+        """Return the value that a text means.
+
+        Raises
+        ------
+        ModelError
+            If it means none.
+        """
+        text = text.strip()
+        if not text and self.is_optional:
+            return None
+        try:
+            if self.kind == "list":
+                element: Any = self.choices[0] if self.choices else "text"
+                return tuple(_read_one(part.strip(), element) for part in text.split(",") if part.strip())
+            if self.kind == "choice" and text not in self.choices:
+                raise ValueError
+            return _read_one(text, self.kind)
+        except ValueError:
+            raise self._refused(repr(text)) from None
+
+    def take(self, value: Any) -> Any:
+        """Return a value from Python or JSON in the type that the dataclass expects.
+
+        Raises
+        ------
+        ModelError
+            If it is of another type.
+        """
+        if value is None and self.is_optional:
+            return None
+        try:
+            if self.kind == "whole":
+                return whole(value, self.name)
+            if self.kind == "number":
+                return float(real(value, self.name))
+        except RequestError:
+            raise self._refused(repr(value)) from None
+        if self.kind == "list":
+            if isinstance(value, str) or not isinstance(value, (tuple, list)):
+                raise self._refused(repr(value))
+            return tuple(value)
+        is_known = isinstance(value, bool) if self.kind == "switch" else isinstance(value, str)
+        if not is_known or (self.kind == "choice" and value not in self.choices):
+            raise self._refused(repr(value))
+        return value
+
+    def _refused(self, shown: str) -> ModelError:
+        wanted = f"one of {', '.join(self.choices)}" if self.kind == "choice" else _WORDS[self.kind]
+        nothing = ", or nothing" if self.is_optional else ""
+        return ModelError(f"{self.name} is {shown}; give {wanted}{nothing}.")
+
+
+def parameters_of(card: ModelCard, n_coils: int = 1) -> tuple[Parameter, ...]:
+    """Return the parameters of a method with the values of its preset. Imports the family's module.
+
+    Parameters
+    ----------
+    card
+        The preset.
+    n_coils
+        Coils of the method; some presets depend on them.
+
+    Raises
+    ------
+    ModelError
+        If the family cannot be imported.
+    """
+    kind = _parameters_class(card)
+    values = card.parameters_for(n_coils)
+    words = _described(kind)
+    try:
+        hints = get_type_hints(kind)
+    except NameError:  # a type that only a type checker imports: the default tells what it is
+        hints = {}
+    found = []
+    for item in fields(kind):
+        default = item.default if item.default_factory is MISSING else item.default_factory()
+        value = values.get(item.name, None if default is MISSING else default)
+        value = tuple(value) if isinstance(value, list) else value
+        name, choices, is_optional = _kind_of(hints.get(item.name, type(value)))
+        found.append(Parameter(item.name, name, value, choices, is_optional, words.get(item.name, "")))
+    return tuple(found)
+
+
+def checked(card: ModelCard, overrides: Mapping[str, Any], n_coils: int = 1) -> dict[str, Any]:
+    """Return overrides in the types that the method expects, judged by its dataclass.
+
+    Raises
+    ------
+    ModelError
+        If a name is unknown, or a value of a wrong type or impossible.
+    """
+    known = {parameter.name: parameter for parameter in parameters_of(card, n_coils)}
+    unknown = sorted(set(overrides) - set(known))
+    if unknown:
+        raise ModelError(unknown_parameter(card, unknown[0], list(known)))
+    taken = {name: known[name].take(value) for name, value in overrides.items()}
+    _parameters_class(card)(**{name: parameter.value for name, parameter in known.items()} | taken)
+    return taken
+
+
+def unknown_parameter(card: ModelCard, name: str, known: Sequence[str]) -> str:
+    """Return the sentence that says what may be set instead."""
+    return f"{card.title} has no parameter {name!r}; it has {', '.join(sorted(known)) or 'none'}."
+
+
+def _parameters_class(card: ModelCard) -> Any:
+    from recon.models import FAMILIES
+
+    if ":" in card.family:
+        module_name, _, class_name = card.family.partition(":")
+        name = f"{class_name}Parameters"
+    elif card.family in FAMILIES:
+        module_name, _, name = FAMILIES[card.family]
+    else:
+        raise ModelError(f"model family {card.family!r} is unknown; update the workstation.")
+    try:
+        return getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError) as error:
+        raise ModelError(f"{card.title} cannot be used here ({error}); update or reinstall it.") from None
+
+
+def _kind_of(hint: Any) -> tuple[Kind, tuple[str, ...], bool]:
+    parts = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    others = [part for part in parts if part is not type(None)]
+    is_optional = len(others) < len(parts)
+    kind = others[0] if others else str
+    if get_origin(kind) is Literal:
+        return "choice", tuple(map(str, get_args(kind))), is_optional
+    if get_origin(kind) in (tuple, list) or kind in (tuple, list):
+        elements = [part for part in get_args(kind) if part is not Ellipsis]
+        return "list", (_simple(elements[0]) if elements else "text",), is_optional
+    # Of int | float, the float holds both.
+    return _simple(float if float in others else kind), (), is_optional
+
+
+def _simple(kind: Any) -> Kind:
+    kinds: dict[Any, Kind] = {bool: "switch", int: "whole", float: "number"}
+    return kinds.get(kind, "text")
+
+
+def _read_one(text: str, kind: str) -> Any:
+    if kind == "switch":
+        if text.lower() not in _ON + _OFF:
+            raise ValueError
+        return text.lower() in _ON
+    if kind == "whole":
+        return int(text)
+    if kind == "number":
+        number = float(text.replace(",", "."))
+        if not math.isfinite(number):
+            raise ValueError
+        return number
+    return text
+
+
+def _described(kind: type) -> dict[str, str]:
+    """Texts of the section Attributes of a docstring, by name."""
+    lines = inspect.cleandoc(kind.__doc__ or "").splitlines()
+    found: dict[str, list[str]] = {}
+    names: list[str] = []
+    is_inside = False
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        if following and set(following) == {"-"}:
+            is_inside, names = line.strip() in ("Attributes", "Parameters"), []
+        elif is_inside and line and not line.startswith((" ", "-")):
+            names = [name.strip() for name in line.split(",")]
+        elif names and line.strip():
+            for name in names:
+                found.setdefault(name, []).append(line.strip())
+    return {name: " ".join(words) for name, words in found.items()}
