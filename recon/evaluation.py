@@ -214,7 +214,8 @@ def method_names(requests: list[Request]) -> list[str]:
         if short.count(name) > 1:
             name = request.model
         if varied:
-            name += " (own coils)" if request.coils is None else f" ({request.coils} coils)"
+            number = f"{request.coils} coil{'' if request.coils == 1 else 's'}"
+            name += " (own coils)" if request.coils is None else f" ({number})"
         names.append(name)
     return names
 

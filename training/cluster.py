@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from recon.errors import RequestError
+
 
 @dataclass(frozen=True)
 class Cluster:
@@ -26,7 +28,13 @@ class Cluster:
 
 
 def find_cluster() -> Cluster | None:
-    """Return the processes that torchrun or srun started this one with, or None."""
+    """Return the processes that torchrun or srun started this one with, or None.
+
+    Raises
+    ------
+    RequestError
+        If SLURM's nodes have different numbers of processes.
+    """
     environment = os.environ
     if "TORCHELASTIC_RUN_ID" in environment:
         n_local = int(environment["LOCAL_WORLD_SIZE"])
@@ -35,5 +43,9 @@ def find_cluster() -> Cluster | None:
     n_tasks = int(environment.get("SLURM_STEP_NUM_TASKS", "1"))
     if n_tasks > 1 and "SLURM_PROCID" in environment:
         n_nodes = int(environment.get("SLURM_STEP_NUM_NODES", environment.get("SLURM_NNODES", "1")))
+        if n_tasks % n_nodes:
+            raise RequestError(
+                f"SLURM started {n_tasks} processes on {n_nodes} nodes; every node needs as many: use --ntasks-per-node."
+            )
         return Cluster(n_tasks // n_nodes, n_nodes, is_external=True)
     return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import logging
+import os
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +96,10 @@ def run(work: Work, cluster: Cluster, accelerator: str, show: Show) -> tuple[boo
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*was initialized on a non-zero.*")
         settings: dict[str, Any] = {}
-        if not cluster.is_external:
+        if cluster.is_external:
+            # `srun --ntasks` leaves unsaid what lightning asks for.
+            os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(cluster.n_local))
+        else:
             # A SLURM allocation whose processes were not started by srun must not be waited for.
             settings["plugins"] = [LightningEnvironment()]
         backend = None if accelerator == "gpu" else "gloo"

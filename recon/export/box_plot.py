@@ -19,7 +19,7 @@ _PANEL_HEIGHT = 2.4
 _TITLE = 0.32
 _LEFT, _GAP = 0.75, 0.2
 # Room below a panel for each letter of the longest name, which is turned.
-_LETTER, _MAX_LETTERS = 0.05, 40
+_LETTER, _MAX_LETTERS = 0.036, 40
 _BOX_WIDTH = 0.62
 _MIN_PANEL_WIDTH = 2.2
 _DOTS_PER_INCH = 160

@@ -86,7 +86,7 @@ def test_scores_are_those_of_the_pipeline(finished, scans):
     lines = [
         line
         for line in read(out / "scores.csv")
-        if (line["volume"], line["method"], line["acceleration"]) == ("head1", "zero-filled (1 coils)", "8")
+        if (line["volume"], line["method"], line["acceleration"]) == ("head1", "zero-filled (1 coil)", "8")
     ]
     assert [(line["level"], line["slice"]) for line in lines] == [("volume", ""), ("slice", "0"), ("slice", "1")]
     for metric in ("psnr", "ssim", "nmse"):
@@ -138,7 +138,7 @@ def test_every_pair_of_methods_is_tested(finished):
     assert len(lines) == 3 * 2 * 2 * 4
     scores = [line for line in read(out / "scores.csv") if line["level"] == "volume" and line["acceleration"] == "4"]
     first, second = ([float(x["ssim"]) for x in scores if x["method"] == f"zero-filled ({name})"] for name in
-                     ("own coils", "1 coils"))  # fmt: skip
+                     ("own coils", "1 coil"))  # fmt: skip
     [line] = [
         line for line in lines
         if [line[name] for name in ("sequence", "acceleration", "region", "metric")] == ["All", "4", "unmasked", "ssim"]

@@ -16,7 +16,7 @@ import pytest
 from app import cli
 from recon import phantom
 from recon.batch import open_work
-from recon.errors import DeviceError, FileError
+from recon.errors import DeviceError, FileError, RequestError
 from training import predict
 from training.cluster import Cluster, find_cluster
 from training.sharding import share_out
@@ -161,6 +161,9 @@ def test_who_started_this_process(monkeypatch):
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "4")
     monkeypatch.setenv("SLURM_STEP_NUM_NODES", "2")
     assert find_cluster() == Cluster(2, 2, is_external=True)
+    monkeypatch.setenv("SLURM_STEP_NUM_NODES", "3")
+    with pytest.raises(RequestError, match="ntasks-per-node"):
+        find_cluster()
     for name, value in (("TORCHELASTIC_RUN_ID", "x"), ("WORLD_SIZE", "6"), ("LOCAL_WORLD_SIZE", "3")):
         monkeypatch.setenv(name, value)
     assert find_cluster() == Cluster(3, 2, is_external=True)
