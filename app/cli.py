@@ -28,6 +28,7 @@ COMMANDS = {
     "info": "say what files and folders hold, and what is wrong with the bad ones",
     "reconstruct": "reconstruct scans with one or more models, write images and records",
     "evaluate": "compare models on fully sampled scans: scores, tables, paired tests, figures",
+    "export": "write a stored reconstruction in more formats",
     "simulate": "make a fastMRI-style raw data file from magnitude images",
     "train": "train a model from a TOML file",
     "models": "list, show, install and verify models and their weights",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recon.export.atomic import atomic_file
+from recon.export.stored import describe_origin
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +23,8 @@ def write(result: Reconstruction, path: Path, stages: bool = False) -> Path:
     """Write a result as one HDF5 file.
 
     ``reconstruction`` is float32 ``(slices, y, x)`` in the row order of the input; attributes of the file say how it
-    was made. With stages, ``stages/<order>_<name>`` holds every kept stage from the zero-filled image on, and its
+    was made, and the texts ``record`` and ``origin`` hold all that `recon.export.stored` needs to write it in another
+    format later. With stages, ``stages/<order>_<name>`` holds every kept stage from the zero-filled image on, and its
     attribute ``title`` what a person calls it.
 
     Parameters
@@ -44,6 +46,9 @@ def write(result: Reconstruction, path: Path, stages: bool = False) -> Path:
     with atomic_file(path) as temporary, h5py.File(temporary, "w") as file:
         file.create_dataset("reconstruction", data=np.asarray(result.final, np.float32))
         file.create_dataset("mask", data=result.mask.mask)
+        # Datasets, for an attribute cannot hold more than 64 kB.
+        file.create_dataset("record", data=json.dumps(result.record()))
+        file.create_dataset("origin", data=json.dumps(describe_origin(result.series), default=float))
         file.attrs.update(_attributes(result))
         if stages:
             _write_stages(file.create_group("stages"), result)

@@ -18,7 +18,7 @@ from recon.simulate import SimulationSpec
 def test_round_trip(result, tmp_path) -> None:
     path = hdf5.write(result, tmp_path / "out" / "a.zero-filled.h5")
     with h5py.File(path) as file:
-        assert set(file) == {"reconstruction", "mask"}
+        assert set(file) == {"reconstruction", "mask", "record", "origin"}
         assert file["reconstruction"].dtype == np.float32
         np.testing.assert_array_equal(file["reconstruction"], result.final)
         np.testing.assert_array_equal(file["mask"], result.mask.mask)
