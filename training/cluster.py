@@ -45,7 +45,7 @@ def find_cluster() -> Cluster | None:
         n_nodes = int(environment.get("SLURM_STEP_NUM_NODES", environment.get("SLURM_NNODES", "1")))
         if n_tasks % n_nodes:
             raise RequestError(
-                f"SLURM started {n_tasks} processes on {n_nodes} nodes; every node needs as many: use --ntasks-per-node."
+                f"SLURM started {n_tasks} processes on {n_nodes} nodes; every node needs as many (--ntasks-per-node)."
             )
         return Cluster(n_tasks // n_nodes, n_nodes, is_external=True)
     return None
