@@ -28,7 +28,7 @@ _N_DEVIATIONS = 6.0
 # Interpolation is off by (step / σ)² / 8 of a weight: 2·10⁻⁴.
 N_NODES = 1024
 # Responses per filter that are worked on at a time: few enough for the cache of a CPU, many enough to fill a GPU.
-_N_COLUMNS_CPU, _N_COLUMNS_GPU = 2**11, 2**15
+_N_COLUMNS_CPU, _N_COLUMNS_GPU = 2**11, 2**14
 
 
 class Tables(NamedTuple):

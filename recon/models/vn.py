@@ -102,8 +102,8 @@ class VariationalNetwork(ReconstructionModel):
 
     @property
     def values_per_pixel(self) -> float:
-        # The image with its border, and what two filter steps add up; responses are worked on a few rows at a time.
-        return 8.0
+        # Responses are worked on some rows at a time: few on a CPU, on a GPU enough to fill it.
+        return float(self.parameters_.n_filters)
 
     def stages(
         self,
