@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # Copies of all coil images that the data itself takes: k-space, zero-filled, transforms under way, the stage.
 _COIL_IMAGES = 8
+# What the libraries take for themselves, whatever the size of the image.
+_OVERHEAD_BYTES = 50_000_000
 
 
 def to_channels(image: Complex[Tensor, "batch coil y x"]) -> Float[Tensor, "batch channel y x"]:
@@ -127,7 +129,8 @@ class ReconstructionModel(nn.Module):
         """
         batch, n_coils, rows, columns = shape
         images = _COIL_IMAGES * n_coils * torch.complex64.itemsize
-        return int(batch * rows * columns * (images + self.values_per_pixel * self._bytes_per_value))
+        values = self.values_per_pixel * self._bytes_per_value
+        return _OVERHEAD_BYTES + int(batch * rows * columns * (images + values))
 
     @property
     def _bytes_per_value(self) -> int:

@@ -158,6 +158,23 @@ class ConvRNN(ReconstructionModel):
         if self.refine is not None:
             silence(self.refine)
 
+    @property
+    def values_per_pixel(self) -> float:
+        parameters = self.parameters_
+        areas = {"4x": 1 / 4, "2x": 1, "1x": 1, "oc": parameters.oc_scale**2, "uc": 1}
+        # The hidden state, what is added to it and the two maps of a residual convolution; where the hidden grid is
+        # coarse, the first convolution's output on the finer one instead.
+        maps = {"4x": 2, "2x": 2.5, "1x": 4, "oc": 5, "uc": 1.75}
+        peaks = [
+            maps[kind] * areas[kind] * width for kind, width in zip(parameters.modules, parameters.widths, strict=True)
+        ]
+        return max(*peaks, 2.0 * parameters.refine_width)
+
+    @property
+    def lighter_setting(self) -> str:
+        heavy = "oc" in self.parameters_.modules and self.parameters_.oc_scale == 4
+        return "oucr-xs, or weights trained with oc_scale = 2" if heavy else ""
+
     def stages(
         self,
         zero_filled: Complex[Tensor, "batch coil y x"],

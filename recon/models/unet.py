@@ -112,13 +112,10 @@ class FastMRIUNet(ReconstructionModel):
         check_coils(self, zero_filled)
         # Odd sizes are the network's own business; only an image too small to halve so often is padded.
         multiple = 1 if min(zero_filled.shape[-2:]) >= self.network.smallest_side else self.network.smallest_side
-        channels = to_channels(zero_filled)
-        if self.parameters_.z_score:
-            channels, mean, deviation = z_score(channels)
-        output = apply_padded(self.network, channels, multiple, self.dtype).float()
-        if self.parameters_.z_score:
-            output = output * deviation + mean
-        image = to_complex(output)
+        image, mean, deviation = z_score(zero_filled) if self.parameters_.z_score else (zero_filled, None, None)
+        image = to_complex(apply_padded(self.network, to_channels(image), multiple, self.dtype))
+        if mean is not None and deviation is not None:
+            image = undo_z_score(image, mean, deviation)
         if self.parameters_.data_consistency:
             image = HardDataConsistency(kspace, mask)(image)
         yield Stage("final", ("final",), image, is_final=True, progress=1.0)
@@ -275,45 +272,44 @@ class _Pair(nn.Module):
 
 
 def normalised_activation(channels: Float[Tensor, "batch channel y x"]) -> Float[Tensor, "batch channel y x"]:
-    """Instance norm and LeakyReLU of a convolution's output, which inference overwrites.
+    """Instance norm and LeakyReLU.
 
-    torch's instance norm leaves the channels-last layout and takes as long as a narrow convolution. Here an image row
-    of all channels is one axis, along which everything is contiguous. Statistics are sums in float32.
+    torch's instance norm leaves the channels-last layout, which costs as much as a narrow convolution. The batch norm
+    of a batch of one is the same thing and keeps it.
     """
-    if channels.requires_grad or not channels.is_contiguous(memory_format=torch.channels_last):
-        return F.leaky_relu(F.instance_norm(channels, eps=_EPSILON), _SLOPE)
-    batch, n_channels, n_rows, n_columns = channels.shape
-    rows = channels.permute(0, 2, 3, 1).view(batch, n_rows, n_columns * n_channels)
-
-    def mean(values: Tensor) -> Tensor:
-        along_rows = values.sum(1, dtype=torch.float32).view(batch, n_columns, n_channels)
-        return along_rows.sum(1) / (n_rows * n_columns)
-
-    def for_rows(values: Tensor) -> Tensor:
-        return values.to(rows.dtype).repeat(1, n_columns)[:, None]
-
-    rows.sub_(for_rows(mean(rows)))
-    scale = torch.rsqrt(mean(rows * rows) + _EPSILON)
-    # The scale is positive, so it may follow the activation.
-    F.leaky_relu_(rows, _SLOPE).mul_(for_rows(scale))
-    return channels
+    each = [F.batch_norm(one, None, None, training=True, eps=_EPSILON) for one in torch.split(channels, 1)]
+    return F.leaky_relu_(each[0] if len(each) == 1 else torch.cat(each), _SLOPE)
 
 
-def z_score(channels: Float[Tensor, "batch channel y x"]) -> tuple[Tensor, Tensor, Tensor]:
-    """Bring all real parts, and all imaginary parts, of each image to mean 0 and standard deviation 1.
+def z_score(
+    image: Complex[Tensor, "batch coil y x"],
+) -> tuple[Complex[Tensor, "batch coil y x"], Float[Tensor, "batch part"], Float[Tensor, "batch part"]]:
+    """Bring the real parts, and the imaginary parts, of each image to mean 0 and standard deviation 1.
 
     Returns
     -------
-    The normalised channels, their mean and their standard deviation, both ``(batch, channel, 1, 1)``. A part that is
-    constant stays finite.
+    The normalised image, and means and standard deviations of both parts. A part that is constant stays finite.
     """
-    batch, n_channels = channels.shape[:2]
-    parts = channels.reshape(batch, 2, -1)
-    mean, deviation = (
-        values.repeat_interleave(n_channels // 2, dim=1)[..., None, None]
-        for values in (parts.mean(2), parts.std(2).clamp_min(1e-12))
-    )
-    return (channels - mean) / deviation, mean, deviation
+    batch, n_coils, n_rows, n_columns = image.shape
+    rows = torch.view_as_real(image.contiguous()).view(batch, n_coils * n_rows, n_columns * 2)
+    n_values = n_coils * n_rows * n_columns
+
+    def per_part(values: Tensor) -> Tensor:
+        return values.sum(1).view(batch, n_columns, 2).sum(1)
+
+    mean = per_part(rows) / n_values
+    centred = rows - mean.repeat(1, n_columns)[:, None]
+    deviation = (per_part(centred * centred) / max(n_values - 1, 1)).sqrt().clamp_min(1e-12)
+    normalised = centred / deviation.repeat(1, n_columns)[:, None]
+    return torch.view_as_complex(normalised.view(*image.shape, 2)), mean, deviation
+
+
+def undo_z_score(
+    image: Complex[Tensor, "batch coil y x"], mean: Float[Tensor, "batch part"], deviation: Float[Tensor, "batch part"]
+) -> Complex[Tensor, "batch coil y x"]:
+    """Bring an image back to the means and standard deviations of `z_score`."""
+    mean, deviation = (values[:, None, None, None] for values in (mean, deviation))
+    return torch.view_as_complex(torch.addcmul(mean, torch.view_as_real(image), deviation))
 
 
 def _norm_pair(n_in: int, n_out: int) -> nn.Sequential:

@@ -11,8 +11,8 @@ from torch.utils.checkpoint import checkpoint
 
 from recon.errors import ModelError, RequestError
 from recon.fourier import ifft1c, ifft2c
-from recon.models.blocks import KeepsFloat32, ReconstructionModel, apply_padded, to_channels, to_complex
-from recon.models.unet import UNet, z_score
+from recon.models.blocks import KeepsFloat32, ReconstructionModel, apply_padded
+from recon.models.unet import UNet, undo_z_score, z_score
 from recon.operator import transformed_axes
 from recon.shapes import Bool, Complex
 from recon.stage import Stage
@@ -163,11 +163,15 @@ class NormalisedUNet(nn.Module):
         self.multiple = 2**n_pools
 
     def forward(self, image: Complex[Tensor, "batch one y x"]) -> Complex[Tensor, "batch one y x"]:
-        channels, mean, deviation = z_score(to_channels(image))
+        image, mean, deviation = z_score(image)
+        # Interleaved real and imaginary parts are the channels-last layout: the border costs no copy.
+        channels = torch.view_as_real(image[:, 0]).permute(0, 3, 1, 2)
         smallest = self.network.smallest_side
         multiple = self.multiple if min(image.shape[-2:]) > self.multiple else smallest
         dtype = self.network.last.weight.dtype
-        return to_complex(apply_padded(self.network, channels, multiple, dtype).float() * deviation + mean)
+        output = apply_padded(self.network, channels, multiple, dtype).float()
+        output = torch.view_as_complex(output.permute(0, 2, 3, 1).contiguous())[:, None]
+        return undo_z_score(output, mean, deviation)
 
 
 class _StepSize(KeepsFloat32):
