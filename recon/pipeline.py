@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recon import coils, contract, device, fourier, masks, models, noise
+from recon import coils, contract, device, fourier, masks, memory, models, noise
 from recon.collector import Collector
 from recon.data import Series
 from recon.errors import FileError, RequestError
@@ -279,6 +279,9 @@ class Plan:
             )
         with device.explain_memory(self.device):
             self.model = _load(self)
+        size = series.matrix if self.native else series.recon_size
+        shape = (self.n_virtual, 1, *size) if self.coil_by_coil else (1, self.n_virtual, *size)
+        self.warnings += memory.check_memory(self.model, request.model, shape, self.device)
 
     def stream(self, index: int, position: int) -> Generator[Stage, None, None]:
         """Yield the stages of one slice; `position` counts slices for the progress."""
