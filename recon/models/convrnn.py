@@ -164,7 +164,7 @@ class ConvRNN(ReconstructionModel):
         areas = {"4x": 1 / 4, "2x": 1, "1x": 1, "oc": parameters.oc_scale**2, "uc": 1}
         # The hidden state, what is added to it and the two maps of a residual convolution; where the hidden grid is
         # coarse, the first convolution's output on the finer one instead.
-        maps = {"4x": 2, "2x": 2.5, "1x": 4, "oc": 5, "uc": 1.75}
+        maps = {"4x": 2.0, "2x": 2.5, "1x": 4.0, "oc": 5.0, "uc": 1.75}
         peaks = [
             maps[kind] * areas[kind] * width for kind, width in zip(parameters.modules, parameters.widths, strict=True)
         ]
