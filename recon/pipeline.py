@@ -52,6 +52,8 @@ class Prepared:
         ``(batch, 1, 1, 1)``: what the data was divided by. The output is multiplied by it.
     maps
         Coil sensitivities, complex64 like ``zero_filled``; None where the method takes none.
+    matrix
+        What the coils were compressed with, ``(coil, virtual)``; None where they were left alone.
     """
 
     zero_filled: Tensor
@@ -59,6 +61,7 @@ class Prepared:
     mask: Tensor
     scale: Tensor
     maps: Tensor | None = None
+    matrix: Tensor | None = None
 
 
 def prepare(
@@ -98,9 +101,9 @@ def prepare(
     Chen et al., PC-RNN, IEEE TMI 2022, section IV-B (scale) and III-E (compression); Hammernik et al., Learning a
     variational network, MRM 2018 (scale by the maximum).
     """
-    kspace = kspace * mask
+    kspace, matrix = kspace * mask, None
     if n_virtual is not None and n_virtual != kspace.shape[0]:
-        kspace, _ = coils.compress(kspace, n_virtual)
+        kspace, matrix = coils.compress(kspace, n_virtual)
     kspace = kspace[:, None] if coil_by_coil else kspace[None]
     zero_filled = fourier.ifft2c(kspace)
     sensitivities = None if maps is None else coils.sensitivity_maps(kspace, mask, maps)
@@ -115,7 +118,7 @@ def prepare(
         divisor = combined.amax(dim=(-2, -1))[:, None, None, None]
     # A coil that saw nothing stays nothing; the scale of the others must not suffer.
     divisor = torch.where(divisor > 0, divisor, torch.ones_like(divisor))
-    return Prepared(zero_filled / divisor, kspace / divisor, mask, divisor, sensitivities)
+    return Prepared(zero_filled / divisor, kspace / divisor, mask, divisor, sensitivities, matrix)
 
 
 def reconstruct(series: Series, request: Request) -> Generator[Stage, None, None]:

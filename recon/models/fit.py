@@ -102,15 +102,36 @@ def missing(card: ModelCard, n_coils: int) -> ModelError:
     )
 
 
-def _fit(weights: Weights, card: ModelCard, name: str, n_coils: int, asked: int | None) -> Fit:
+def meet_coils(card: ModelCard, n_network: int, n_coils: int, asked: int | None = None) -> tuple[int, bool]:
+    """Return how the coils of a scan meet a network, in use and in training alike.
+
+    Parameters
+    ----------
+    card
+        The network's preset.
+    n_network
+        Coils that it was made for.
+    n_coils
+        Coils of the scan.
+    asked
+        Virtual coils that the user wants; only a network for one coil or for any number can follow.
+
+    Returns
+    -------
+    Virtual coils, and whether a single-coil network takes them one by one.
+    """
     if card.any_coils:
-        return Fit(weights, asked or n_coils, False)
-    if weights.n_coils == 1:
+        return asked or n_coils, False
+    if n_network == 1:
         n_virtual = asked or min(n_coils, _COIL_BY_COIL)
-        return Fit(weights, n_virtual, n_virtual > 1)
-    if asked not in (None, weights.n_coils):
+        return n_virtual, n_virtual > 1
+    return n_network, False
+
+
+def _fit(weights: Weights, card: ModelCard, name: str, n_coils: int, asked: int | None) -> Fit:
+    if not card.any_coils and weights.n_coils > 1 and asked not in (None, weights.n_coils):
         raise ModelError(
             f"{name} was trained on {weights.n_coils} virtual coils; {asked} do not fit. Choose {weights.n_coils}, or "
             "leave the choice to the model."
         )
-    return Fit(weights, weights.n_coils, False)
+    return Fit(weights, *meet_coils(card, weights.n_coils, n_coils, asked))
