@@ -28,7 +28,26 @@ class TrainingConfig:
     overrides
         Parameters that replace the preset's.
     images
-        HDF5 file of magnitude volumes with the groups ``train`` and ``validation``.
+        Magnitude images whose k-space is simulated: an HDF5 file of volumes with the groups ``train`` and
+        ``validation``, or a folder of DICOM, NIfTI, NPY or PNG images.
+    kspace
+        Instead of images, a folder of fully sampled raw data in the fastMRI layout. Sub-folders ``train`` and ``val``
+        (or those of fastMRI, such as ``multicoil_train``) say what is for what; a folder without them is split by
+        patient.
+    validation_share
+        Share of the patients that validate, where the folder does not say.
+    split_seed
+        Which patients these are.
+    grid
+        ``cropped`` or ``native``, as in a `recon.request.Request`: the grid on which measured slices are undersampled.
+    target
+        What a network has to reach on measured slices. ``virtual-coils``: the fully sampled image of the virtual coils
+        that it has. ``reference``: the file's, which is made of all coils.
+    cache
+        Folder that keeps what was made of the data: compressed coils of measured slices, volumes of images. Empty keeps
+        nothing.
+    cache_gb
+        Most gigabytes in it.
     max_simulated_coils
         Most coil elements of a simulated array, before compression.
     noise
@@ -37,6 +56,8 @@ class TrainingConfig:
         Median of the factor on the smooth object phase, which spreads by half an octave or so to either side.
     tissue_phase
         Spread of the phase, in radians, that the brightest tissue has beyond the smooth one.
+    contrast
+        Share of the simulated samples whose tissues trade their brightness, as between T1 and T2 weighting.
     accelerations
         Drawn for each sample; repeat a value to draw it more often.
     mask_kinds
@@ -76,6 +97,8 @@ class TrainingConfig:
         ``bf16`` or ``fp32``.
     validation_slices
         Slices of each validation volume, spread evenly.
+    max_validation_volumes
+        Most volumes that validate, spread evenly; 0 takes all.
     initial_weights
         safetensors file of the same family to start from, possibly for another number of coils; empty starts fresh.
     seed
@@ -86,10 +109,18 @@ class TrainingConfig:
     n_coils: int = 4
     overrides: Mapping[str, Any] = field(default_factory=dict)
     images: str = ""
+    kspace: str = ""
+    validation_share: float = 0.1
+    split_seed: int = 0
+    grid: str = "cropped"
+    target: str = "virtual-coils"
+    cache: str = ""
+    cache_gb: float = 50.0
     max_simulated_coils: int = 32
     noise: tuple[float, ...] = (0.0005, 0.015)
     phase_scale: float = 1.0
     tissue_phase: float = 0.5
+    contrast: float = 0.0
     accelerations: tuple[float, ...] = (4.0, 4.0, 8.0)
     mask_kinds: tuple[str, ...] = ("random", "equispaced-fraction")
     sizes: tuple[int, ...] = (128, 160, 160, 192)
@@ -110,6 +141,7 @@ class TrainingConfig:
     ema_decay: float = 0.998
     precision: str = "bf16"
     validation_slices: int = 6
+    max_validation_volumes: int = 0
     initial_weights: str = ""
     seed: int = 1
 
@@ -121,6 +153,8 @@ class TrainingConfig:
             ("optimizer", ("adam", "lookahead-adam")),
             ("schedule", ("cosine", "step")),
             ("precision", ("bf16", "fp32")),
+            ("grid", ("cropped", "native")),
+            ("target", ("virtual-coils", "reference")),
         ):
             if getattr(self, name) not in allowed:
                 raise RequestError(f"{name} is {getattr(self, name)!r}; choose {' or '.join(allowed)}.")
@@ -138,6 +172,27 @@ class TrainingConfig:
             raise RequestError(
                 "ema_decay must lie in [0, 1), learning_rate above 0, and minutes, fan_in_reference, "
                 "phase_scale, tissue_phase and module_loss_weight at 0 or above."
+            )
+        self._check_data()
+
+    def _check_data(self) -> None:
+        if self.images and self.kspace:
+            raise RequestError(
+                "the recipe names both images and kspace; training takes one of them, so empty the other."
+            )
+        if not 0 < self.validation_share < 1 or not 0 <= self.contrast <= 1:
+            raise RequestError(
+                f"validation_share is {self.validation_share:g} and contrast {self.contrast:g}; the first must lie "
+                "between 0 and 1, the second in [0, 1]."
+            )
+        if self.cache_gb <= 0 or self.max_validation_volumes < 0 or self.split_seed < 0:
+            raise RequestError(
+                "cache_gb must be above 0, max_validation_volumes and split_seed at 0 or above; "
+                f"they are {self.cache_gb:g}, {self.max_validation_volumes} and {self.split_seed}."
+            )
+        if self.target == "reference" and self.grid == "native":
+            raise RequestError(
+                "the file's reference lies on the cropped grid; choose target = virtual-coils, or grid = cropped."
             )
 
     def to_dict(self) -> dict[str, Any]:
