@@ -7,12 +7,21 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from recon.shapes import Float
+from recon.shapes import Complex, Float
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _WINDOW = 7
+
+
+def combine(image: Complex[Tensor, "batch coil y x"]) -> Float[Tensor, "batch y x"]:
+    """Return the root sum of squares over the coils, with derivative 0 where the image is 0, not none.
+
+    Outside the support of sensitivity maps an image is exactly 0, where the derivative of a plain root is not a number.
+    """
+    result: Tensor = torch.linalg.vector_norm(torch.view_as_real(image), dim=(1, 4))
+    return result
 
 
 def nmse_ssim(output: Float[Tensor, "batch y x"], target: Float[Tensor, "batch y x"]) -> Float[Tensor, ""]:

@@ -16,7 +16,7 @@ from recon import metrics, models
 from recon.coils import root_sum_of_squares
 from recon.errors import RequestError
 from recon.weights import read_header
-from training.losses import LOSSES
+from training.losses import LOSSES, combine
 from training.optimizers import LookaheadAdam, parameter_groups
 from training.warm_start import copy_overlap
 
@@ -85,7 +85,7 @@ class ReconstructionTask(lightning.LightningModule):
         last = {}
         for stage in self.model.stages(batch["zero_filled"], batch["kspace"], batch["mask"], batch.get("maps")):
             last[stage.name] = stage.image
-        return [root_sum_of_squares(image, 1) for image in last.values()]
+        return [combine(image) for image in last.values()]
 
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:  # noqa: ARG002
         """Return the loss of a batch; a loss that is not finite stops the run with the batch's number."""

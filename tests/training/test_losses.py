@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from recon import metrics, models
-from training.losses import l1, nmse_ssim, ssim
+from training.losses import combine, l1, nmse_ssim, ssim
 from training.optimizers import LookaheadAdam, parameter_groups
 
 
@@ -91,3 +91,14 @@ def test_the_learning_rate_of_a_layer_falls_with_the_inputs_it_sums():
     assert shares[id(coarse.decoder[0].weight)] == pytest.approx(288 / (132 * 16 / 4))
     assert shares[id(fine.residual.branches[0][0].weight)] == 1
     assert [group["rate_share"] for group in parameter_groups(model, 0)] == [1.0]
+
+
+def test_the_combined_image_has_a_gradient_where_it_is_zero():
+    image = torch.randn(1, 3, 4, 4, dtype=torch.complex64)
+    image[..., 2:] = 0
+    expected = image.abs().square().sum(1).sqrt()
+    image.requires_grad_()
+    combined = combine(image)
+    assert torch.allclose(combined, expected, atol=1e-6)
+    (gradient,) = torch.autograd.grad(combined.sum(), image)
+    assert bool(gradient.isfinite().all()) and float(gradient[..., 2:].abs().max()) == 0
