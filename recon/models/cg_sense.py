@@ -66,7 +66,7 @@ class CGSense(ReconstructionModel):
     @property
     def n_stages(self) -> int:
         """At most; the stop rule may end it earlier, and a large slice shows more."""
-        return self.parameters_.n_iterations // stage_interval((1,)) + 1
+        return -(-self.parameters_.n_iterations // stage_interval((1,)))
 
     def stages(
         self,
