@@ -177,9 +177,7 @@ class TrainingConfig:
 
     def _check_data(self) -> None:
         if self.images and self.kspace:
-            raise RequestError(
-                "the recipe names both images and kspace; training takes one of them, so empty the other."
-            )
+            raise RequestError("the recipe names both images and kspace; training takes one, so empty the other.")
         if not 0 < self.validation_share < 1 or not 0 <= self.contrast <= 1:
             raise RequestError(
                 f"validation_share is {self.validation_share:g} and contrast {self.contrast:g}; the first must lie "

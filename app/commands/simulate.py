@@ -6,47 +6,22 @@ order in which they are named. Phase encodes run along the columns."""
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from app.output import count, write_json, write_line
 from app.progress import Progress
-from recon.errors import ExportError, FileError, RequestError
+from recon.errors import ExportError, RequestError
+from recon.io.images import read_images
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
+    from recon.io.images import Images
     from recon.simulate import SimulationSpec
-
-_EXPECTED = "magnitude images as DICOM, NIfTI (.nii, .nii.gz), NPY or PNG were expected"
-
-
-@dataclass(frozen=True, eq=False)
-class Images:
-    """Slices from one path, and what is known of their size.
-
-    Attributes
-    ----------
-    slices
-        float32 ``(slices, y, x)``.
-    pixel_spacing_mm
-        Of rows, then of columns; None where the file does not say.
-    thickness_mm
-        Of a slice; None where the file does not say.
-    flip_rows
-        True where row 0 is the bottom of the picture.
-    """
-
-    slices: NDArray[np.float32]
-    pixel_spacing_mm: tuple[float, float] | None = None
-    thickness_mm: float | None = None
-    flip_rows: bool = False
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     spec = SimulationSpec(n_coils=arguments.coils, phase=arguments.phase, noise=arguments.noise, seed=arguments.seed)
     with Progress(enabled=False if arguments.quiet else None) as progress:
         progress.update("reading", 0.0)
-        images = [read_images(path) for path in arguments.images]
+        images = [_read(path) for path in arguments.images]
         check_sizes(arguments.images, images)
         write(arguments.out, arguments.images, images, spec, progress)
     n_slices, (n_y, n_x) = sum(len(item.slices) for item in images), images[0].slices.shape[1:]
@@ -92,108 +67,11 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def read_images(path: Path) -> Images:
-    """Read the slices of a file or folder.
-
-    Raises
-    ------
-    FileError
-        If it holds no magnitude images that can be used.
-    """
-    if not path.exists():
-        raise FileError(path, "there is no such file or folder; check the spelling.")
-    name = path.name.lower()
-    if name.endswith(".npy"):
-        images = Images(_volume(path, _load_npy(path)))
-    elif name.endswith((".png", ".jpg", ".jpeg", ".tif", ".tiff")):
-        images = Images(_volume(path, _load_picture(path)))
-    elif name.endswith((".nii", ".nii.gz")):
-        images = _load_nifti(path)
-    else:
-        images = _load_dicom(path)
-    if not np.isfinite(images.slices).all():
-        raise FileError(path, "the images hold NaN or infinity; finite values were expected.")
-    empty = [index for index, image in enumerate(images.slices) if not image.max() > 0]
-    if len(empty) == len(images.slices):
-        raise FileError(path, "the images are empty: no value is above 0.")
-    if empty:
-        sys.stderr.write(f"mri-workstation: {path}: left out {count(len(empty), 'empty slice')}.\n")
-        keep = np.setdiff1d(np.arange(len(images.slices)), empty)
-        images = replace(images, slices=images.slices[keep])
+def _read(path: Path) -> Images:
+    images = read_images(path)
+    if images.n_empty:
+        sys.stderr.write(f"mri-workstation: {path}: left out {count(images.n_empty, 'empty slice')}.\n")
     return images
-
-
-def _volume(path: Path, array: NDArray[Any]) -> NDArray[np.float32]:
-    if array.ndim == 2:
-        array = array[None]
-    if array.ndim != 3 or 0 in array.shape:
-        raise FileError(path, f"holds an array of shape {array.shape}; (y, x) or (slices, y, x) was expected.")
-    if min(array.shape[1:]) < 16:
-        raise FileError(
-            path, f"its images have {array.shape[1]} × {array.shape[2]} pixels; at least 16 × 16 are needed."
-        )
-    if array.dtype.kind == "c":
-        array = np.abs(array)
-    if array.dtype.kind not in "buif":
-        raise FileError(path, f"holds {array.dtype} values; numbers were expected.")
-    return np.maximum(array.astype(np.float32), 0.0)
-
-
-def _load_npy(path: Path) -> NDArray[Any]:
-    try:
-        # An array of objects is a pickle, and nothing from a stranger is unpickled.
-        return np.asarray(np.load(path, allow_pickle=False))
-    except (ValueError, OSError, EOFError) as error:
-        raise FileError(path, f"is no NPY array of numbers ({error}); {_EXPECTED}.") from None
-
-
-def _load_picture(path: Path) -> NDArray[Any]:
-    try:
-        from PIL import Image, UnidentifiedImageError
-    except ImportError:
-        raise FileError(path, "needs the package Pillow; install it with `pip install pillow`.") from None
-    try:
-        with Image.open(path) as picture:
-            is_grey = picture.mode in ("L", "I", "F", "1") or picture.mode.startswith("I;16")
-            return np.asarray(picture if is_grey else picture.convert("L"))
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        raise FileError(path, f"is no picture that can be read ({error}); {_EXPECTED}.") from None
-
-
-def _load_nifti(path: Path) -> Images:
-    try:
-        import nibabel
-    except ImportError:
-        raise FileError(path, "needs the package nibabel; install it with `pip install nibabel`.") from None
-    try:
-        image: Any = nibabel.load(path)
-        array = np.asarray(image.dataobj)
-    except (nibabel.filebasedimages.ImageFileError, OSError, EOFError, ValueError) as error:
-        raise FileError(path, f"is no NIfTI image that can be read ({error}); {_EXPECTED}.") from None
-    if array.ndim == 4 and array.shape[3] == 1:
-        array = array[..., 0]
-    if array.ndim != 3:
-        raise FileError(path, f"holds an array of shape {array.shape}; one volume (x, y, slices) was expected.")
-    # NIfTI counts columns first and rows upwards.
-    spacing = [float(size) for size in image.header.get_zooms()[:3]]
-    return Images(_volume(path, array.transpose(2, 1, 0)), (spacing[1], spacing[0]), spacing[2], flip_rows=True)
-
-
-def _load_dicom(path: Path) -> Images:
-    import recon
-
-    study = recon.open_study(path)
-    found = [series for series in study.series if not series.has_kspace]
-    if not found:
-        raise FileError(path, f"holds raw data, which needs no simulation; {_EXPECTED}.")
-    if len(found) > 1:
-        titles = ", ".join(series.title for series in found[:5])
-        raise FileError(path, f"holds {len(found)} series ({titles}); name the files of one.")
-    series = found[0]
-    # The reader's own simulation is for viewing; here the pixels themselves are wanted.
-    source: Any = series.source
-    slices = np.stack([np.asarray(source.image(index), np.float32) for index in range(series.n_slices)])
-    return Images(_volume(path, slices), series.geometry.pixel_spacing_mm, series.geometry.slice_thickness_mm)
 
 
 def check_sizes(paths: Sequence[Path], images: Sequence[Images]) -> None:

@@ -1,0 +1,158 @@
+"""Magnitude images, as k-space is simulated from them: DICOM, NIfTI, NPY, PNG and other pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recon.errors import FileError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from recon.data import Series
+
+PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+NIFTI = (".nii", ".nii.gz")
+ARRAYS = (".npy",)
+
+_EXPECTED = "magnitude images as DICOM, NIfTI (.nii, .nii.gz), NPY or PNG were expected"
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Slices from one path, and what is known of their size.
+
+    Attributes
+    ----------
+    slices
+        float32 ``(slices, y, x)``.
+    pixel_spacing_mm
+        Of rows, then of columns; None where the file does not say.
+    thickness_mm
+        Of a slice; None where the file does not say.
+    flip_rows
+        True where row 0 is the bottom of the picture.
+    n_empty
+        Slices without any signal, which were left out.
+    """
+
+    slices: NDArray[np.float32]
+    pixel_spacing_mm: tuple[float, float] | None = None
+    thickness_mm: float | None = None
+    flip_rows: bool = False
+    n_empty: int = 0
+
+
+def read_images(path: Path) -> Images:
+    """Read the slices of a file or folder.
+
+    Raises
+    ------
+    FileError
+        If it holds no magnitude images that can be used.
+    """
+    if not path.exists():
+        raise FileError(path, "there is no such file or folder; check the spelling.")
+    name = path.name.lower()
+    if name.endswith(ARRAYS):
+        images = Images(_volume(path, _load_npy(path)))
+    elif name.endswith(PICTURES):
+        images = Images(_volume(path, _load_picture(path)))
+    elif name.endswith(NIFTI):
+        images = _load_nifti(path)
+    else:
+        images = _load_dicom(path)
+    return _without_empty(path, images)
+
+
+def read_series(series: Series) -> Images:
+    """Read the images behind a series of magnitude images; see `read_images`."""
+    # The reader's own simulation is for viewing; here the pixels themselves are wanted.
+    source: Any = series.source
+    slices = np.stack([np.asarray(source.image(index), np.float32) for index in range(series.n_slices)])
+    geometry = series.geometry
+    images = Images(_volume(series.path, slices), geometry.pixel_spacing_mm, geometry.slice_thickness_mm)
+    return _without_empty(series.path, images)
+
+
+def _without_empty(path: Path, images: Images) -> Images:
+    if not np.isfinite(images.slices).all():
+        raise FileError(path, "the images hold NaN or infinity; finite values were expected.")
+    is_empty = images.slices.max(axis=(1, 2)) <= 0
+    if is_empty.all():
+        raise FileError(path, "the images are empty: no value is above 0.")
+    return replace(images, slices=images.slices[~is_empty], n_empty=int(is_empty.sum())) if is_empty.any() else images
+
+
+def _volume(path: Path, array: NDArray[Any]) -> NDArray[np.float32]:
+    if array.ndim == 2:
+        array = array[None]
+    if array.ndim != 3 or 0 in array.shape:
+        raise FileError(path, f"holds an array of shape {array.shape}; (y, x) or (slices, y, x) was expected.")
+    if min(array.shape[1:]) < 16:
+        raise FileError(
+            path, f"its images have {array.shape[1]} × {array.shape[2]} pixels; at least 16 × 16 are needed."
+        )
+    if array.dtype.kind == "c":
+        array = np.abs(array)
+    if array.dtype.kind not in "buif":
+        raise FileError(path, f"holds {array.dtype} values; numbers were expected.")
+    return np.maximum(array.astype(np.float32), 0.0)
+
+
+def _load_npy(path: Path) -> NDArray[Any]:
+    try:
+        # An array of objects is a pickle, and nothing from a stranger is unpickled.
+        return np.asarray(np.load(path, allow_pickle=False))
+    except (ValueError, OSError, EOFError) as error:
+        raise FileError(path, f"is no NPY array of numbers ({error}); {_EXPECTED}.") from None
+
+
+def _load_picture(path: Path) -> NDArray[Any]:
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ImportError:
+        raise FileError(path, "needs the package Pillow; install it with `pip install pillow`.") from None
+    try:
+        with Image.open(path) as picture:
+            is_grey = picture.mode in ("L", "I", "F", "1") or picture.mode.startswith("I;16")
+            return np.asarray(picture if is_grey else picture.convert("L"))
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        raise FileError(path, f"is no picture that can be read ({error}); {_EXPECTED}.") from None
+
+
+def _load_nifti(path: Path) -> Images:
+    try:
+        import nibabel
+    except ImportError:
+        raise FileError(path, "needs the package nibabel; install it with `pip install nibabel`.") from None
+    try:
+        image: Any = nibabel.load(path)
+        array = np.asarray(image.dataobj)
+    except (nibabel.filebasedimages.ImageFileError, OSError, EOFError, ValueError) as error:
+        raise FileError(path, f"is no NIfTI image that can be read ({error}); {_EXPECTED}.") from None
+    if array.ndim == 4 and array.shape[3] == 1:
+        array = array[..., 0]
+    if array.ndim != 3:
+        raise FileError(path, f"holds an array of shape {array.shape}; one volume (x, y, slices) was expected.")
+    # NIfTI counts columns first and rows upwards.
+    spacing = [float(size) for size in image.header.get_zooms()[:3]]
+    return Images(_volume(path, array.transpose(2, 1, 0)), (spacing[1], spacing[0]), spacing[2], flip_rows=True)
+
+
+def _load_dicom(path: Path) -> Images:
+    import recon
+
+    study = recon.open_study(path)
+    found = [series for series in study.series if not series.has_kspace]
+    if not found:
+        raise FileError(path, f"holds raw data, which needs no simulation; {_EXPECTED}.")
+    if len(found) > 1:
+        titles = ", ".join(series.title for series in found[:5])
+        raise FileError(path, f"holds {len(found)} series ({titles}); name the files of one.")
+    return read_series(found[0])
