@@ -42,7 +42,7 @@ def measure_maps(*, quick: bool) -> list[Row]:
     )
     value = statistics.median(ours)
     if found is None:
-        return [Row(title, value, "CPU s", goal=goal, note=_missing())]
+        return [Row(title, value, "CPU s", goal=goal, note=missing_bart())]
     anchor = statistics.median(barts)
     maps, expected = espirit(kspace, _N_CALIBRATION), torch.from_numpy(found)
     inside, expected_inside = (root_sum_of_squares(one) > 0.5 for one in (maps, expected))
@@ -65,7 +65,7 @@ def measure_compression(*, quick: bool) -> list[Row]:
     ours, barts, found = _in_turns(lambda: compress(kspace, 8), ["cc", "-S", "-p8", "-r24"], n=5 if quick else 15)
     value = 1000 * statistics.median(ours)
     if found is None:
-        return [Row(title, value, "CPU ms", goal=goal, note=_missing())]
+        return [Row(title, value, "CPU ms", goal=goal, note=missing_bart())]
     anchor = 1000 * statistics.median(barts)
     _, copies, _ = _in_turns(lambda: None, ["copy"], n=5)
     files = 1000 * statistics.median(copies)
@@ -83,7 +83,8 @@ def _kspace() -> Any:
     return torch.from_numpy(slice_kspace(PhantomSpec(n_slices=1, n_coils=_N_COILS, matrix=_MATRIX, noise=0.01), 0))
 
 
-def _missing() -> str:
+def missing_bart() -> str:
+    """Return the sentence for a machine without BART; empty where it is."""
     return programs.missing("bart", _INSTALL, "the comparison")
 
 
@@ -115,14 +116,21 @@ def _in_turns(work: Callable[[], object], command: list[str], n: int) -> tuple[l
             work()
             ours.append(time.process_time() - started)
             if bart is not None:
-                barts.append(_cpu_seconds_of([str(bart), *command, "kspace", "result"], folder))
+                barts.append(cpu_seconds_of([str(bart), *command, "kspace", "result"], folder))
         if bart is None:
             return ours, barts, None
         result = np.array(cfl.read(Path(folder) / "result"))
     return ours, barts, np.ascontiguousarray(result[0].transpose(2, 0, 1))
 
 
-def _cpu_seconds_of(command: list[str], folder: str) -> float:
+def cpu_seconds_of(command: list[str], folder: str) -> float:
+    """Run a program on one thread; return its CPU seconds.
+
+    Raises
+    ------
+    MRIError
+        If it fails.
+    """
     import resource
 
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -34,7 +34,7 @@ class CGSenseParameters:
         Stop when the residual of the normal equations is below this share of what it was.
     """
 
-    lambda_: float = 0.005
+    lambda_: float = 0.01
     n_iterations: int = 50
     tolerance: float = 1e-3
 
