@@ -11,7 +11,7 @@ from torch import Tensor
 
 from recon.errors import ModelError
 from recon.models.blocks import ReconstructionModel
-from recon.models.iterative import is_due, maps_or_ones, stage_interval
+from recon.models.iterative import as_real, is_due, maps_or_ones, stage_interval
 from recon.operator import NormalOperator
 from recon.shapes import Bool, Complex, Float
 from recon.stage import Stage
@@ -94,8 +94,8 @@ class CGSense(ReconstructionModel):
             normal(direction, out=applied).add_(direction, alpha=values.lambda_)
             # An entry that is solved, or empty, has nothing left to go along.
             step = torch.nan_to_num(energy / _dot(direction, applied), posinf=0.0)
-            image.addcmul_(direction, step.to(image.dtype))
-            residual.addcmul_(applied, step.to(image.dtype), value=-1)
+            as_real(image).addcmul_(as_real(direction), step)
+            as_real(residual).addcmul_(as_real(applied), step, value=-1)
             before, energy = energy, _dot(residual, residual)
             if bool((energy <= values.tolerance**2 * first_energy).all()):
                 break
@@ -108,5 +108,4 @@ class CGSense(ReconstructionModel):
 
 def _dot(left: Complex[Tensor, "batch y x"], right: Complex[Tensor, "batch y x"]) -> Float[Tensor, "batch 1 1"]:
     """Return the real part of the inner product of each batch entry."""
-    products = torch.view_as_real(left) * torch.view_as_real(right)
-    return products.sum((-3, -2, -1))[:, None, None]
+    return (as_real(left) * as_real(right)).sum((-2, -1), keepdim=True)

@@ -1,4 +1,4 @@
-"""What the iterative methods share: their sensitivity maps, and when an iterate comes out as a stage."""
+"""What the iterative methods share: their sensitivity maps, when an iterate comes out, images as real numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from recon import interruption
 from recon.errors import ModelError
-from recon.shapes import Complex
+from recon.shapes import Complex, Float
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,3 +49,11 @@ def stage_interval(shape: Sequence[int]) -> int:
 def is_due(iteration: int, interval: int) -> bool:
     """Return True where an iterate should come out: at the interval, and when somebody wishes to stop."""
     return iteration % interval == 0 or interruption.is_asked()
+
+
+def as_real(image: Complex[Tensor, "batch y x"]) -> Float[Tensor, "batch y columns"]:
+    """View a complex image as a real one: two columns, real and imaginary, for each of its own.
+
+    Most operations are faster on real numbers, and some devices have them for those alone.
+    """
+    return torch.view_as_real(image).flatten(-2)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from recon.errors import ModelError
 from recon.models.blocks import ReconstructionModel
-from recon.models.iterative import is_due, maps_or_ones, stage_interval
+from recon.models.iterative import as_real, is_due, maps_or_ones, stage_interval
 from recon.models.regularization import DEFAULT, lambda_for
 from recon.models.scaling import bart_scale
 from recon.operator import NormalOperator
@@ -210,11 +210,6 @@ class TotalVariationSolver:
         torch.mul(vectors[0], vectors[0], out=self._squares)
         self._squares.addcmul_(vectors[1], vectors[1])
         torch.add(self._squares[..., 0::2], self._squares[..., 1::2], out=self._lengths)
-
-
-def as_real(image: Complex[Tensor, "batch y x"]) -> Float[Tensor, "batch y columns"]:
-    """View a complex image as a real one: two columns, real and imaginary, for each of its own."""
-    return torch.view_as_real(image).flatten(-2)
 
 
 def gradient(image: Float[Tensor, "batch y columns"], out: Float[Tensor, "2 batch y columns"]) -> None:

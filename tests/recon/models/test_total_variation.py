@@ -17,11 +17,11 @@ from recon.errors import ModelError
 from recon.fourier import fft2c, ifft2c
 from recon.io import open_study
 from recon.masks import MaskSpec, make
+from recon.models.iterative import as_real
 from recon.models.regularization import lambda_for
 from recon.models.scaling import bart_scale
 from recon.models.total_variation import (
     TotalVariationSolver,
-    as_real,
     gradient,
     gradient_adjoint,
     laplacian,
