@@ -1,7 +1,4 @@
-"""Training samples: magnitude volumes in, undersampled multi-coil slices out, through the pipeline's own `prepare`.
-
-A sample is a pure function of the recipe's seed and its number, so any run can be repeated and resumed.
-"""
+"""What a recipe trains on: simulated or measured slices, opened once, handed out by number."""
 
 from __future__ import annotations
 
@@ -10,207 +7,121 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 
-from recon import masks, models
-from recon.coils import compress, root_sum_of_squares
-from recon.errors import FileError, RequestError
-from recon.fourier import ifft2c
-from recon.pipeline import prepare
-from recon.simulate import assemble, coil_maps, smooth_phase
+from recon.errors import RequestError
+from training.measured import MeasuredSlices, MeasuredValidation, SliceReader
+from training.scans import split_scans
+from training.simulated import SimulatedSlices, ValidationSlices
+from training.volumes import Volume, read_folder, read_volumes
 
 if TYPE_CHECKING:
-    from numpy.random import Generator
-    from numpy.typing import NDArray
+    from collections.abc import Callable, Sequence
 
+    from recon.data import Declined
     from training.config import TrainingConfig
 
-# Volumes at least this cubic can be cut along any axis.
-_ISOTROPIC_SHARE = 0.5
-# Share of the volume's brightest voxels' level that a slice must reach somewhere to be worth training on.
-_CONTENT = 0.02
+__all__ = ["SimulatedSlices", "TrainingData", "ValidationSlices", "Volume", "collate", "open_data", "read_volumes"]
 
 
-@dataclass(frozen=True, eq=False)
-class Volume:
-    """A magnitude volume ``(slices, y, x)`` in its stored integer type, and the slices that show something."""
+@dataclass(frozen=True)
+class TrainingData:
+    """The data of a recipe.
 
-    name: str
-    voxels: NDArray[Any]
-    peak: float
-    cuts: tuple[tuple[int, int], ...]
-    """``(axis, index)`` of every slice with content."""
+    Attributes
+    ----------
+    training
+        Gives the samples from a number on: called with the first number and how many.
+    validation
+        The fixed validation samples.
+    story
+        What it is, as plain values for the record.
+    declined
+        What was left out, and why.
+    """
 
-    def cut(self, axis: int, index: int) -> NDArray[np.float32]:
-        """Return a slice as float32, 1 at the volume's 99.9th percentile."""
-        slice_: NDArray[np.float32] = np.take(self.voxels, index, axis=axis).astype(np.float32) / np.float32(self.peak)
-        return slice_
+    training: Callable[[int, int], Dataset[dict[str, Any]]]
+    validation: Dataset[dict[str, Any]]
+    story: dict[str, Any]
+    declined: tuple[Declined, ...] = ()
 
 
-def read_volumes(path: Path | str, group: str) -> list[Volume]:
-    """Read the volumes of one group of a file of magnitude images.
+def open_data(config: TrainingConfig) -> TrainingData:
+    """Open what the recipe names: ``images`` or ``kspace``.
 
     Raises
     ------
     FileError
-        If the file or the group is not there or holds no volume.
+        If nothing in it can train or validate.
+    RequestError
+        If the recipe names nothing.
     """
-    import h5py
-
-    path = Path(path)
-    try:
-        with h5py.File(path) as file:
-            if group not in file:
-                raise FileError(path, f"has no group {group!r}; expected the groups train and validation.")
-            arrays = {name: np.asarray(dataset) for name, dataset in file[group].items()}
-    except OSError as error:
-        raise FileError(path, f"cannot be read as HDF5 ({error}); expected a file of magnitude volumes.") from None
-    volumes = [_volume(name, array) for name, array in arrays.items() if array.ndim == 3]
-    if not volumes:
-        raise FileError(path, f"group {group!r} holds no (slices, y, x) volume.")
-    return volumes
-
-
-def _volume(name: str, voxels: NDArray[Any]) -> Volume:
-    peak = float(np.percentile(voxels[voxels > 0], 99.9))
-    axes = (0, 1, 2) if min(voxels.shape) >= _ISOTROPIC_SHARE * max(voxels.shape) * 0.9 else (0,)
-    cuts = []
-    for axis in axes:
-        others = tuple(other for other in range(3) if other != axis)
-        share = (voxels > 0.15 * peak).mean(axis=others)
-        cuts += [(axis, int(index)) for index in np.flatnonzero(share > _CONTENT)]
-    return Volume(name, voxels, peak, tuple(cuts))
-
-
-class SimulatedSlices(Dataset[dict[str, Tensor]]):
-    """Simulated samples, numbered from ``first``.
-
-    Parameters
-    ----------
-    volumes
-        Where the anatomy comes from.
-    config
-        The recipe.
-    first, n_samples
-        Range of sample numbers.
-    """
-
-    def __init__(self, volumes: list[Volume], config: TrainingConfig, first: int, n_samples: int) -> None:
-        self.volumes = volumes
-        self.config = config
-        self.first = first
-        self.n_samples = n_samples
-
-    def __len__(self) -> int:
-        return self.n_samples
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        number = self.first + index
-        config = self.config
-        # Samples of one batch share size and kind of mask, so that they stack.
-        batch_rng = np.random.default_rng([config.seed, 2, number // config.batch_size])
-        size = (int(batch_rng.choice(config.sizes)), int(batch_rng.choice(config.sizes)))
-        kind = str(batch_rng.choice(config.mask_kinds))
-        rng = np.random.default_rng([config.seed, 3, number])
-        volume = self.volumes[int(rng.integers(len(self.volumes)))]
-        axis, position = volume.cuts[int(rng.integers(len(volume.cuts)))]
-        image = _augment(rng, volume.cut(axis, position), size)
-        return make_sample(rng, image, kind, config)
-
-
-class ValidationSlices(Dataset[dict[str, Tensor]]):
-    """The same slices, coils, noise and masks at every validation; no augmentation."""
-
-    def __init__(self, volumes: list[Volume], config: TrainingConfig) -> None:
-        self.config = config
-        self.items = []
-        for volume in volumes:
-            along = [cut for cut in volume.cuts if cut[0] == 0]
-            chosen = np.linspace(0.2, 0.8, config.validation_slices) * (len(along) - 1)
-            self.items += [(volume, *along[round(place)]) for place in chosen]
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        volume, axis, position = self.items[index]
-        rng = np.random.default_rng([4, index])
-        image = np.pad(volume.cut(axis, position), 0)
-        kind = self.config.mask_kinds[index % len(self.config.mask_kinds)]
-        return make_sample(rng, torch.from_numpy(image), kind, self.config, acceleration=self.config.accelerations[0])
-
-
-def make_sample(
-    rng: Generator, image: Tensor, kind: str, config: TrainingConfig, acceleration: float | None = None
-) -> dict[str, Tensor]:
-    """Simulate the scan of one magnitude image and prepare it as the pipeline does.
-
-    Returns
-    -------
-    ``zero_filled`` and ``kspace`` complex64 ``(coil, y, x)``, ``mask`` bool ``(1, 1 or y, x)``, and ``target``
-    float32 ``(y, x)``: the magnitude of the network's virtual coils, fully sampled, in the units of the network. For
-    methods with sensitivity maps also ``maps``, and the target is combined with them.
-    """
-    size = (image.shape[-2], image.shape[-1])
-    if config.n_coils == 1:
-        # A channel of an array, or a uniform coil: a single-coil network meets both.
-        maps = coil_maps(rng, 8, size)[:1] if rng.random() < 0.5 else coil_maps(rng, 1, size)
-    else:
-        n_coils = round(float(np.exp(rng.uniform(np.log(2), np.log(config.max_simulated_coils)))))
-        maps = coil_maps(rng, n_coils, size)
-    phase = config.phase_scale * float(np.exp(rng.normal(0.0, 0.7))) * smooth_phase(rng, size)
-    # Phase also differs between tissues (chemical shift, susceptibility), as gradient echoes show.
-    phase = phase + np.float32(rng.normal(0, config.tissue_phase)) * image.numpy()
-    sigma = float(np.exp(rng.uniform(*np.log(config.noise))))
-    kspace, _ = assemble(image, maps, phase.astype(np.float32), sigma, rng)
-    acceleration = float(rng.choice(config.accelerations)) if acceleration is None else acceleration
-    spec = masks.MaskSpec(kind, acceleration, seed=int(rng.integers(2**31)))
-    mask = torch.from_numpy(masks.make(spec, size).mask)
-    card = models.get_card(config.model)
-    data = prepare(kspace, mask, config.n_coils, maps="espirit" if card.needs_maps else None, scale=card.scale)
-    # The target is made of the virtual coils that the network has. One of all coils would carry the noise floor of
-    # those that compression removed, and teach the network to add a haze to the background.
-    if config.n_coils != kspace.shape[0]:
-        _, matrix = compress(kspace * mask, config.n_coils)
-        kspace = torch.einsum("cyx,cv->vyx", kspace, matrix)
-    sample = {"zero_filled": data.zero_filled[0], "kspace": data.kspace[0], "mask": mask[None]}
-    full = ifft2c(kspace) / data.scale[0]
-    if data.maps is None:
-        return sample | {"target": root_sum_of_squares(full, 0)}
-    return sample | {"maps": data.maps[0], "target": (data.maps[0].conj() * full).sum(0).abs()}
-
-
-def _augment(rng: Generator, image: NDArray[np.float32], size: tuple[int, int]) -> Tensor:
-    """Turn, flip, zoom and shift into the wanted size; vary contrast and shading."""
-    if rng.random() < 0.5:
-        image = image[:, ::-1]
-    image = np.rot90(image, int(rng.integers(4)))
-    angle = np.deg2rad(rng.normal(0, 8))
-    longest = max(image.shape)
-    # 1 fits the longer side of the volume to the shorter side of the image; larger shows a part, smaller leaves a rim.
-    zoom = np.exp(rng.normal(0.1, 0.18))
-    stretch = np.exp(rng.normal(0, 0.06))
-    scale_y = size[0] / min(size) / zoom * stretch * longest / image.shape[0]
-    scale_x = size[1] / min(size) / zoom / stretch * longest / image.shape[1]
-    shift = rng.normal(0, 0.06, 2)
-    theta = torch.tensor(
-        [
-            [scale_x * np.cos(angle), -scale_x * np.sin(angle), shift[0]],
-            [scale_y * np.sin(angle), scale_y * np.cos(angle), shift[1]],
-        ],
-        dtype=torch.float32,
+    if config.kspace:
+        return _measured(config)
+    if config.images:
+        return _simulated(config)
+    raise RequestError(
+        "the recipe names no training images; add --set images=FILE.h5 or a folder of images, "
+        "or --set kspace=FOLDER of fully sampled fastMRI files."
     )
-    grid = torch.nn.functional.affine_grid(theta[None], [1, 1, *size], align_corners=False)
-    source = torch.from_numpy(np.ascontiguousarray(image))[None, None]
-    shrink = max(image.shape[0] / size[0] * scale_y, image.shape[1] / size[1] * scale_x)
-    if shrink > 1.6:  # bilinear sampling alone would alias
-        source = torch.nn.functional.avg_pool2d(source, 2)
-    sampled = torch.nn.functional.grid_sample(source, grid, mode="bilinear", align_corners=False)[0, 0]
-    sampled = sampled.clamp(0, 2)
-    sampled = sampled ** float(np.exp(rng.normal(0, 0.25)))
-    peak = float(sampled.max())
-    if peak <= 0:
-        raise RequestError("an augmented slice came out empty; the volume has a slice without content.")
-    return sampled / peak
+
+
+def collate(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Stack samples to a batch; what they skipped becomes one list, present only where something was."""
+    skipped = [entry for sample in samples for entry in sample.get("skipped", ())]
+    batch: dict[str, Any] = default_collate([{k: v for k, v in sample.items() if k != "skipped"} for sample in samples])
+    return batch | {"skipped": skipped} if skipped else batch
+
+
+def _simulated(config: TrainingConfig) -> TrainingData:
+    path = Path(config.images)
+    declined: list[Declined] = []
+    if path.is_dir():
+        where = (Path(config.cache), 1e9 * config.cache_gb) if config.cache else ()
+        training, validation, declined = read_folder(path, config.validation_share, config.split_seed, *where)
+    else:
+        training, validation = (read_volumes(path, group) for group in ("train", "validation"))
+    validation = _some(validation, config.max_validation_volumes)
+    story = {
+        "kspace": "simulated from magnitude images",
+        "training": {"volumes": len(training), "slices": sum(len(volume.cuts) for volume in training)},
+        "validation": {"volumes": len(validation)},
+    }
+    return TrainingData(
+        lambda first, n_samples: SimulatedSlices(training, config, first, n_samples),
+        ValidationSlices(validation, config),
+        story,
+        tuple(declined),
+    )
+
+
+def _measured(config: TrainingConfig) -> TrainingData:
+    folder = Path(config.kspace)
+    training, validation, declined = split_scans(folder, config.validation_share, config.split_seed)
+    validation = _some(validation, config.max_validation_volumes)
+    reader = SliceReader([*training, *validation], config)
+    numbers = range(len(training))
+    simulated = [scan for scan in (*training, *validation) if scan.series.is_simulated]
+    what = "measured" if not simulated else f"measured, but for {len(simulated)} simulated volumes"
+    story = {
+        "kspace": "simulated" if len(simulated) == len(training) + len(validation) else what,
+        "training": {
+            "volumes": len(training),
+            "slices": sum(scan.series.n_slices for scan in training),
+            "subjects": len({scan.subject for scan in training}),
+        },
+        "validation": {"volumes": len(validation), "subjects": len({scan.subject for scan in validation})},
+    }
+    return TrainingData(
+        lambda first, n_samples: MeasuredSlices(reader, numbers, first, n_samples),
+        MeasuredValidation(reader, range(len(training), len(reader.scans))),
+        story,
+        tuple(declined),
+    )
+
+
+def _some(entries: list[Any], most: int) -> list[Any]:
+    """At most so many, spread evenly; 0 takes all."""
+    if not most or len(entries) <= most:
+        return entries
+    return [entries[place] for place in np.linspace(0, len(entries) - 1, most).round().astype(int)]

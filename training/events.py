@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from lightning import LightningModule, Trainer
@@ -38,6 +38,7 @@ class EventLog(Callback):
         self._losses: list[float] = []
         self._epoch_losses: list[float] = []
         self._rate = 0.0
+        self.skipped: dict[str, str] = {}
 
     def write(self, event: dict[str, Any]) -> None:
         """Append one event and hand it on."""
@@ -47,6 +48,13 @@ class EventLog(Callback):
         if self.report is not None:
             self.report(event)
 
+    def skip(self, files: Iterable[tuple[str, str]]) -> None:
+        """Report files that were left out, each once, by path and reason."""
+        for path, reason in files:
+            if path not in self.skipped:
+                self.skipped[path] = reason
+                self.write({"event": "skipped", "path": path, "reason": reason, "n_skipped": len(self.skipped)})
+
     def on_train_batch_end(
         self,
         trainer: Trainer,
@@ -55,7 +63,8 @@ class EventLog(Callback):
         batch: Any,
         batch_idx: int,  # noqa: ARG002  lightning's signature
     ) -> None:
-        """Report the mean loss every few seconds."""
+        """Report the mean loss every few seconds, and what the loader had to skip."""
+        self.skip(batch.get("skipped", ()))
         self._n_samples += batch["target"].shape[0]
         loss = float(outputs["loss"])
         self._losses.append(loss)
@@ -76,6 +85,18 @@ class EventLog(Callback):
                 }
             )
             self._since, self._n_samples, self._losses = now, 0, []
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,  # noqa: ARG002  lightning's signature
+        pl_module: LightningModule,  # noqa: ARG002
+        outputs: Any,  # noqa: ARG002
+        batch: Any,
+        batch_idx: int,  # noqa: ARG002
+        dataloader_idx: int = 0,  # noqa: ARG002
+    ) -> None:
+        """Report what the validation had to skip."""
+        self.skip(batch.get("skipped", ()))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Report the validation scores."""

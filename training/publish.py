@@ -29,6 +29,12 @@ LIMITS = (
     "Trained on k-space simulated from magnitude images of heads; other anatomy, other contrasts and other sampling "
     "than those listed are untested. Research use only."
 )
+LIMITS_MEASURED = (
+    "Trained on the scans that the recipe names; other anatomy, other scanners, contrasts and sampling than "
+    "theirs are untested. Research use only."
+)
+
+_SCORES = ("psnr", "ssim", "nmse", "zero_filled_psnr")
 
 
 def publish(
@@ -59,20 +65,24 @@ def publish(
     config = task.config
     preset = models.get_card(config.model).name
     # What lies where on the machine that trained is nobody's business; what it was says the hash.
-    private = {"images": Path(config.images).name, "initial_weights": task.initial_sha256}
+    private = {name: Path(getattr(config, name)).name for name in ("images", "kspace", "cache")}
+    private["initial_weights"] = task.initial_sha256
+    validation = _last(run / "events.jsonl", "validation")
+    data = _last(run / "events.jsonl", "data")
     story = {
         "preset": preset,
         "n_coils": config.n_coils,
         "parameters": asdict(task.best_model.parameters_),  # type: ignore[call-overload]
         "accelerations": sorted(set(config.accelerations)),
         "mask_kinds": sorted(set(config.mask_kinds)),
-        "kspace": "simulated from magnitude images",
+        "kspace": data.get("kspace", "measured" if config.kspace else "simulated from magnitude images"),
+        "data": {name: data[name] for name in ("training", "validation") if name in data},
         "recipe": config.to_dict() | private,
         "steps": n_steps,
         "seconds": round(task.elapsed_seconds),
         "device": device,
-        "validation": _last_validation(run / "events.jsonl"),
-        "limits": LIMITS,
+        "validation": {name: validation[name] for name in _SCORES if name in validation},
+        "limits": LIMITS_MEASURED if config.kspace else LIMITS,
         "note": note,
         "version": __version__,
         "created": datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -135,13 +145,14 @@ def write(model: torch.nn.Module, story: dict[str, Any], path: Path, dtype: torc
     return path
 
 
-def _last_validation(events: Path) -> dict[str, float]:
-    found: dict[str, float] = {}
+def _last(events: Path, kind: str) -> dict[str, Any]:
+    """The last event of a kind; empty where there is none."""
+    found: dict[str, Any] = {}
     if events.exists():
         for line in events.read_text("utf-8").splitlines():
             event = json.loads(line)
-            if event["event"] == "validation":
-                found = {key: event[key] for key in ("psnr", "ssim", "nmse", "zero_filled_psnr")}
+            if event["event"] == kind:
+                found = event
     return found
 
 

@@ -65,8 +65,11 @@ def main(
         config = read_config(config_path, settings)
         if (out / CHECKPOINT).exists():
             raise RequestError(f"{out} holds a run already; give --resume to go on, or another --out.")
-    if not config.images:
-        raise RequestError("the recipe names no training images; add --set images=FILE.h5.")
+    if not (config.images or config.kspace):
+        raise RequestError(
+            "the recipe names no training images; add --set images=FILE.h5 or a folder of images, "
+            "or --set kspace=FOLDER of fully sampled fastMRI files."
+        )
     out.mkdir(parents=True, exist_ok=True)
     stored.write_text(json.dumps(config.to_dict(), indent=2), "utf-8")
     return train(config, out, resume=resume, devices=devices, report=_printer(as_json))
@@ -99,9 +102,9 @@ def train(
         raise RequestError("training needs lightning; install it with: pip install 'mri-workstation[train]'.") from None
     import torch
 
-    from training.data import read_volumes
+    from training.data import open_data
     from training.events import EventLog
-    from training.loader import SimulatedData
+    from training.loader import SampleLoader
     from training.module import ReconstructionTask, device_name
     from training.publish import publish
 
@@ -109,7 +112,7 @@ def train(
         raise DeviceError(f"{devices} GPU(s) were asked for, but this machine has no CUDA device; use --devices cpu.")
     # Its advice and advertisements are not events of the run.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    training, validation = (read_volumes(config.images, group) for group in ("train", "validation"))
+    data = open_data(config)
     task = ReconstructionTask(config, begin=not resume)
     events = EventLog(out / "events.jsonl", report)
     best = ModelCheckpoint(dirpath=out, filename="best", monitor="psnr", mode="max")
@@ -134,11 +137,13 @@ def train(
             num_sanity_val_steps=0,
             reload_dataloaders_every_n_epochs=1,
         )
-        data = SimulatedData(training, validation, config, n_workers=max(1, min((os.cpu_count() or 2) - 1, 12)))
+        loader = SampleLoader(data, config, n_workers=max(1, min((os.cpu_count() or 2) - 1, 12)))
+        events.write({"event": "data", **data.story})
+        events.skip((str(entry.path), entry.reason) for entry in data.declined)
         started = time.time()
         # weights_only is safe here: the checkpoint holds tensors, numbers and strings, no objects.
-        trainer.fit(task, data, ckpt_path=str(out / CHECKPOINT) if resume else None, weights_only=True)
-    events.write({"event": "done", "seconds": round(time.time() - started, 1)})
+        trainer.fit(task, loader, ckpt_path=str(out / CHECKPOINT) if resume else None, weights_only=True)
+    events.write({"event": "done", "seconds": round(time.time() - started, 1), "skipped": dict(events.skipped)})
     return publish(task, out, trainer.global_step, device_name(trainer.strategy.root_device))
 
 
@@ -146,6 +151,12 @@ def _printer(as_json: bool) -> Callable[[dict[str, Any]], None]:
     def show(event: dict[str, Any]) -> None:
         if as_json:
             print(json.dumps(event), flush=True)  # noqa: T201  the command's output
+        elif event["event"] == "skipped":
+            sys.stderr.write(f"skipped {event['path']}: {event['reason']}\n")
+        elif event["event"] == "done" and event["skipped"]:
+            names = [Path(path).name for path in event["skipped"]]
+            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+            sys.stderr.write(f"{len(names)} skipped in all: {', '.join(names[:5])}{more}\n")
         elif event["event"] == "validation":
             sys.stderr.write(
                 f"epoch {event['epoch']}: loss {event.get('loss', float('nan')):.4f}, PSNR {event['psnr']:.2f} dB "

@@ -10,7 +10,7 @@ import torch
 from recon import coils, pipeline
 from recon.coils import root_sum_of_squares
 from recon.errors import FileError
-from training import data
+from training import sample
 from training.config import TrainingConfig
 from training.data import SimulatedSlices, ValidationSlices, read_volumes
 
@@ -54,21 +54,26 @@ def test_no_skew_between_training_and_use(images, config, n_coils, monkeypatch):
     """What the network sees in training is what `prepare` gives it in use, for the same k-space and mask."""
     seen = []
     original = pipeline.prepare
-    monkeypatch.setattr(data, "prepare", lambda *arguments: seen.append(arguments) or original(*arguments))
+
+    def spy(*arguments, **settings):
+        seen.append((arguments, settings))
+        return original(*arguments, **settings)
+
+    monkeypatch.setattr(sample, "prepare", spy)
     config = TrainingConfig(**{**config.to_dict(), "n_coils": n_coils})
-    sample = SimulatedSlices(read_volumes(images, "train"), config, 0, 1)[0]
-    ((kspace, mask, n_virtual),) = seen
-    again = original(kspace, mask, n_virtual)
-    assert torch.equal(sample["zero_filled"], again.zero_filled[0])
-    assert torch.equal(sample["kspace"], again.kspace[0])
-    assert float(sample["zero_filled"].abs().mean()) == pytest.approx(1, rel=1e-4)
+    one = SimulatedSlices(read_volumes(images, "train"), config, 0, 1)[0]
+    (((kspace, mask, n_virtual), settings),) = seen
+    again = original(kspace, mask, n_virtual, **settings)
+    assert torch.equal(one["zero_filled"], again.zero_filled[0])
+    assert torch.equal(one["kspace"], again.kspace[0])
+    assert float(one["zero_filled"].abs().mean()) == pytest.approx(1, rel=1e-4)
     # The target is the fully sampled image of the virtual coils, in the network's units: sampled lines agree.
     everything = torch.ones_like(mask)
     _, matrix = coils.compress(kspace * mask, n_virtual)
     virtual = torch.einsum("cyx,cv->vyx", kspace, matrix) if kspace.shape[0] != n_virtual else kspace
     full = original(virtual, everything, n_virtual)
     expected = root_sum_of_squares(full.zero_filled[0] * full.scale[0], 0)
-    torch.testing.assert_close(sample["target"] * again.scale[0, 0], expected, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(one["target"] * again.scale[0, 0], expected, rtol=1e-3, atol=1e-4)
     sampled = (full.kspace * full.scale - again.kspace * again.scale)[0] * mask
     assert float(sampled.abs().max()) < 1e-4 * float((full.kspace * full.scale).abs().max())
 

@@ -1,0 +1,266 @@
+"""Magnitude volumes that training simulates k-space from: an HDF5 file of them, or a folder of images."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recon.data import Declined
+from recon.errors import FileError, MRIError, RequestError
+from recon.io import folders, images, open_study, sniff
+from training import subjects
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+# Volumes at least this cubic can be cut along any axis.
+_ISOTROPIC_SHARE = 0.5
+# Share of the volume's brightest voxels' level that a slice must reach somewhere to be worth training on.
+_CONTENT = 0.02
+# Volumes of a folder are stored as integers with the 99.9th percentile at this value; twice that is the brightest.
+_PEAK_LEVEL = 30000
+# Without a cache on disk, volumes are held in memory up to here.
+_MAX_BYTES_IN_MEMORY = 8e9
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A magnitude volume ``(slices, y, x)`` in its stored integer type, and the slices that show something."""
+
+    name: str
+    voxels: NDArray[Any]
+    peak: float
+    cuts: tuple[tuple[int, int], ...]
+    """``(axis, index)`` of every slice with content."""
+
+    def cut(self, axis: int, index: int) -> NDArray[np.float32]:
+        """Return a slice as float32, 1 at the volume's 99.9th percentile."""
+        plane = self.voxels[(slice(None),) * axis + (index,)]
+        cut: NDArray[np.float32] = np.asarray(plane).astype(np.float32) / np.float32(self.peak)
+        return cut
+
+
+@dataclass(frozen=True, eq=False)
+class FoundVolume:
+    """A volume of a folder, before anything is kept of it.
+
+    Attributes
+    ----------
+    name
+        Its path inside the folder, with the title of the series where there are several.
+    kind
+        ``DICOM``, ``NIfTI``, ``NPY`` or ``picture``.
+    part, subject
+        See `training.subjects`.
+    paths
+        Its files.
+    slices
+        float32 ``(slices, y, x)``.
+    """
+
+    name: str
+    kind: str
+    part: str | None
+    subject: str
+    paths: tuple[Path, ...]
+    slices: NDArray[np.float32]
+
+
+def read_volumes(path: Path | str, group: str) -> list[Volume]:
+    """Read the volumes of one group of a file of magnitude images.
+
+    Raises
+    ------
+    FileError
+        If the file or the group is not there or holds no volume.
+    """
+    import h5py
+
+    path = Path(path)
+    try:
+        with h5py.File(path) as file:
+            if group not in file:
+                raise FileError(path, f"has no group {group!r}; expected the groups train and validation.")
+            arrays = {name: np.asarray(dataset) for name, dataset in file[group].items() if hasattr(dataset, "ndim")}
+    except OSError as error:
+        raise FileError(path, f"cannot be read as HDF5 ({error}); expected a file of magnitude volumes.") from None
+    volumes = [
+        _volume(name, array) for name, array in arrays.items() if array.ndim == 3 and array.size and array.max() > 0
+    ]
+    if not volumes:
+        raise FileError(path, f"group {group!r} holds no (slices, y, x) volume.")
+    return volumes
+
+
+def read_folder(
+    folder: Path, share: float, seed: int, cache: Path | None = None, limit_bytes: float = _MAX_BYTES_IN_MEMORY
+) -> tuple[list[Volume], list[Volume], list[Declined]]:
+    """Read the images of a folder, split by subject.
+
+    Parameters
+    ----------
+    folder
+        Folder of images, with or without sub-folders for training and validation.
+    share, seed
+        How many subjects validate and which, where no sub-folder says so.
+    cache
+        Folder that keeps the volumes; they are then read from there when they are needed. None holds them in memory.
+    limit_bytes
+        Most that they may take, there or in memory.
+
+    Returns
+    -------
+    Training volumes, validation volumes, and what was left out.
+
+    Raises
+    ------
+    FileError
+        If there is nothing to train or to validate on.
+    RequestError
+        If the images do not fit into memory, or into the cache.
+    """
+    volumes, entries, declined = [], [], []
+    n_bytes = 0
+    for found in find_volumes(folder):
+        if isinstance(found, Declined):
+            declined.append(found)
+            continue
+        volume = _kept(found, cache)
+        if not volume.cuts:
+            declined.append(Declined(found.paths[0], "no slice of it shows anything."))
+            continue
+        n_bytes += volume.voxels.nbytes
+        if n_bytes > limit_bytes:
+            where = (
+                "in memory; name a folder to keep them in (cache)" if cache is None else "in the cache; raise cache_gb"
+            )
+            raise RequestError(f"the images in {folder} need more than {limit_bytes / 1e9:.1f} GB {where}.")
+        volumes.append(volume)
+        entries.append((found.part, found.subject))
+    if not volumes:
+        raise FileError(folder, _nothing(declined))
+    training, validation, shared = subjects.split(folder, entries, share, seed)
+    declined += [
+        Declined(Path(volumes[index].name), f"shows {entries[index][1]}, who validates; it does not train.")
+        for index in shared
+    ]
+    return [volumes[index] for index in training], [volumes[index] for index in validation], declined
+
+
+def find_volumes(folder: Path) -> Iterator[FoundVolume | Declined]:
+    """Yield the magnitude volumes of a folder tree one by one, and what cannot be used.
+
+    A NIfTI or NPY file is a volume, and so is a DICOM series; pictures are one where they lie in one folder, have one
+    size, and names that differ in a number at their end.
+
+    Raises
+    ------
+    FileError
+        If the folder cannot be read.
+    """
+    if not folder.is_dir():
+        raise FileError(folder, "is no folder; a folder of DICOM, NIfTI, NPY or PNG images was expected.")
+    pictures: dict[tuple[Path, str], list[Path]] = {}
+    has_dicom = False
+    for path in list(folders.files(folder)):
+        name = path.name.lower()
+        if name.endswith(images.PICTURES):
+            stem = re.sub(r"[-_. ]*(slice|image|img|im|z)?[-_. ]*\d+$", "", path.stem, flags=re.IGNORECASE)
+            pictures.setdefault((path.parent, stem), []).append(path)
+        elif name.endswith((*images.NIFTI, *images.ARRAYS)):
+            kind = "NPY" if name.endswith(images.ARRAYS) else "NIfTI"
+            yield _attempt(folder, [path], kind, subjects.subject_of(path, folder))
+        else:
+            try:
+                content = sniff(path)
+            except FileError as error:
+                yield Declined(path, error.problem)
+                continue
+            if content == "hdf5":
+                yield Declined(path, "is an HDF5 file, not an image; raw data is named by `kspace`, not by `images`.")
+            has_dicom = has_dicom or content == "dicom"
+    for (parent, stem), paths in pictures.items():
+        subject = subjects.subject_of(parent / f"{stem}.png" if stem else paths[0], folder)
+        yield _attempt(folder, paths, "picture", subject)
+    if has_dicom:
+        yield from _dicom(folder)
+
+
+def _attempt(folder: Path, paths: list[Path], kind: str, subject: str) -> FoundVolume | Declined:
+    try:
+        planes = [images.read_images(path).slices for path in paths]
+    except MRIError as error:
+        return Declined(paths[0], getattr(error, "problem", str(error)))
+    if len({plane.shape[1:] for plane in planes}) > 1:
+        return Declined(paths[0], "and its neighbours have different sizes; the slices of a volume have one.")
+    name = str(paths[0].relative_to(folder))
+    return FoundVolume(name, kind, subjects.part_of(paths[0], folder), subject, tuple(paths), np.concatenate(planes))
+
+
+def _dicom(folder: Path) -> Iterator[FoundVolume | Declined]:
+    try:
+        study = open_study(folder)
+    except MRIError as error:
+        yield Declined(folder, getattr(error, "problem", str(error)))
+        return
+    yield from (entry for entry in study.declined if entry.path.suffix.lower() not in (".h5", ".hdf5"))
+    for series in study.series:
+        if series.has_kspace:
+            continue
+        first = series.instances[0]
+        try:
+            slices = images.read_series(series).slices
+        except MRIError as error:
+            yield Declined(first, getattr(error, "problem", str(error)))
+            continue
+        subject = series.header.patient_id or subjects.subject_of(first, folder)
+        name = f"{first.relative_to(folder)} ({series.title})"
+        yield FoundVolume(name, "DICOM", subjects.part_of(first, folder), subject, series.instances, slices)
+
+
+def _volume(name: str, voxels: NDArray[Any]) -> Volume:
+    peak = float(np.percentile(voxels[voxels > 0], 99.9))
+    axes = (0, 1, 2) if min(voxels.shape) >= _ISOTROPIC_SHARE * max(voxels.shape) * 0.9 else (0,)
+    cuts = []
+    for axis in axes:
+        others = tuple(other for other in range(3) if other != axis)
+        share = (voxels > 0.15 * peak).mean(axis=others)
+        cuts += [(axis, int(index)) for index in np.flatnonzero(share > _CONTENT)]
+    return Volume(name, voxels, peak, tuple(cuts))
+
+
+def _kept(found: FoundVolume, cache: Path | None) -> Volume:
+    """The volume as 16-bit integers, which lose nothing that shows; on disk where there is a cache."""
+    peak = float(np.percentile(found.slices[found.slices > 0], 99.9))
+    scaled = np.clip(found.slices * (_PEAK_LEVEL / peak), 0, 2 * _PEAK_LEVEL)
+    volume = _volume(found.name, np.rint(scaled).astype(np.uint16))
+    if cache is None:
+        return volume
+    from recon.export.atomic import atomic_file
+
+    path = cache / "volumes" / f"{_identity(found)}.npy"
+    if not path.exists():
+        with atomic_file(path) as temporary, temporary.open("wb") as file:
+            np.save(file, volume.voxels)
+    return Volume(volume.name, np.load(path, mmap_mode="r"), volume.peak, volume.cuts)
+
+
+def _identity(found: FoundVolume) -> str:
+    facts = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in found.paths]
+    return hashlib.sha256(json.dumps([_PEAK_LEVEL, found.name, facts]).encode()).hexdigest()[:32]
+
+
+def _nothing(declined: list[Declined]) -> str:
+    expected = "a folder of DICOM, NIfTI, NPY or PNG images was expected."
+    if not declined:
+        return f"holds no image; {expected}"
+    first = declined[0]
+    return f"holds no image that can be used ({first.path.name} {first.reason.rstrip('.')}); {expected}"
