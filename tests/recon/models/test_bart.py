@@ -1,0 +1,203 @@
+"""BART runs as it would by hand, and where it is missing, fails or is no longer wanted, that is said and done."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from recon import interruption, models, programs
+from recon.errors import ModelError
+from recon.fourier import ifft2c
+from recon.io import cfl
+from recon.models.bart import BartParameters
+
+needs_bart = pytest.mark.skipif(shutil.which("bart") is None, reason="BART is not installed")
+
+SIZE = (24, 20)
+
+
+@pytest.fixture
+def scan():
+    kspace = torch.randn(1, 2, *SIZE, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+    mask = torch.zeros(1, SIZE[1], dtype=torch.bool)
+    mask[:, ::3] = mask[:, 6:14] = True
+    return ifft2c(kspace * mask), kspace * mask, mask
+
+
+@pytest.fixture
+def golden(vectors):
+    file = np.load(vectors / "bart_cs.npz")
+    mask = torch.from_numpy(file["mask"] > 0)[None]
+    kspace = (torch.from_numpy(file["kspace_full"]) * mask)[None]
+    return file, ifft2c(kspace), kspace, mask
+
+
+@pytest.fixture
+def fake_bart(tmp_path, monkeypatch):
+    """Put a shell script in BART's place."""
+
+    def write(script):
+        program = tmp_path / "toolbox" / "bart"
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("BART_TOOLBOX_PATH", str(program.parent))
+        # A temporary folder of its own shows what is left in it.
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+        (tmp_path / "temporary").mkdir(exist_ok=True)
+        return program
+
+    return write
+
+
+def is_running(pid):
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
+
+
+@needs_bart
+@pytest.mark.parametrize("weight", [0.01, 0.05])
+def test_golden_images(golden, weight):
+    file, zero_filled, kspace, mask = golden
+    maps = torch.from_numpy(file["sens_r15"])[None]
+    stages = list(models.create("cs-bart", 8, lambda_=weight).stages(zero_filled, kspace, mask, maps))
+    assert [stage.path for stage in stages] == [("SENSE",), ("final",)]
+    assert stages[-1].image.shape == (1, 1, 96, 96)
+    assert stages[-1].is_final
+    torch.testing.assert_close(stages[0].image, (maps.conj() * zero_filled).sum(1, keepdim=True))
+    expected = file[f"pics_S_TV_{weight}"]
+    difference = np.linalg.norm(stages[-1].image[0, 0].abs().numpy() - expected) / np.linalg.norm(expected)
+    # The golden file was made on another machine, with another number of threads.
+    assert difference < 1e-3
+
+
+@needs_bart
+def test_the_commands_are_those_of_the_papers(golden, tmp_path):
+    _, zero_filled, kspace, mask = golden
+    values = {"lambda_": 0.02, "n_iterations": 20}
+    image = models.create("cs-bart", 8, **values)(zero_filled, kspace, mask)
+    cfl.write(tmp_path / "kspace", kspace[0].permute(1, 2, 0)[None].numpy())
+    for command in ("ecalib -m1 -r17 kspace maps", "pics -d4 -S -i 20 -R T:7:0:0.02 kspace maps image"):
+        subprocess.run(["bart", *command.split()], cwd=tmp_path, check=True, capture_output=True)
+    by_hand = torch.from_numpy(cfl.read(tmp_path / "image").reshape(96, 96).copy())
+    torch.testing.assert_close(image[0, 0], by_hand, rtol=1e-4, atol=1e-4 * float(by_hand.abs().max()))
+
+
+def test_without_bart_the_method_is_listed_and_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("BART_TOOLBOX_PATH", raising=False)
+    card = models.get_card("cs-bart")
+    assert not card.available
+    assert not card.to_dict()["available"]
+    assert "cs-bart" in {listed.name for listed in models.list_models() if listed.problem}
+    for refused in (lambda: models.create("cs-bart", 2), lambda: models.fit_coils("cs-bart", 2)):
+        with pytest.raises(ModelError, match=r"needs the program bart.*`apt install bart`"):
+            refused()
+    # The others go on.
+    assert models.get_card("zero-filled").available
+    program = tmp_path / "bart"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    assert models.get_card("cs-bart").available
+
+
+def test_its_own_folder_goes_before_the_path(monkeypatch, tmp_path):
+    for folder in ("path", "toolbox/bin"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "bart").write_text("")
+        (tmp_path / folder / "bart").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "path"))
+    monkeypatch.setenv("BART_TOOLBOX_PATH", str(tmp_path / "toolbox"))
+    assert programs.find("bart") == tmp_path / "toolbox/bin/bart"
+    monkeypatch.setenv("BART_TOOLBOX_PATH", str(tmp_path / "nowhere"))
+    assert programs.find("bart") == tmp_path / "path/bart"
+
+
+@pytest.mark.parametrize(
+    ("script", "sentence"),
+    [
+        ("echo first >&2; printf '\\033[31mERROR: \\033[0mno memory left.\\n' >&2; exit 1", "ERROR: no memory left"),
+        ("printf 'Loading cfl file x\\n : No such file\\nERROR: ' >&2; exit 134", "Loading cfl file x: No such file"),
+        ("exit 3", "exit status 3"),
+        ("kill -SEGV $$", "ended by SIGSEGV"),
+        ("exit 0", "left no result"),
+    ],
+)
+def test_a_failure_is_told_with_bart_s_last_words(fake_bart, scan, tmp_path, script, sentence):
+    fake_bart(script)
+    with pytest.raises(ModelError, match=sentence):
+        models.create("cs-bart", 2)(*scan)
+    assert not list((tmp_path / "temporary").iterdir())
+
+
+def test_a_result_of_another_size_is_refused(fake_bart, scan):
+    fake_bart("printf '# Dimensions\\n1 2 3 1\\n' > maps0.hdr; head -c 48 /dev/zero > maps0.cfl")
+    with pytest.raises(ModelError, match=r"\(1, 24, 20, 2\) was expected"):
+        models.create("cs-bart", 2)(*scan)
+
+
+def test_a_program_that_cannot_start(fake_bart, scan):
+    fake_bart("").write_text("#!/nowhere/shell\n")
+    with pytest.raises(ModelError, match="cannot be started"):
+        models.create("cs-bart", 2)(*scan)
+
+
+def test_closing_the_stream_ends_bart_and_what_it_started(fake_bart, scan, tmp_path):
+    fake_bart(f"echo $$ > {tmp_path}/pid; sleep 60 & echo $! > {tmp_path}/child; wait")
+    maps = torch.ones(1, 2, *SIZE, dtype=torch.complex64)
+    started = time.monotonic()
+    with closing(models.create("cs-bart", 2).stages(*scan, maps)) as stream:
+        assert next(stream).path == ("SENSE",)
+        while not (tmp_path / "child").exists() or not (tmp_path / "child").read_text().strip():
+            time.sleep(0.01)
+        pids = [int((tmp_path / name).read_text()) for name in ("pid", "child")]
+        assert all(is_running(pid) for pid in pids)
+    assert not any(is_running(pid) for pid in pids)
+    assert not list((tmp_path / "temporary").iterdir())
+    assert time.monotonic() - started < 30
+
+
+def test_a_program_that_will_not_end_is_ended(fake_bart, scan, monkeypatch, tmp_path):
+    monkeypatch.setattr(programs, "_PATIENCE_S", 0.2)
+    fake_bart(f"trap '' TERM; echo $$ > {tmp_path}/pid; while true; do sleep 0.1; done")
+    stream = models.create("cs-bart", 2).stages(*scan, torch.ones(1, 2, *SIZE, dtype=torch.complex64))
+    next(stream)
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().strip():
+        time.sleep(0.01)
+    stream.close()
+    assert not is_running(int((tmp_path / "pid").read_text()))
+
+
+def test_a_wish_to_stop_is_heard_while_bart_works(fake_bart, scan):
+    fake_bart("sleep 60")
+    asked = []
+    with interruption.watching(lambda: bool(asked)), closing(models.create("cs-bart", 2).stages(*scan)) as stream:
+        asked.append(True)
+        started = time.monotonic()
+        assert not next(stream).is_final
+        assert time.monotonic() - started < 30
+    assert not interruption.is_asked()
+
+
+def test_maps_need_calibration_lines(fake_bart, scan):
+    fake_bart("exit 1")
+    zero_filled, kspace, mask = scan
+    mask = torch.zeros_like(mask)
+    mask[:, ::4] = True
+    with pytest.raises(ModelError, match=r"needs at least 6 calibration lines.*the mask has [01];"):
+        models.create("cs-bart", 2)(zero_filled, kspace, mask)
+
+
+@pytest.mark.parametrize("values", [{"lambda_": -1.0}, {"n_iterations": 0}, {"n_calibration": 5}])
+def test_impossible_parameters_are_refused(values):
+    with pytest.raises(ModelError, match=next(iter(values))):
+        BartParameters(**values)
