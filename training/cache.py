@@ -33,9 +33,12 @@ if TYPE_CHECKING:
 
 # Changes when entries of old no longer mean the same.
 _VERSION = 1
-# Half precision reaches from 6e-5 to 65504: with the largest value here, a value has all its 11 bits down to 2e-9 of
-# the largest one, far below any noise.
+# Half precision reaches from 6e-5 to 65504: with the largest value here, a value has all its 11 bits down to 4e-9 of
+# the largest one, far below any noise. On scans of 1 to 32 coils the images stay within 86 to 98 dB of those without
+# the cache, so that half the disk and half the reading cost nothing.
 _LARGEST = 2.0**14
+# Compressed to the network's own number before the mask is known, images would be off by 45 to 64 dB (4 coils of a
+# 16-coil brain scan at 8x and 4x); with twice as many, by 69 to 79 dB.
 _MIN_COILS = 8
 # Share of the free disk that may be filled.
 _FREE_SHARE = 0.9
@@ -200,7 +203,8 @@ def unpack(parts: NDArray[np.float16], scale: float) -> Tensor:
 def _load(path: Path) -> tuple[NDArray[np.float16], float] | None:
     """What is stored; None where nothing is, or where it is damaged: it is then made again."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # numpy leaves a damaged archive open; the file is closed here.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return archive["parts"], float(archive["scale"])
     except FileNotFoundError:
         return None

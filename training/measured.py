@@ -238,12 +238,14 @@ def _first_readable(reader: SliceReader, places: Iterable[int], draw: Draw) -> d
         try:
             sample: dict[str, Any] = reader.read(place, draw.mask, draw.coil)
         except (FileError, OSError) as error:
-            number, _ = reader.places[place]
-            skipped.append((str(reader.scans[number].series.path), str(getattr(error, "problem", error))))
+            path = reader.scans[reader.places[place][0]].series.path
+            if isinstance(error, FileError) and Path(error.path) != path:
+                raise  # a mask's file, say: another slice would not help
+            skipped.append((str(path), str(getattr(error, "problem", error))))
         else:
             return {**sample, "skipped": skipped} if skipped else sample
-    path, problem = skipped[0]
-    raise FileError(path, f"{problem} Nor can the next {len(skipped) - 1} slices be read; check the disk.")
+    first, problem = skipped[0]
+    raise FileError(first, f"{problem} Nor can the next {len(skipped) - 1} slices be read; check the disk.")
 
 
 def _grid(config: TrainingConfig) -> Grid:
