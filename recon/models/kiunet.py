@@ -202,12 +202,20 @@ class _Exchange(nn.Module):
         factor, middle = self.factor, slice(self.factor // 2 - 2, self.factor // 2 + 2)
         tiles = ki.view(batch, width, n_rows // factor, factor, n_columns // factor, factor)[:, :, :, middle, :, middle]
         tiles = tiles.reshape(batch, width, 4 * n_rows // factor, 4 * n_columns // factor)
-        corners = torch.cat([self._corner(tiles, row, column) for row in (0, 1) for column in (0, 1)])
-        corners = F.relu(self.to_u_norm(corners), inplace=True)
-        return corners.view(4, batch, *corners.shape[1:]).mean(0)
+        if self.training:
+            corners = [self._corner(tiles, self.to_u.weight, self.to_u.bias, index) for index in range(4)]
+            corners = list(self.to_u_norm(torch.cat(corners)).chunk(4))
+        else:
+            weight, bias = self.to_u_norm.fold(self.to_u)
+            corners = [self._corner(tiles, weight, bias, index) for index in range(4)]
+        first, *others = (F.relu(corner) for corner in corners)
+        for other in others:
+            first = _sum(first, other)
+        return first / 4
 
-    def _corner(self, tiles: Tensor, row: int, column: int) -> Tensor:
-        return F.conv2d(tiles[..., row:, column:], self.to_u.weight, self.to_u.bias, stride=4)
+    def _corner(self, tiles: Tensor, weight: Tensor, bias: Tensor | None, index: int) -> Tensor:
+        row, column = divmod(index, 2)
+        return F.conv2d(tiles[..., row:, column:], weight, bias, stride=4)
 
 
 def _up(channels: Float[Tensor, "batch channel y x"], factor: int) -> Float[Tensor, "batch channel y2 x2"]:

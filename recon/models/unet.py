@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 _SLOPE = 0.2
 _EPSILON = 1e-5
+# Fewer channels than this do not fill the vector units of a batch norm in channels-last layout.
+_NARROW = 32
+# Of a map that is squared for its statistics: what stays in the cache.
+_VALUES_AT_ONCE = 2**18
 
 
 @dataclass(frozen=True)
@@ -272,13 +276,37 @@ class _Pair(nn.Module):
 
 
 def normalised_activation(channels: Float[Tensor, "batch channel y x"]) -> Float[Tensor, "batch channel y x"]:
-    """Instance norm and LeakyReLU.
+    """Instance norm and LeakyReLU of a convolution's output, which inference may overwrite.
 
     torch's instance norm leaves the channels-last layout, which costs as much as a narrow convolution. The batch norm
-    of a batch of one is the same thing and keeps it.
+    of a batch of one is the same thing and keeps it; where few channels would leave it slow, `_normalise_rows` helps.
     """
-    each = [F.batch_norm(one, None, None, training=True, eps=_EPSILON) for one in torch.split(channels, 1)]
-    return F.leaky_relu_(each[0] if len(each) == 1 else torch.cat(each), _SLOPE)
+    is_laid_out = channels.is_contiguous(memory_format=torch.channels_last)
+    if channels.device.type == "cpu" and channels.shape[1] < _NARROW and is_laid_out and not channels.requires_grad:
+        return _normalise_rows(channels)
+    each = torch.split(channels, 1) if len(channels) > 1 else (channels,)
+    normalised = [F.batch_norm(one, None, None, training=True, eps=_EPSILON) for one in each]
+    return F.leaky_relu_(normalised[0] if len(normalised) == 1 else torch.cat(normalised), _SLOPE)
+
+
+def _normalise_rows(channels: Float[Tensor, "batch channel y x"]) -> Float[Tensor, "batch channel y x"]:
+    """Do it in place, with all channels of an image row as one long axis, along which everything is contiguous."""
+    batch, n_channels, n_rows, n_columns = channels.shape
+    rows = channels.permute(0, 2, 3, 1).view(batch, n_rows, n_columns * n_channels)
+
+    def per_channel(sums: Tensor) -> Tensor:
+        return sums.float().view(batch, n_columns, n_channels).sum(1) / (n_rows * n_columns)
+
+    def for_rows(values: Tensor) -> Tensor:
+        return values.to(rows.dtype).repeat(1, n_columns)[:, None]
+
+    rows.sub_(for_rows(per_channel(rows.sum(1))))
+    # Some rows at a time: their squares stay in the cache, and no map is allocated.
+    n_at_once = max(1, _VALUES_AT_ONCE // (batch * n_columns * n_channels))
+    energy = torch.stack([(some * some).sum(1).float() for some in torch.split(rows, n_at_once, dim=1)]).sum(0)
+    # The scale is positive, so it may follow the activation.
+    F.leaky_relu_(rows, _SLOPE).mul_(for_rows(torch.rsqrt(per_channel(energy) + _EPSILON)))
+    return channels
 
 
 def z_score(

@@ -158,7 +158,7 @@ def test_bfloat16_stays_close(name):
     exact = model(zero_filled, kspace, mask)
     half = model.to(dtype=torch.bfloat16, memory_format=torch.channels_last)(zero_filled, kspace, mask)
     assert half.dtype == torch.complex64
-    assert float((half - exact).abs().mean() / exact.abs().mean()) < 0.03
+    assert float((half - exact).abs().mean() / exact.abs().mean()) < 0.06
 
 
 @pytest.mark.parametrize("name", SMALL)
