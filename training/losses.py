@@ -1,4 +1,4 @@
-"""Losses on coil-combined magnitude images ``(batch, y, x)``."""
+"""Losses: most compare coil-combined magnitude images ``(batch, y, x)``, some the complex images themselves."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from recon.shapes import Complex, Float
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 _WINDOW = 7
 
@@ -45,6 +45,38 @@ def l1(output: Float[Tensor, "batch y x"], target: Float[Tensor, "batch y x"]) -
     return (output - target).abs().mean()
 
 
+def ssim_loss(output: Float[Tensor, "batch y x"], target: Float[Tensor, "batch y x"]) -> Float[Tensor, ""]:
+    """Return 1 − SSIM.
+
+    References
+    ----------
+    Sriram et al., End-to-End Variational Networks, MICCAI 2020, section 3.
+    """
+    return 1 - ssim(output, target)
+
+
+def mse(output: Float[Tensor, "batch y x"], target: Float[Tensor, "batch y x"]) -> Float[Tensor, ""]:
+    """Return the mean squared difference of the magnitudes.
+
+    References
+    ----------
+    Hammernik et al., Learning a Variational Network, MRM 2018, equation 7.
+    """
+    return (output - target).square().mean()
+
+
+def complex_mse(
+    output: Complex[Tensor, "batch coil y x"], target: Complex[Tensor, "batch coil y x"]
+) -> Float[Tensor, ""]:
+    """Return the mean squared modulus of the difference of complex images: the phase counts too.
+
+    References
+    ----------
+    Duan et al., VS-Net, MICCAI 2019, section 2.
+    """
+    return torch.view_as_real(output - target).square().sum(-1).mean()
+
+
 def ssim(
     output: Float[Tensor, "batch y x"], target: Float[Tensor, "batch y x"], peak: Tensor | None = None
 ) -> Float[Tensor, ""]:
@@ -72,4 +104,27 @@ def ssim(
     return (numerator / denominator).mean()
 
 
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"nmse-ssim": nmse_ssim, "l1": l1}
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "nmse-ssim": nmse_ssim,
+    "l1": l1,
+    "ssim": ssim_loss,
+    "mse": mse,
+}
+COMPLEX_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"complex-mse": complex_mse}
+
+
+def compare(name: str, image: Complex[Tensor, "batch coil y x"], batch: Mapping[str, Tensor]) -> Float[Tensor, ""]:
+    """Return the loss of a network's images.
+
+    Parameters
+    ----------
+    name
+        A key of `LOSSES` or `COMPLEX_LOSSES`.
+    image
+        What the network gave.
+    batch
+        With ``target``, the combined magnitude, and ``full``, the complex images, see `training.sample.make_sample`.
+    """
+    if name in COMPLEX_LOSSES:
+        return COMPLEX_LOSSES[name](image, batch["full"])
+    return LOSSES[name](combine(image), batch["target"])

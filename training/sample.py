@@ -36,8 +36,9 @@ def make_sample(
     Returns
     -------
     ``zero_filled`` and ``kspace`` complex64 ``(coil, y, x)``, ``mask`` bool ``(1, 1 or y, x)``, ``scale`` (the data was
-    divided by it), and ``target`` float32 ``(y, x)``: the magnitude of the network's virtual coils, fully sampled, in
-    the units of the network. For methods with sensitivity maps also ``maps``, and the target is combined with them.
+    divided by it), ``full`` complex64 ``(coil, y, x)``: the network's virtual coils, fully sampled, in the units of the
+    network, and ``target`` float32 ``(y, x)``, their magnitude. For methods with sensitivity maps also ``maps``, and
+    ``full`` is the one image that is combined with them.
     """
     data = prepare(
         kspace,
@@ -64,6 +65,7 @@ def make_sample(
     }
     full = ifft2c(kspace) / scale
     if data.maps is None:
-        return sample | {"target": root_sum_of_squares(full, 0)}
+        return sample | {"full": full, "target": root_sum_of_squares(full, 0)}
     maps = data.maps[entry]
-    return sample | {"maps": maps, "target": (maps.conj() * full).sum(0).abs()}
+    combined = (maps.conj() * full).sum(0, keepdim=True)
+    return sample | {"maps": maps, "full": combined, "target": combined[0].abs()}

@@ -27,7 +27,7 @@ def test_settings_override(tmp_path):
         ("n_coil = 4", "did you mean 'n_coils'"),
         ("n_coils = 'four'", "wrong kind"),
         ("sizes = 4", "wrong kind"),
-        ("loss = 'l2'", "nmse-ssim or l1"),
+        ("loss = 'l2'", "nmse-ssim or l1 or ssim or mse or complex-mse"),
         ("batch_size = 0", "at least 1"),
         ("sizes = []", "at least one value"),
     ],

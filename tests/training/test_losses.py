@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from recon import metrics, models
-from training.losses import combine, l1, nmse_ssim, ssim
+from training.losses import COMPLEX_LOSSES, LOSSES, combine, compare, l1, nmse_ssim, ssim
 from training.optimizers import LookaheadAdam, parameter_groups
 
 
@@ -42,6 +42,23 @@ def test_nmse_ssim_is_scale_free_and_zero_for_equal_images():
 def test_l1():
     output, target = pair()
     assert float(l1(output, target)) == pytest.approx(float((output - target).abs().mean()))
+
+
+def test_losses_on_images_and_on_magnitudes():
+    generator = torch.Generator().manual_seed(2)
+    full = torch.randn(2, 3, 16, 17, dtype=torch.complex64, generator=generator)
+    batch = {"full": full, "target": combine(full)}
+    turned = full * torch.exp(torch.tensor(0.7j))
+    for name in LOSSES:
+        # Magnitudes know no phase; and what is half as bright is wrong.
+        assert float(compare(name, turned, batch)) == pytest.approx(0, abs=1e-5)
+        assert float(compare(name, full / 2, batch)) > 0.05
+    assert set(COMPLEX_LOSSES) == {"complex-mse"}
+    assert float(compare("complex-mse", full, batch)) == 0
+    expected = float((turned - full).abs().square().mean())
+    assert float(compare("complex-mse", turned, batch)) == pytest.approx(expected, rel=1e-5) and expected > 0.1
+    assert float(compare("mse", full / 2, batch)) == pytest.approx(float((combine(full) / 2).square().mean()), rel=1e-5)
+    assert float(compare("ssim", full / 2, batch)) == pytest.approx(1 - float(ssim(combine(full) / 2, combine(full))))
 
 
 def test_lookahead_steps_back_to_the_slow_weights():
