@@ -29,7 +29,7 @@ def copy_overlap(source: ReconstructionModel, target: ReconstructionModel) -> fl
     -------
     Share of the target's values that were copied.
     """
-    coils = (int(source.n_coils), int(target.n_coils))  # type: ignore[arg-type]
+    coils = (int(source.n_coils), int(target.n_coils))
     known = source.state_dict()
     copied = total = 0
     with torch.no_grad():

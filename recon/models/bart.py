@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from recon.errors import FileError, ModelError
 from recon.io import cfl
 from recon.masks import count_low_frequency
 from recon.models.blocks import ReconstructionModel
-from recon.models.regularization import DEFAULT
+from recon.models.regularization import DEFAULT, lambda_for
 from recon.programs import Running, find, missing
 from recon.shapes import Bool, Complex
 from recon.stage import Stage
@@ -93,6 +93,12 @@ class Bart(ReconstructionModel):
             raise ModelError(problem)
         self.n_coils = n_coils
         self.parameters_ = parameters
+
+    def meet_scan(self, acquisition: str | None, n_coils: int, acceleration: float) -> None:
+        """Take λ from fastMRI's table, unless it is set."""
+        if self.parameters_.lambda_ is None:
+            chosen = lambda_for(acquisition, n_coils, acceleration)
+            self.parameters_ = replace(self.parameters_, lambda_=chosen)
 
     @property
     def n_stages(self) -> int:

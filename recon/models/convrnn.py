@@ -153,6 +153,7 @@ class ConvRNN(ReconstructionModel):
         that at full rate. The wide 4x module of PC-RNN then loses its ReLUs in the first hundred steps and never wakes.
         """
         for recurrence in self.convrnn:
+            assert isinstance(recurrence, _Recurrence)
             for block in (recurrence.decoder, *recurrence.residual.branches):
                 silence(block)
         if self.refine is not None:

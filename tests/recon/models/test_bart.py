@@ -201,3 +201,17 @@ def test_maps_need_calibration_lines(fake_bart, scan):
 def test_impossible_parameters_are_refused(values):
     with pytest.raises(ModelError, match=next(iter(values))):
         BartParameters(**values)
+
+
+@pytest.mark.parametrize("name", ["cs-tv", "cs-bart"])
+def test_lambda_comes_from_fastmri_unless_it_is_set(name):
+    if not models.get_card(name).available:
+        pytest.skip("BART is not installed")
+    model = models.create(name, 15)
+    model.meet_scan("AXT1", 15, 4.0)
+    assert model.parameters_.lambda_ == 0.001
+    model.meet_scan("AXT1", 15, 8.0)
+    assert model.parameters_.lambda_ == 0.001, "chosen once"
+    model = models.create(name, 15, lambda_=0.05)
+    model.meet_scan("AXT1", 15, 4.0)
+    assert model.parameters_.lambda_ == 0.05
