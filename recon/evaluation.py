@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from recon import __version__
 from recon.batch import SliceList
-from recon.errors import MRIError, RequestError
+from recon.errors import ModelError, MRIError, RequestError
 from recon.frequency_bands import BandShape, centre_region
 from recon.masks import MaskSpec
 from recon.request import Grid, Maps, Precision, Request
@@ -38,7 +38,8 @@ class Evaluation:
     Attributes
     ----------
     models
-        Presets or weights files.
+        Presets or weights files. A preset without weights may come with parameters, ``cs-tv:lambda=0.02,iterations=50``,
+        and several times with others; see `split_model`.
     masks
         Kinds of sampling patterns, see `recon.masks.MaskSpec`.
     accelerations
@@ -114,6 +115,7 @@ class Evaluation:
             If a value is impossible.
         """
         numbers = tuple(dict.fromkeys((*self.coils, *self.coil_study)))
+        methods = [split_model(entry) for entry in self.models]
         return [
             Request(
                 model=model,
@@ -123,8 +125,9 @@ class Evaluation:
                 device=self.device,
                 precision=self.precision,
                 maps=self.maps,
+                overrides=overrides,
             )
-            for mask, model, n_coils in product(self.patterns(), self.models, numbers)
+            for mask, (model, overrides), n_coils in product(self.patterns(), methods, numbers)
         ]
 
     def to_dict(self) -> dict[str, Any]:
@@ -148,6 +151,42 @@ class Evaluation:
             name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
         }
         return cls(**plain)
+
+
+def split_model(entry: str) -> tuple[str, dict[str, Any]]:
+    """Return the model that an entry of `Evaluation.models` names, and the values that it gives to parameters.
+
+    Parameters
+    ----------
+    entry
+        ``NAME``, or ``NAME:parameter=value,…`` for a method without weights.
+
+    Raises
+    ------
+    ModelError
+        If the method has no such parameter, or it cannot be given; trained weights have theirs.
+    """
+    # A file's path may hold a colon, and so may a drive's; a setting has an equals sign after it.
+    model, colon, texts = entry.rpartition(":")
+    if not colon or "=" not in texts or entry.endswith(".safetensors"):
+        return entry, {}
+    from recon.models import get_card
+    from recon.models.parameters import from_texts, parameters_of, unknown_parameter
+
+    if model.endswith(".safetensors") or get_card(model).needs_training:
+        raise ModelError(f"{entry}: {model} is a network, whose parameters are those of its weights; name it alone.")
+    card = get_card(model)
+    settings = {}
+    for text in texts.split(","):
+        name, sign, value = text.partition("=")
+        if not sign or not name.strip():
+            raise ModelError(f"{entry}: {text!r} sets nothing; write NAME=VALUE, such as cs-tv:lambda=0.02.")
+        settings[name.strip()] = value
+    known = [parameter.name for parameter in parameters_of(card)]
+    for name in settings:
+        if name.rstrip("_") not in [one.rstrip("_") for one in known]:
+            raise ModelError(unknown_parameter(card, name, known))
+    return model, from_texts(card, settings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,7 +243,9 @@ def plan(evaluation: Evaluation, collection: Collection) -> list[Task]:
 
 
 def method_names(requests: list[Request]) -> list[str]:
-    """Return what each request's method is called in tables: the model, and its coils where they are varied."""
+    """Return what each request's method is called in tables: the model, its parameters where they were given, and its
+    coils where they are varied.
+    """
     stems = {request.model: Path(request.model).stem for request in requests if _is_file(request.model)}
     varied = len({request.coils for request in requests}) > 1
     short = [stems.get(model, model) for model in dict.fromkeys(request.model for request in requests)]
@@ -213,11 +254,17 @@ def method_names(requests: list[Request]) -> list[str]:
         name = stems.get(request.model, request.model)
         if short.count(name) > 1:
             name = request.model
+        if request.overrides:
+            name += ":" + ",".join(f"{key.rstrip('_')}={_shown(value)}" for key, value in request.overrides.items())
         if varied:
             number = f"{request.coils} coil{'' if request.coils == 1 else 's'}"
             name += " (own coils)" if request.coils is None else f" ({number})"
         names.append(name)
     return names
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _is_file(model: str) -> bool:

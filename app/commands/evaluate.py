@@ -11,7 +11,7 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.commands.reconstruct import check_folder, check_model, seed, slice_list
+from app.commands.reconstruct import assignment, check_folder, check_model, overrides_of, seed, slice_list
 from app.output import count, table, write_json, write_line
 from app.progress import Progress
 from app.sharing import add_processes, is_shared, share_out
@@ -32,7 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         action="append",
         metavar="NAME",
-        help="model or .safetensors file; repeat for several (default: zero-filled and pcrnn)",
+        help="model or .safetensors file; repeat for several (default: zero-filled and pcrnn). A method without weights "
+        "may be given parameters, cs-tv:lambda=0.02, and be compared with itself",
     )
     sampling = parser.add_argument_group("sampling")
     sampling.add_argument(
@@ -68,6 +69,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("cropped", "native"),
         default="cropped",
         help="crop before or after masking (default: cropped)",
+    )
+    work.add_argument(
+        "--set",
+        action="append",
+        type=assignment,
+        metavar="NAME=VALUE",
+        help="a parameter of every method without weights that has it and was not given another; repeat for several "
+        "(`models show METHOD` lists them)",
     )
     work.add_argument("--device", default="auto", metavar="DEVICE", help="auto (default), cpu, cuda[:i] or mps")
     work.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="default: auto")
@@ -108,7 +117,7 @@ def run(arguments: argparse.Namespace) -> int:
     from recon.evaluation_work import EvaluationWork
 
     evaluation = build_evaluation(arguments)
-    for model in evaluation.models:
+    for model in dict.fromkeys(request.model for request in evaluation.requests()):
         check_model(model)
     _check_packages()
     check_folder(arguments.out)
@@ -141,7 +150,7 @@ def build_evaluation(arguments: argparse.Namespace) -> Evaluation:
     from recon.evaluation import Evaluation
 
     return Evaluation(
-        models=tuple(arguments.model or ("zero-filled", "pcrnn")),
+        models=_with_parameters(arguments.model or ["zero-filled", "pcrnn"], dict(arguments.set or ())),
         masks=tuple(arguments.mask or ("equispaced-fraction",)),
         accelerations=tuple(arguments.acceleration or (4.0,)),
         center_fraction=arguments.center_fraction,
@@ -158,6 +167,20 @@ def build_evaluation(arguments: argparse.Namespace) -> Evaluation:
         coil_study=tuple(arguments.coil_study or ()),
         pair_by=arguments.pair_by,
     )
+
+
+def _with_parameters(entries: Sequence[str], assignments: dict[str, str]) -> tuple[str, ...]:
+    """Give each method the parameters that it has of those that are for all; its own stay."""
+    from recon.evaluation import split_model
+
+    named = [(*split_model(entry), entry) for entry in entries]
+    found = overrides_of([model for model, _, _ in named], assignments)
+    complete = []
+    for model, own, entry in named:
+        has = {name.rstrip("_") for name in found[model]} - {name.rstrip("_") for name in own}
+        more = [f"{name}={text}" for name, text in assignments.items() if name.rstrip("_") in has]
+        complete.append(",".join([entry, *more]) if own else f"{entry}:{','.join(more)}" if more else entry)
+    return tuple(complete)
 
 
 def _evaluate(work: EvaluationWork, arguments: argparse.Namespace) -> int:

@@ -151,3 +151,13 @@ def test_a_folder_that_cannot_be_written(run, scan, tmp_path):
     status, out, err = run("evaluate", scan, "--model", "zero-filled", "--out", tmp_path / "file")
     assert (status, out) == (1, "")
     assert str(tmp_path / "file") in err
+
+
+def test_parameters_of_methods(run, scan, tmp_path):
+    words = ("evaluate", scan, "--slices", "0", "--maps", "walsh", "--device", "cpu", "--no-masked", "--plan")
+    words += ("--model", "zero-filled", "--model", "cs-tv", "--model", "cs-tv:lambda=0.02", "--out", tmp_path)
+    assert run(*words, "--set", "lambda=0.3", "--set", "n_iterations=2")[0] == 0
+    models = json.loads((tmp_path / "evaluation.json").read_text())["evaluation"]["models"]
+    assert models == ["zero-filled", "cs-tv:lambda=0.3,n_iterations=2", "cs-tv:lambda=0.02,n_iterations=2"]
+    status, _, err = run(*words, "--set", "mu=3")
+    assert status != 0 and "mu" in err

@@ -15,7 +15,7 @@ from scipy import stats
 
 import recon
 from recon import coils, frequency_bands, metrics, phantom, pipeline, statistics
-from recon.errors import RequestError
+from recon.errors import ModelError, RequestError
 from recon.evaluation import Evaluation, method_names
 from recon.evaluation_work import EvaluationWork
 from recon.export import box_plot
@@ -365,6 +365,34 @@ def test_patterns_without_acceleration_come_once(tmp_path):
 def test_methods_have_names_of_their_own(tmp_path):
     names = ["pcrnn-s", "x/pcrnn-s.safetensors", "x/other.safetensors"]
     assert method_names([Request(name) for name in names]) == ["pcrnn-s", "x/pcrnn-s.safetensors", "other"]
+
+
+def test_a_method_is_compared_with_itself(scans, tmp_path, no_figures):
+    entries = ("cs-tv:lambda=0.01,n_iterations=3", "cs-tv:lambda=0.5,n_iterations=3")
+    changes = {"slices": "0", "masked": False, "maps": "walsh", "center_fraction": 0.2}
+    assert evaluate([scans / "head0.h5"], tmp_path, *entries, **changes)[1] == 0
+    scores = {line["method"]: line for line in read(tmp_path / "scores.csv") if line["level"] == "volume"}
+    assert set(scores) == set(entries)
+    mask = MaskSpec("equispaced-fraction", 4, 0.2, "filename")
+    request = Request("cs-tv", mask, (0,), maps="walsh", overrides={"lambda_": 0.5, "n_iterations": 3})
+    result = recon.run(recon.open_study(scans / "head0.h5").series[0], request)
+    found = [float(scores[entry]["psnr"]) for entry in entries]
+    assert found[1] == pytest.approx(metrics.psnr(result.reference, result.final), abs=1e-3)
+    assert abs(found[0] - found[1]) > 0.1
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ("cs-tv:mu=3", "no parameter 'mu'"),
+        ("cs-tv:lambda=much", "a number"),
+        ("pcrnn-s:n_iterations=3", "those of its weights"),
+        ("cs-tv:lambda=1,2", "sets nothing"),
+    ],
+)
+def test_impossible_parameters_are_refused(entry, words):
+    with pytest.raises(ModelError, match=words):
+        Evaluation((entry,))
 
 
 # ---- coil study ---------------------------------------------------------------------------------------------------
