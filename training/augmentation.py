@@ -131,8 +131,11 @@ def _series(coefficients: NDArray[np.float64], level: Tensor) -> Tensor:
 def _head(level: Tensor) -> Tensor:
     """1 inside the head, 0 outside, smooth between: where the neighbourhood is bright on average."""
     width = 2 * (max(level.shape) // 24) + 1
-    mean = torch.nn.functional.avg_pool2d(level[None, None], width, 1, width // 2, count_include_pad=False)[0, 0]
-    return _smooth_step(mean, _OUTSIDE, _INSIDE)
+    mean = level[None, None]
+    for kernel in ((width, 1), (1, width)):
+        padding = (kernel[0] // 2, kernel[1] // 2)
+        mean = torch.nn.functional.avg_pool2d(mean, kernel, 1, padding, count_include_pad=False)
+    return _smooth_step(mean[0, 0], _OUTSIDE, _INSIDE)
 
 
 def _smooth_step(value: Tensor, low: float, high: float) -> Tensor:

@@ -183,6 +183,13 @@ class MeasuredSlices(Dataset[dict[str, Any]]):
         n_virtual, coil_by_coil = self.reader.n_virtual(self.reader.places[place][0])
         return Draw(place, spec, int(rng.integers(n_virtual)) if coil_by_coil else None)
 
+    def describe(self, number: int) -> str:
+        """Say what sample ``number`` is made of."""
+        draw = self.draw(number)
+        scan, index = self.reader.places[draw.place]
+        coil = "" if draw.coil is None else f", virtual coil {draw.coil}"
+        return f"slice {index} of {self.reader.scans[scan].series.name}{coil}, {draw.mask.label}"
+
     def _order(self, lap: int) -> NDArray[np.int64]:
         """Places ``(batch, sample)`` of one lap through all slices."""
         if self._latest is None or self._latest[0] != lap:

@@ -51,11 +51,20 @@ class SimulatedSlices(Dataset[dict[str, Any]]):
         batch_rng = np.random.default_rng([config.seed, 2, number // config.batch_size])
         size = (int(batch_rng.choice(config.sizes)), int(batch_rng.choice(config.sizes)))
         kind = str(batch_rng.choice(config.mask_kinds))
-        rng = np.random.default_rng([config.seed, 3, number])
-        volume = self.volumes[int(rng.integers(len(self.volumes)))]
-        axis, position = volume.cuts[int(rng.integers(len(volume.cuts)))]
+        rng, volume, axis, position = self._draw(number)
         image = augment(rng, volume.cut(axis, position), size, config.contrast)
         return simulate_sample(rng, image, kind, config)
+
+    def describe(self, number: int) -> str:
+        """Say what sample ``number`` is made of."""
+        _, volume, axis, position = self._draw(number)
+        return f"slice {position} along axis {axis} of {volume.name}"
+
+    def _draw(self, number: int) -> tuple[Generator, Volume, int, int]:
+        rng = np.random.default_rng([self.config.seed, 3, number])
+        volume = self.volumes[int(rng.integers(len(self.volumes)))]
+        axis, position = volume.cuts[int(rng.integers(len(volume.cuts)))]
+        return rng, volume, axis, position
 
 
 class ValidationSlices(Dataset[dict[str, Any]]):

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +14,16 @@ import numpy as np
 
 from recon.data import Declined
 from recon.errors import FileError, MRIError, RequestError
+from recon.export.atomic import atomic_file
 from recon.io import folders, images, open_study, sniff
 from training import subjects
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
+
+    from recon.data import Series
 
 # Volumes at least this cubic can be cut along any axis.
 _ISOTROPIC_SHARE = 0.5
@@ -62,8 +66,12 @@ class FoundVolume:
         See `training.subjects`.
     paths
         Its files.
-    slices
-        float32 ``(slices, y, x)``.
+    shape
+        ``(slices, y, x)``.
+    load
+        Reads its slices, float32 ``(slices, y, x)``; blank ones are left out.
+    probe
+        Reads its middle slice alone.
     """
 
     name: str
@@ -71,7 +79,9 @@ class FoundVolume:
     part: str | None
     subject: str
     paths: tuple[Path, ...]
-    slices: NDArray[np.float32]
+    shape: tuple[int, int, int]
+    load: Callable[[], NDArray[np.float32]]
+    probe: Callable[[], object]
 
 
 def read_volumes(path: Path | str, group: str) -> list[Volume]:
@@ -98,6 +108,17 @@ def read_volumes(path: Path | str, group: str) -> list[Volume]:
     if not volumes:
         raise FileError(path, f"group {group!r} holds no (slices, y, x) volume.")
     return volumes
+
+
+def is_volume_file(path: Path) -> bool:
+    """Return whether a file is HDF5 with the groups of `read_volumes`."""
+    import h5py
+
+    try:
+        with h5py.File(path) as file:
+            return {"train", "validation"} <= set(file)
+    except (OSError, RuntimeError):
+        return False
 
 
 def read_folder(
@@ -133,7 +154,11 @@ def read_folder(
         if isinstance(found, Declined):
             declined.append(found)
             continue
-        volume = _kept(found, cache)
+        try:
+            volume = _kept(found, cache)
+        except FileError as error:
+            declined.append(Declined(found.paths[0], error.problem))
+            continue
         if not volume.cuts:
             declined.append(Declined(found.paths[0], "no slice of it shows anything."))
             continue
@@ -146,7 +171,7 @@ def read_folder(
         volumes.append(volume)
         entries.append((found.part, found.subject))
     if not volumes:
-        raise FileError(folder, _nothing(declined))
+        raise FileError(folder, nothing(declined))
     training, validation, shared = subjects.split(folder, entries, share, seed)
     declined += [
         Declined(Path(volumes[index].name), f"shows {entries[index][1]}, who validates; it does not train.")
@@ -202,7 +227,9 @@ def _attempt(folder: Path, paths: list[Path], kind: str, subject: str) -> FoundV
     if len({plane.shape[1:] for plane in planes}) > 1:
         return Declined(paths[0], "and its neighbours have different sizes; the slices of a volume have one.")
     name = str(paths[0].relative_to(folder))
-    return FoundVolume(name, kind, subjects.part_of(paths[0], folder), subject, tuple(paths), np.concatenate(planes))
+    slices = np.concatenate(planes)
+    part = subjects.part_of(paths[0], folder)
+    return FoundVolume(name, kind, part, subject, tuple(paths), slices.shape, lambda: slices, lambda: slices)
 
 
 def _dicom(folder: Path) -> Iterator[FoundVolume | Declined]:
@@ -216,14 +243,23 @@ def _dicom(folder: Path) -> Iterator[FoundVolume | Declined]:
         if series.has_kspace:
             continue
         first = series.instances[0]
-        try:
-            slices = images.read_series(series).slices
-        except MRIError as error:
-            yield Declined(first, getattr(error, "problem", str(error)))
-            continue
         subject = series.header.patient_id or subjects.subject_of(first, folder)
         name = f"{first.relative_to(folder)} ({series.title})"
-        yield FoundVolume(name, "DICOM", subjects.part_of(first, folder), subject, series.instances, slices)
+        source: Any = series.source
+        yield FoundVolume(
+            name,
+            "DICOM",
+            subjects.part_of(first, folder),
+            subject,
+            series.instances,
+            (series.n_slices, *series.matrix),
+            partial(_slices_of, series),
+            partial(source.image, series.n_slices // 2),
+        )
+
+
+def _slices_of(series: Series) -> NDArray[np.float32]:
+    return images.read_series(series).slices
 
 
 def _volume(name: str, voxels: NDArray[Any]) -> Volume:
@@ -239,18 +275,16 @@ def _volume(name: str, voxels: NDArray[Any]) -> Volume:
 
 def _kept(found: FoundVolume, cache: Path | None) -> Volume:
     """The volume as 16-bit integers, which lose nothing that shows; on disk where there is a cache."""
-    peak = float(np.percentile(found.slices[found.slices > 0], 99.9))
-    scaled = np.clip(found.slices * (_PEAK_LEVEL / peak), 0, 2 * _PEAK_LEVEL)
-    volume = _volume(found.name, np.rint(scaled).astype(np.uint16))
-    if cache is None:
-        return volume
-    from recon.export.atomic import atomic_file
-
-    path = cache / "volumes" / f"{_identity(found)}.npy"
-    if not path.exists():
+    path = None if cache is None else cache / "volumes" / f"{_identity(found)}.npy"
+    if path is None or not path.exists():
+        slices = found.load()
+        peak = float(np.percentile(slices[slices > 0], 99.9))
+        voxels = np.rint(np.clip(slices * (_PEAK_LEVEL / peak), 0, 2 * _PEAK_LEVEL)).astype(np.uint16)
+        if path is None:
+            return _volume(found.name, voxels)
         with atomic_file(path) as temporary, temporary.open("wb") as file:
-            np.save(file, volume.voxels)
-    return Volume(volume.name, np.load(path, mmap_mode="r"), volume.peak, volume.cuts)
+            np.save(file, voxels)
+    return _volume(found.name, np.load(path, mmap_mode="r"))
 
 
 def _identity(found: FoundVolume) -> str:
@@ -258,7 +292,8 @@ def _identity(found: FoundVolume) -> str:
     return hashlib.sha256(json.dumps([_PEAK_LEVEL, found.name, facts]).encode()).hexdigest()[:32]
 
 
-def _nothing(declined: list[Declined]) -> str:
+def nothing(declined: list[Declined]) -> str:
+    """Return the sentence about a folder of which no image can train."""
     expected = "a folder of DICOM, NIfTI, NPY or PNG images was expected."
     if not declined:
         return f"holds no image; {expected}"

@@ -1,0 +1,154 @@
+"""What the check of a data folder says: what is in it, what is unusable and why, before anyone trains."""
+
+from __future__ import annotations
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+
+from app import cli
+from recon import phantom
+from recon.errors import FileError
+from training.config import TrainingConfig
+from training.data import open_data
+from training.inspection import inspect
+
+
+def write_scan(path, n_slices=2, n_coils=3, matrix=(40, 32), patient=""):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    phantom.write(path, phantom.PhantomSpec(n_slices=n_slices, n_coils=n_coils, matrix=matrix))
+    with h5py.File(path, "r+") as file:
+        file.attrs["patient_id"] = patient or path.stem
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Four scans of three patients, one damaged, one undersampled, one that is none."""
+    write_scan(tmp_path / "a.h5", patient="anna")
+    write_scan(tmp_path / "b.h5", 3, 5, patient="anna")
+    write_scan(tmp_path / "c.h5", matrix=(48, 32), patient="ben")
+    with h5py.File(write_scan(tmp_path / "nan.h5", patient="carl"), "r+") as file:
+        file["kspace"][1] = np.nan
+    with h5py.File(write_scan(tmp_path / "test.h5"), "r+") as file:
+        mask = np.arange(32) % 4 == 0
+        mask[14:18] = True
+        file["mask"] = mask.astype(np.float32)
+        file["kspace"][:] = file["kspace"][:] * mask
+    (tmp_path / "none.h5").write_bytes(b"\x89HDF\r\n\x1a\n no more")
+    (tmp_path / "read-me.txt").write_text("a note is no scan")
+    return tmp_path
+
+
+def test_a_folder_of_scans(folder):
+    shares = []
+    found = inspect(folder, validation_share=0.5, progress=shares.append)
+    assert found.is_usable and found.key == "kspace"
+    train, validation = found.parts["train"], found.parts["validation"]
+    assert train.n_volumes + validation.n_volumes == 3
+    assert train.n_subjects + validation.n_subjects == 2
+    assert train.n_slices + validation.n_slices == 7
+    assert {**train.coils, **validation.coils}.keys() == {"3", "5"}
+    assert {**train.sizes, **validation.sizes} == {"40 × 32": 2, "48 × 32": 1}
+    assert train.sequences.keys() == {"AXT2"}
+    reasons = {entry.path.name: entry.reason for entry in found.unusable}
+    assert set(reasons) == {"nan.h5", "test.h5", "none.h5"}
+    assert "NaN" in reasons["nan.h5"]
+    assert "undersampled" in reasons["test.h5"]
+    assert shares == sorted(shares) and shares[-1] == 1
+    # It promises what a training then gets: the same subjects on the same side, before anything is read.
+    story = open_data(TrainingConfig(kspace=str(folder), validation_share=0.5)).story
+    promised = inspect(folder, read="nothing", validation_share=0.5).parts
+    for side in ("training", "validation"):
+        part = promised["train" if side == "training" else side]
+        assert (part.n_volumes, part.n_subjects) == (story[side]["volumes"], story[side]["subjects"])
+        assert found.parts["train" if side == "training" else side].n_volumes <= part.n_volumes
+
+
+def test_reading_everything_finds_what_the_middle_hides(tmp_path):
+    for name in "ab":
+        write_scan(tmp_path / f"{name}.h5", 3)
+    with h5py.File(tmp_path / "b.h5", "r+") as file:
+        file["kspace"][0] = 0
+    assert len(inspect(tmp_path).unusable) == 0
+    (entry,) = inspect(tmp_path, read="everything").unusable
+    assert entry.path.name == "b.h5" and "all zero" in entry.reason
+
+
+def test_it_can_be_cancelled(folder):
+    def stop(share):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        inspect(folder, progress=stop)
+
+
+def test_sub_folders_say_what_validates(tmp_path):
+    write_scan(tmp_path / "multicoil_train" / "a.h5", patient="anna")
+    write_scan(tmp_path / "multicoil_train" / "b.h5", patient="ben")
+    write_scan(tmp_path / "multicoil_val" / "c.h5", patient="anna")
+    write_scan(tmp_path / "multicoil_test" / "d.h5", patient="dora")
+    found = inspect(tmp_path)
+    assert [found.parts[name].n_volumes for name in ("train", "validation")] == [1, 1]
+    assert any("1 training volume show subjects who validate" in note for note in found.notes)
+    assert any("1 volume lie in other sub-folders" in note for note in found.notes)
+
+
+def test_images_and_mixed_folders(tmp_path):
+    plane = np.zeros((4, 40, 32))
+    plane[:, 8:30, 6:26] = 100 + np.arange(20)
+    for name in ("anna", "ben"):
+        np.save(tmp_path / f"{name}.npy", plane)
+    found = inspect(tmp_path)
+    assert found.key == "images" and found.is_usable
+    assert found.parts["train"].sizes == {"40 × 32": 1}
+    assert found.parts["train"].sequences == {"NPY": 1}
+    write_scan(tmp_path / "c.h5")
+    write_scan(tmp_path / "d.h5")
+    mixed = inspect(tmp_path)
+    assert mixed.key == "kspace" and mixed.is_usable
+    assert "mixed: 2 HDF5 files and 2 image files" in mixed.notes[0]
+    assert not mixed.unusable
+
+
+def test_files_of_volumes(tmp_path):
+    z, y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in (20, 40, 32)), indexing="ij")
+    with h5py.File(tmp_path / "heads.h5", "w") as file:
+        for name in ("train/a", "train/b", "validation/c"):
+            file[name] = ((z**2 + y**2 + x**2 < 0.6) * 100).astype(np.uint8)
+    found = inspect(tmp_path / "heads.h5")
+    assert found.key == "images" and found.parts["train"].n_volumes == 2
+    inside = inspect(tmp_path)
+    assert not inside.is_usable
+    assert any("name the file itself by `images`" in note for note in inside.notes)
+
+
+def test_folders_that_cannot_train(tmp_path):
+    assert "is empty" in inspect(tmp_path).problem
+    (tmp_path / "read-me.txt").write_text("a note")
+    assert "read-me.txt is text" in inspect(tmp_path).problem
+    write_scan(tmp_path / "a.h5", patient="anna")
+    alone = inspect(tmp_path)
+    assert "one subject (anna)" in alone.problem
+    assert alone.parts["found"].n_volumes == 1
+    with pytest.raises(FileError, match="no such folder"):
+        inspect(tmp_path / "nowhere")
+
+
+def test_the_command_prints_it(folder, capsys):
+    assert cli.main(["train", "--check", str(folder), "--set", "validation_share=0.5"]) == 0
+    text = capsys.readouterr().out
+    assert "3 files cannot be used" in text and "nan.h5: " in text
+    assert "validation: " in text and "40 × 32" in text
+    assert cli.main(["train", "--check", str(folder), "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert values["usable"] and values["key"] == "kspace"
+    assert {entry["path"].rsplit("/", 1)[1] for entry in values["unusable"]} == {"nan.h5", "test.h5", "none.h5"}
+    for path in folder.glob("*.h5"):
+        path.unlink()
+    assert cli.main(["train", "--check", str(folder), "--json"]) == 2
+    captured = capsys.readouterr()
+    assert not json.loads(captured.out)["usable"]
+    assert "nothing in the folder can train" in captured.err

@@ -1,0 +1,166 @@
+"""Images to train on: whose they are, what is one volume, what cannot be used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recon.errors import FileError, RequestError
+from training import subjects
+from training.config import TrainingConfig
+from training.data import open_data
+from training.volumes import FoundVolume, find_volumes, read_folder
+
+
+def ball(n_slices=24, n_y=32, n_x=28, level=200.0):
+    z, y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in (n_slices, n_y, n_x)), indexing="ij")
+    return ((np.sqrt(z**2 + y**2 + x**2) < 0.8) * (1 + 0.3 * np.sin(9 * x)) * level).astype(np.float32)
+
+
+def save_nifti(path, slices):
+    import nibabel
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nibabel.save(nibabel.Nifti1Image(slices.transpose(2, 1, 0), np.eye(4)), path)
+
+
+def save_picture(path, plane):
+    from PIL import Image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.clip(plane, 0, 255).astype(np.uint8)).save(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "subject"),
+    [
+        ("scan1.h5", None, "scan1"),
+        ("scan1.nii.gz", None, "scan1"),
+        ("anna/t1.nii", "", "anna"),
+        ("train/scan1.h5", "train", "scan1"),
+        ("val/anna/t1.nii", "validation", "anna"),
+        ("multicoil_val/file7.h5", "validation", "file7"),
+        ("singlecoil_train/file7.h5", "train", "file7"),
+        ("multicoil_test/file7.h5", "", "multicoil_test"),
+        ("t1/sub-03_T1w.nii.gz", "", "sub-03"),
+        ("sub-03/ses-1/anat/sub-03_ses-1_T1w.nii.gz", "", "sub-03"),
+    ],
+)
+def test_places_say_whom_a_file_shows(name, part, subject):
+    root = Path("/data")
+    assert subjects.part_of(root / name, root) == part
+    assert subjects.subject_of(root / name, root) == subject
+
+
+def test_new_subjects_move_few_of_the_others():
+    names = [f"patient{number}" for number in range(40)]
+    before = subjects.draw(names, 0.25, 3)
+    after = subjects.draw([*names, "new1", "new2"], 0.25, 3)
+    assert len(before) == 10
+    assert len(before & after) >= 9
+    assert subjects.draw(names[::-1] * 2, 0.25, 3) == before
+
+
+def test_pictures_of_one_name_are_the_slices_of_a_volume(tmp_path):
+    one, two = ball(level=150)[8:16], ball(level=100)[8:12]
+    for index, plane in enumerate(one):
+        save_picture(tmp_path / f"anna_slice{index:02d}.png", plane)
+    for index, plane in enumerate(two):
+        save_picture(tmp_path / f"ben-{index}.png", plane)
+    found = {entry.subject: entry for entry in find_volumes(tmp_path)}
+    assert {name: entry.shape for name, entry in found.items()} == {"anna": (8, 32, 28), "ben": (4, 32, 28)}
+    np.testing.assert_allclose(found["anna"].load(), np.floor(one), atol=1)
+    training, validation, declined = read_folder(tmp_path, 0.5, 0)
+    assert {volume.voxels.shape[0] for volume in (*training, *validation)} == {8, 4}
+    assert not declined
+
+
+def test_what_cannot_be_used_is_named(tmp_path):
+    save_nifti(tmp_path / "anna.nii.gz", ball())
+    save_nifti(tmp_path / "ben.nii.gz", ball())
+    save_nifti(tmp_path / "dark.nii", ball() * 0)
+    (tmp_path / "torn.nii.gz").write_bytes(b"\x1f\x8b torn")
+    (tmp_path / "raw.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
+    save_picture(tmp_path / "set" / "a1.png", ball()[12])
+    save_picture(tmp_path / "set" / "a2.png", ball(n_y=40)[12])
+    (tmp_path / "notes.txt").write_text("nothing")
+    training, validation, declined = read_folder(tmp_path, 0.5, 0)
+    assert len(training) == len(validation) == 1
+    reasons = {entry.path.name: entry.reason for entry in declined}
+    assert set(reasons) == {"dark.nii", "torn.nii.gz", "raw.h5", "a1.png"}
+    assert "empty" in reasons["dark.nii"]
+    assert "`kspace`" in reasons["raw.h5"]
+    assert "different sizes" in reasons["a1.png"]
+
+
+def test_a_cache_holds_the_volumes_once(tmp_path):
+    for name in ("anna", "ben"):
+        save_nifti(tmp_path / "data" / f"{name}.nii.gz", ball())
+    plain, _, _ = read_folder(tmp_path / "data", 0.5, 0)
+    first, _, _ = read_folder(tmp_path / "data", 0.5, 0, tmp_path / "cache")
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.npy")}
+    assert len(files) == 2
+    second, _, _ = read_folder(tmp_path / "data", 0.5, 0, tmp_path / "cache")
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.npy")} == files
+    for volumes in (first, second):
+        assert isinstance(volumes[0].voxels, np.memmap)
+        assert volumes[0].cuts == plain[0].cuts
+        np.testing.assert_array_equal(volumes[0].cut(1, 16), plain[0].cut(1, 16))
+
+
+def test_too_many_images_are_refused_before_memory_ends(tmp_path):
+    for name in ("anna", "ben"):
+        save_nifti(tmp_path / f"{name}.nii.gz", ball())
+    with pytest.raises(RequestError, match="in memory; name a folder"):
+        read_folder(tmp_path, 0.5, 0, limit_bytes=50_000)
+
+
+def test_dicom_is_found_by_patient(tmp_path):
+    pydicom = pytest.importorskip("pydicom")
+    from pydicom.dataset import FileDataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian
+
+    for patient in ("anna", "ben"):
+        for index in range(3):
+            meta = FileMetaDataset()
+            uid = f"1.2.826.0.1.3680043.9.{len(patient)}.{index + 1}"
+            meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.4"
+            meta.MediaStorageSOPInstanceUID = uid
+            meta.TransferSyntaxUID = ExplicitVRLittleEndian
+            image = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
+            image.SOPClassUID, image.SOPInstanceUID = meta.MediaStorageSOPClassUID, uid
+            image.SeriesInstanceUID, image.StudyInstanceUID = f"1.2.3.{len(patient)}", f"1.2.4.{len(patient)}"
+            image.Modality, image.PatientID = "MR", patient
+            image.ImageType = ["ORIGINAL", "PRIMARY", "M", "ND"]
+            image.Rows, image.Columns = 32, 28
+            image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
+            image.BitsAllocated = image.BitsStored = 16
+            image.HighBit, image.PixelRepresentation = 15, 0
+            image.PixelSpacing, image.SliceThickness = [1, 1], 1
+            image.ImageOrientationPatient, image.ImagePositionPatient = [1, 0, 0, 0, 1, 0], [0, 0, index]
+            image.InstanceNumber = index + 1
+            image.PixelData = ball()[10 + index].astype(np.uint16).tobytes()
+            pydicom.dcmwrite(tmp_path / f"{patient}{index}.dcm", image, enforce_file_format=True)
+    found = list(find_volumes(tmp_path))
+    assert all(isinstance(entry, FoundVolume) for entry in found)
+    assert {entry.shape for entry in found} == {(3, 32, 28)}
+    assert len({entry.subject for entry in found}) == 2
+    training, validation, _ = read_folder(tmp_path, 0.5, 0)
+    assert len(training) == len(validation) == 1
+
+
+def test_samples_come_from_a_folder_of_images(tmp_path):
+    for name in ("train/anna", "train/ben", "val/carl"):
+        save_nifti(tmp_path / f"{name}.nii.gz", ball())
+    config = TrainingConfig(images=str(tmp_path), sizes=(32,), n_coils=2, validation_slices=2, model="pcrnn-4x-1x")
+    data = open_data(config)
+    assert data.story["training"]["volumes"] == 2
+    assert len(data.validation) == 2
+    sample = data.training(0, 3)[2]
+    assert sample["target"].shape == (32, 32)
+    assert data.training(0, 3).describe(2).endswith(".nii.gz")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileError, match="holds no image"):
+        open_data(TrainingConfig(images=str(tmp_path / "empty")))
