@@ -38,8 +38,8 @@ class Evaluation:
     Attributes
     ----------
     models
-        Presets or weights files. A preset without weights may come with parameters, ``cs-tv:lambda=0.02,iterations=50``,
-        and several times with others; see `split_model`.
+        Presets or weights files. A preset without weights may come with parameters, ``cs-tv:lambda=0.02``, and several
+        times with others; see `split_model`.
     masks
         Kinds of sampling patterns, see `recon.masks.MaskSpec`.
     accelerations

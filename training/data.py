@@ -11,6 +11,7 @@ from torch.utils.data import Dataset, default_collate
 
 from recon.errors import RequestError
 from training.measured import MeasuredSlices, MeasuredValidation, SliceReader
+from training.provenance import licences, volume_sources
 from training.scans import split_scans
 from training.simulated import SimulatedSlices, ValidationSlices
 from training.volumes import Volume, read_folder, read_volumes
@@ -82,11 +83,14 @@ def _simulated(config: TrainingConfig) -> TrainingData:
     else:
         training, validation = (read_volumes(path, group) for group in ("train", "validation"))
     validation = _some(validation, config.max_validation_volumes)
-    story = {
+    story: dict[str, Any] = {
         "kspace": "simulated from magnitude images",
         "training": {"volumes": len(training), "slices": sum(len(volume.cuts) for volume in training)},
         "validation": {"volumes": len(validation)},
     }
+    if path.is_file():
+        sources = volume_sources(path)
+        story |= {"sources": sources, "licences": licences(source["licence"] for source in sources)}
     return TrainingData(
         lambda first, n_samples: SimulatedSlices(training, config, first, n_samples),
         ValidationSlices(validation, config),
@@ -111,6 +115,7 @@ def _measured(config: TrainingConfig) -> TrainingData:
             "subjects": len({scan.subject for scan in training}),
         },
         "validation": {"volumes": len(validation), "subjects": len({scan.subject for scan in validation})},
+        "licences": licences(scan.series.header.licence for scan in (*training, *validation)),
     }
     return TrainingData(
         lambda first, n_samples: MeasuredSlices(reader, numbers, first, n_samples),

@@ -1,6 +1,6 @@
 """Checkpoint to published weights: safetensors that tell their story, accepted only if they load and repeat.
 
-    python -m training.publish RUN_FOLDER [--out FILE.safetensors] [--note TEXT]
+    python -m training.publish RUN_FOLDER [--out FILE.safetensors] [--note TEXT] [--score SCAN.h5 …]
 
 publishes the last checkpoint of a run, also of one that was stopped.
 """
@@ -11,6 +11,8 @@ import argparse
 import datetime
 import json
 import sys
+import tempfile
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,20 +21,17 @@ import torch
 
 from recon import __version__, models, weights
 from recon.errors import FileError, ModelError, MRIError
+from training import acceptance
+from training.acceptance import validation_samples
+from training.provenance import data_story, limits
+from training.score import score, write_scores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from training.module import ReconstructionTask
+    from torch import Tensor
 
-LIMITS = (
-    "Trained on k-space simulated from magnitude images of heads; other anatomy, other contrasts and other sampling "
-    "than those listed are untested. Research use only."
-)
-LIMITS_MEASURED = (
-    "Trained on the scans that the recipe names; other anatomy, other scanners, contrasts and sampling than "
-    "theirs are untested. Research use only."
-)
+    from training.module import ReconstructionTask
 
 _SCORES = ("psnr", "ssim", "nmse", "zero_filled_psnr")
 
@@ -67,7 +66,7 @@ def publish(
     # What lies where on the machine that trained is nobody's business; what it was says the hash.
     private = {name: Path(getattr(config, name)).name for name in ("images", "kspace", "cache")}
     private["initial_weights"] = task.initial_sha256
-    validation = _last(run / "events.jsonl", "validation")
+    validation = _last(run / "events.jsonl", "validation", n_steps)
     data = _last(run / "events.jsonl", "data")
     story = {
         "preset": preset,
@@ -76,19 +75,20 @@ def publish(
         "accelerations": sorted(set(config.accelerations)),
         "mask_kinds": sorted(set(config.mask_kinds)),
         "kspace": data.get("kspace", "measured" if config.kspace else "simulated from magnitude images"),
-        "data": {name: data[name] for name in ("training", "validation") if name in data},
+        "data": data_story(config, data),
         "recipe": config.to_dict() | private,
         "steps": n_steps,
         "seconds": round(task.elapsed_seconds),
         "device": device,
         "validation": {name: validation[name] for name in _SCORES if name in validation},
-        "limits": LIMITS_MEASURED if config.kspace else LIMITS,
+        "limits": limits(config),
         "note": note,
         "version": __version__,
         "created": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "licence": "Apache-2.0",
     }
-    return write(task.best_model, story, path or run / f"{preset}-{config.n_coils}coil.safetensors")
+    samples, what = validation_samples(config)
+    return write(task.best_model, story, path or run / f"{preset}-{config.n_coils}coil.safetensors", samples, what)
 
 
 def publish_run(run: Path, path: Path | None = None, note: str = "") -> Path:
@@ -119,40 +119,49 @@ def publish_run(run: Path, path: Path | None = None, note: str = "") -> Path:
     return publish(task, run, int(checkpoint["global_step"]), str(checkpoint.get("device", "CPU")), path, note)
 
 
-def write(model: torch.nn.Module, story: dict[str, Any], path: Path, dtype: torch.dtype = torch.float16) -> Path:
-    """Store a model and its story, then load it and compare.
+def write(
+    model: torch.nn.Module, story: dict[str, Any], path: Path, samples: Sequence[dict[str, Tensor]], what: str
+) -> Path:
+    """Store a model and its story, in half precision where that costs nothing; then load it and reconstruct.
 
-    Half precision halves the file; the comparison below bounds what it costs.
+    Parameters
+    ----------
+    model
+        The network.
+    story
+        What is known of it; how it is stored is added.
+    path
+        Where to. A file that is there is replaced only by one that was accepted.
+    samples, what
+        Slices to judge by, and what they are in words.
 
     Raises
     ------
     ModelError
-        If the loaded model differs from the given one by more than half precision explains.
+        If the file does not give back the model that it was made of.
     """
-    state = {name: tensor.detach().cpu().contiguous().to(dtype) for name, tensor in model.state_dict().items()}
-    saved = weights.save(path, state, story)
-    loaded = models.load_weights(saved)
-    generator = torch.Generator().manual_seed(0)
-    n_coils = int(story["n_coils"])
-    image = torch.randn(1, n_coils, 48, 48, dtype=torch.complex64, generator=generator)
-    mask = torch.rand(1, 48, generator=generator) > 0.6
-    with torch.inference_mode():
-        expected = model.cpu().float().eval()(image, image * mask, mask)
-        difference = (loaded(image, image * mask, mask) - expected).abs().max() / expected.abs().max()
-    if not difference < 0.02:
-        path.unlink()
-        raise ModelError(f"{path}: the stored weights give another image than the trained ones (by {difference:.1%}).")
+    state, storage = acceptance.choose_storage(model, samples)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".publishing-") as folder:
+        candidate = Path(folder) / path.name
+        weights.save(candidate, state, story | {"storage": storage | {"measured_on": what}})
+        try:
+            acceptance.check(candidate, samples, storage["psnr"])
+        except ModelError as error:
+            raise ModelError(str(error).replace(str(candidate), str(path))) from None
+        candidate.replace(path)
     return path
 
 
-def _last(events: Path, kind: str) -> dict[str, Any]:
-    """The last event of a kind; empty where there is none."""
+def _last(events: Path, kind: str, n_steps: int | None = None) -> dict[str, Any]:
+    """The last event of a kind, up to some step; empty where there is none."""
     found: dict[str, Any] = {}
     if events.exists():
         for line in events.read_text("utf-8").splitlines():
-            event = json.loads(line)
-            if event["event"] == kind:
-                found = event
+            with suppress(ValueError):  # a process that was killed may have left half a line
+                event = json.loads(line)
+                if event["event"] == kind and (n_steps is None or event.get("step", 0) <= n_steps):
+                    found = event
     return found
 
 
@@ -164,9 +173,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("run", type=Path)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--note", default="", help="what else a reader of the weights' story should know")
+    parser.add_argument(
+        "--score", type=Path, nargs="+", default=(), metavar="SCAN", help="also score on these fully sampled scans"
+    )
     options = parser.parse_args(arguments)
     try:
         path = publish_run(options.run, options.out, options.note)
+        if options.score:
+            known = weights.read_header(path)
+            write_scores(known, score(path, options.score, known.story["accelerations"]))
     except MRIError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_status

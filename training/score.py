@@ -75,6 +75,12 @@ def score(path: Path, scans: Sequence[Path], accelerations: Sequence[float]) -> 
     return rows
 
 
+def write_scores(known: weights.Weights, rows: Sequence[dict[str, Any]]) -> None:
+    """Put scores into the header of weights."""
+    story = {key: value for key, value in known.story.items() if key != "sha256"} | {"scores": list(rows)}
+    weights.save(known.path, weights.load_tensors(known), story)
+
+
 def _spread(numbers: Sequence[float]) -> dict[str, float]:
     array = np.asarray(numbers, np.float64)
     return {"mean": round(float(array.mean()), 4), "sd": round(float(array.std(ddof=1)), 4)}
@@ -112,8 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         accelerations = options.acceleration or [float(value) for value in known.story.get("accelerations", [4])]
         rows = score(options.weights, options.scans, accelerations)
         if options.write:
-            story = {key: value for key, value in known.story.items() if key != "sha256"} | {"scores": rows}
-            weights.save(options.weights, weights.load_tensors(known), story)
+            write_scores(known, rows)
     except MRIError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_status

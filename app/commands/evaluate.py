@@ -32,8 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         action="append",
         metavar="NAME",
-        help="model or .safetensors file; repeat for several (default: zero-filled and pcrnn). A method without weights "
-        "may be given parameters, cs-tv:lambda=0.02, and be compared with itself",
+        help="model or .safetensors file; repeat for several (default: zero-filled and pcrnn). A method without "
+        "weights may be given parameters, cs-tv:lambda=0.02, and be compared with itself",
     )
     sampling = parser.add_argument_group("sampling")
     sampling.add_argument(

@@ -1,0 +1,122 @@
+"""Publishing: few bits where they do, a story that names its data, and nothing that does not reconstruct."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from recon import models, weights
+from recon.errors import ModelError
+from training import acceptance, provenance, publish
+from training.config import TrainingConfig
+from training.module import ReconstructionTask
+
+SMALL = {"widths": [12, 12], "refine_width": 8, "n_iterations": 2}
+
+
+def make_config(tmp_path, **changes):
+    z, y, x = np.meshgrid(*(np.linspace(-1, 1, 40) for _ in range(3)), indexing="ij")
+    ball = (np.sqrt(z**2 + y**2 + x**2) < 0.8) * (1 + 0.3 * np.sin(12 * x) * np.cos(9 * y))
+    with h5py.File(tmp_path / "images.h5", "w") as file:
+        for name, licence in (("train/ball", "MIT"), ("train/other", "BSD-2-Clause"), ("validation/ball", None)):
+            file[name] = (ball * 200).astype(np.uint8)
+            if licence:
+                file[name].attrs["licence"] = licence
+    values = {"model": "pcrnn-4x-1x", "overrides": SMALL, "sizes": [32], "validation_slices": 3, "ema_decay": 0.0}
+    return TrainingConfig(**values | {"images": str(tmp_path / "images.h5")} | changes)
+
+
+def finished(tmp_path, config):
+    """A task that needs no training to be published, and its run folder."""
+    run = tmp_path / "run"
+    run.mkdir()
+    lines = [{"event": "validation", "step": step, "psnr": 20.0 + step} for step in (3, 6)]
+    (run / "events.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"event": "st')
+    return ReconstructionTask(config), run
+
+
+def test_the_story_names_data_licences_and_storage(tmp_path):
+    config = make_config(tmp_path)
+    task, run = finished(tmp_path, config)
+    path = publish.publish(task, run, 3, "a CPU")
+    story = weights.read_header(path).story
+    assert story["data"]["licences"] == ["BSD-2-Clause", "MIT", "not stated"]
+    assert {
+        source["volume"]: source["licence"] for source in story["data"]["sources"] if source["group"] == "train"
+    } == {
+        "ball": "MIT",
+        "other": "BSD-2-Clause",
+    }
+    assert story["data"]["split"].startswith("by volume")
+    # The scores are those of the step that is published, not of a later one.
+    assert story["validation"] == {"psnr": 23.0}
+    assert story["storage"]["type"] == "float16" and story["storage"]["loss_db"] <= acceptance.MOST_LOSS_DB
+    assert story["storage"]["measured_on"] == "3 validation slices"
+    assert "4 virtual coils, at 4x and 8x" in story["limits"]
+    assert {tensor.dtype for tensor in weights.load_tensors(weights.read_header(path)).values()} == {torch.float16}
+    assert [file.name for file in run.iterdir() if file.name.startswith(".")] == []
+
+
+def test_data_out_of_reach_is_replaced_by_the_demo_scan(tmp_path):
+    config = make_config(tmp_path)
+    samples, what = acceptance.validation_samples(TrainingConfig(**config.to_dict() | {"images": "/nowhere.h5"}))
+    assert what == "2 slices simulated from the demo scan"
+    assert samples[0]["zero_filled"].shape == (4, 128, 128)
+    assert provenance.data_story(TrainingConfig(images="/nowhere.h5"), {})["licences"] == ["not stated"]
+
+
+def test_numbers_that_half_precision_cannot_hold_get_more(tmp_path):
+    samples, _ = acceptance.validation_samples(make_config(tmp_path))
+    torch.manual_seed(0)
+    model = models.create("pcrnn-4x-1x", 4, **SMALL)
+    _, half = acceptance.choose_storage(model, samples)
+    assert half["type"] == "float16"
+    # The same function, with weights beyond the range of float16 and others that undo them: ReLU lets scales pass.
+    large = copy.deepcopy(model)
+    with torch.no_grad():
+        first, second = [layer for layer in large.refine.modules() if isinstance(layer, torch.nn.Conv2d)][:2]
+        first.weight.mul_(1e7)
+        first.bias.mul_(1e7)
+        second.weight.div_(1e7)
+    state, storage = acceptance.choose_storage(large, samples)
+    assert storage["type"] in ("bfloat16", "float32")
+    assert storage["psnr"] == pytest.approx(half["psnr"], abs=0.05)
+    assert {value.dtype for value in state.values()} == {getattr(torch, storage["type"])}
+
+
+def test_counters_are_not_rounded():
+    state = acceptance.rounded(models.create("unet-oucr", 1, width=2), torch.float16)
+    counters = [value for name, value in state.items() if name.endswith("num_batches_tracked")]
+    assert all(value.dtype is torch.int64 for value in counters)
+    assert state[next(iter(state))].dtype is torch.float16
+
+
+def test_what_does_not_reconstruct_is_not_published(tmp_path, monkeypatch):
+    config = make_config(tmp_path)
+    task, run = finished(tmp_path, config)
+    path = publish.publish(task, run, 3, "a CPU")
+    before = path.read_bytes()
+
+    with torch.no_grad():
+        next(task.model.parameters()).fill_(torch.nan)
+    with pytest.raises(ModelError, match="not finite"):
+        publish.publish(task, run, 3, "a CPU")
+
+    task = ReconstructionTask(config)
+    choose = acceptance.choose_storage
+
+    def damaged(model, samples):
+        state, storage = choose(model, samples)
+        return {name: value + 0.3 for name, value in state.items()}, storage
+
+    monkeypatch.setattr(acceptance, "choose_storage", damaged)
+    with pytest.raises(ModelError, match="the stored weights reach"):
+        publish.publish(task, run, 3, "a CPU")
+    # The weights that were good are still there, and nothing else is.
+    assert path.read_bytes() == before
+    assert sorted(file.name for file in run.iterdir()) == ["events.jsonl", path.name]

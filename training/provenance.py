@@ -1,0 +1,101 @@
+"""Where training data comes from: names and licences of the volumes, as the files state them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recon.errors import FileError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from training.config import TrainingConfig
+
+UNSTATED = "not stated"
+_SHOWN = ("licence", "license", "origin", "source", "contrast")
+
+
+def volume_sources(path: Path) -> list[dict[str, str]]:
+    """Return what a file of magnitude volumes says of each: group, name, licence, origin, contrast.
+
+    Parameters
+    ----------
+    path
+        HDF5 file with the groups ``train`` and ``validation``.
+
+    Raises
+    ------
+    FileError
+        If it cannot be read.
+    """
+    import h5py
+
+    found = []
+    try:
+        with h5py.File(path) as file:
+            for group in ("train", "validation"):
+                for name, volume in file.get(group, {}).items():
+                    said = {key: _text(volume.attrs[key]) for key in _SHOWN if key in volume.attrs}
+                    if "license" in said:
+                        said.setdefault("licence", said.pop("license"))
+                    found.append({"group": group, "volume": name, "licence": UNSTATED} | said)
+    except OSError as error:
+        raise FileError(path, f"cannot be read as HDF5 ({error}); expected a file of magnitude volumes.") from None
+    return found
+
+
+def licences(stated: Iterable[str | None]) -> list[str]:
+    """Return each licence once; what states none counts as one."""
+    return sorted({one or UNSTATED for one in stated})
+
+
+def split_words(config: TrainingConfig) -> str:
+    """Return in a sentence how training and validation data were kept apart."""
+    path = Path(config.images or config.kspace)
+    if config.images and path.suffix.lower() in (".h5", ".hdf5"):
+        return "by volume: the file's groups train and validation"
+    return (
+        "by subject: the folder's own parts where it has them, else "
+        f"{config.validation_share:.0%} of the subjects validate, drawn with seed {config.split_seed}"
+    )
+
+
+def data_story(config: TrainingConfig, recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the weights' story says of the data.
+
+    Parameters
+    ----------
+    config
+        The recipe.
+    recorded
+        What the run wrote of its data when it began. Runs of older versions lack the sources; then the file is asked,
+        if it is still there.
+    """
+    wanted = ("training", "validation", "sources", "licences")
+    story = {name: recorded[name] for name in wanted if name in recorded} | {"split": split_words(config)}
+    path = Path(config.images)
+    if "sources" not in story and config.images and path.is_file():
+        story["sources"] = volume_sources(path)
+        story["licences"] = licences(source["licence"] for source in story["sources"])
+    return story | ({} if "licences" in story else {"licences": [UNSTATED]})
+
+
+def limits(config: TrainingConfig) -> str:
+    """Return in words how far weights of this recipe go."""
+    factors = " and ".join(f"{value:g}x" for value in sorted(set(config.accelerations)))
+    masks = ", ".join(sorted(set(config.mask_kinds)))
+    if config.kspace:
+        origin = "Trained on the scans that the recipe names"
+    else:
+        span = f"{min(config.sizes)} to {max(config.sizes)}" if len(set(config.sizes)) > 1 else f"{config.sizes[0]}"
+        origin = f"Trained on k-space simulated from the magnitude images named here, {span} pixels a side"
+    coils = "one coil" if config.n_coils == 1 else f"{config.n_coils} virtual coils"
+    return (
+        f"{origin}, on {coils}, at {factors} with masks of the kinds {masks}. Other anatomy, contrasts, scanners and "
+        "sampling are untested. Research use only."
+    )
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
