@@ -134,3 +134,8 @@ def counterpart(series: Series | None, before: Study | None, after: Study) -> Se
     place = before.series.index(series)
     found = after.series[place] if place < len(after.series) else None
     return found if found is not None and found.title == series.title else None
+
+
+def can_simulate(series: Series | None) -> bool:
+    """Tell whether the k-space of a series is simulated from its images as they are read, so that it can be anew."""
+    return series is not None and series.is_simulated and not series.has_kspace

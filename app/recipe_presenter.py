@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, QTimer
 
+from app.library import can_simulate
+
 if TYPE_CHECKING:
     from app.session import Session
     from app.views.mask_preview import MaskPreview
@@ -33,7 +35,7 @@ class RecipePresenter(QObject):
         panel.refused.connect(session.recipe.refuse)
         panel.parameters.changed.connect(session.recipe.set_parameter)
         panel.parameters.reset_wanted.connect(session.recipe.reset_parameters)
-        panel.simulation.applied.connect(session.simulate)
+        panel.simulation_wanted.connect(session.simulate)
         panel.corrected.connect(lambda text: session.say("warning", text))
         panel.reconstruct_wanted.connect(session.reconstruct)
         panel.cancel_wanted.connect(session.cancel)
@@ -96,7 +98,7 @@ class RecipePresenter(QObject):
     def _show_simulation(self) -> None:
         session = self._session
         series = session.series
-        spec = series.simulation if series is not None and session.can_simulate else None
+        spec = series.simulation if series is not None and can_simulate(series) else None
         self._panel.set_simulation(spec, is_busy=session.is_running or bool(session.opening))
 
     def _show_devices(self) -> None:

@@ -20,11 +20,10 @@ from PySide6.QtCore import QObject, Signal
 from app import engine as default_engine
 from app import settings as settings_file
 from app.job import Worker
-from app.library import Library, counterpart
+from app.library import Library, can_simulate, counterpart
 from app.messages import Message, explain, explain_declined
 from app.previews import Previews
 from app.recipe import Recipe
-from app.results import Result
 from app.runner import Runner
 from app.shelf import Shelf
 from app.training_run import TrainingRun
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 
     from app.engine import Preview
     from app.library import Arrival
-    from app.results import SliceResult, Step
+    from app.results import Result, SliceResult, Step
     from recon.data import Series, Study
     from recon.masks import SamplingMask
     from recon.simulate import SimulationSpec
@@ -211,34 +210,20 @@ class Session(QObject):
         show_later = partial(self.open, is_shown=False)
         self._file("phantom", self._engine.demo_phantom, show_later, "making the phantom")
 
-    @property
-    def can_simulate(self) -> bool:
-        """True when the k-space of the current series is simulated from its images, so that it can be made anew."""
-        return self.series is not None and self.series.is_simulated and not self.series.has_kspace
-
     def simulate(self, simulation: SimulationSpec) -> bool:
-        """Make the k-space of the current study anew; slice and recipe stay, results of the old k-space go.
+        """Make the k-space of the current study of images anew; slice and recipe stay, results of the old one go.
 
-        Parameters
-        ----------
-        simulation
-            Coils, phase, noise and seed.
-
-        Returns
-        -------
-        started
-            False when something stands in the way; a message says what.
+        False when something stands in the way; a message says what.
         """
         study = self.library.study_of(self.series)
         problem = ""
-        if study is None or not self.can_simulate:
+        if study is None or not can_simulate(self.series):
             problem = "Only k-space that is simulated from images, such as DICOM, can be simulated anew."
         elif self.is_running:
             problem = "A reconstruction is running; cancel it before its k-space is simulated anew."
-        if problem:
+        if study is None or problem:
             self.say("warning", problem)
             return False
-        assert study is not None
         self.open([study.path], simulation)
         return True
 
@@ -333,19 +318,9 @@ class Session(QObject):
     # ---------------------------------------------------------------- request
 
     def set_request(self, request: Request | None = None, **changes: Any) -> bool:
-        """Change what the next reconstruction does.
+        """Change what the next reconstruction does: a whole request, or fields of it or of its mask; see `Recipe.set`.
 
-        Parameters
-        ----------
-        request
-            A whole request, or None to change the current one.
-        changes
-            Fields of Request or of its MaskSpec: ``model``, ``device``, ``kind``, ``acceleration``, ``seed``, …
-
-        Returns
-        -------
-        accepted
-            False when the values are impossible; `recipe.problem` says why and the last valid request stays.
+        False when the values are impossible; ``recipe.problem`` says why and the last valid request stays.
         """
         return self.recipe.set(request, **changes)
 
@@ -400,14 +375,7 @@ class Session(QObject):
             indices = tuple(slices)
         request = replace(self.request, slices=indices)
         card = self.recipe.card
-        announced = () if card is None else self._engine.announced_modules(card)
-        result = Result(
-            self.shelf.next_number(),
-            series,
-            request,
-            request.model if card is None else card.title,
-            announced=announced or self.shelf.modules_of(request.model),
-        )
+        result = self.shelf.new(series, request, card, () if card is None else self._engine.announced_modules(card))
         # The view goes along with a volume until the user looks at another slice.
         self._is_following = len(indices) > 1
         self.runner.start(result)

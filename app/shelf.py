@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Signal
+
+from app.results import Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from app.results import Result, SliceResult, Step
+    from app.results import SliceResult, Step
     from recon.data import Series
+    from recon.request import Request
 
 
 class Shelf(QObject):
@@ -29,10 +32,21 @@ class Shelf(QObject):
 
     # ---------------------------------------------------------------- which results
 
-    def next_number(self) -> int:
-        """Return the number of a new result; numbers are never used twice."""
+    def new(self, series: Series, request: Request, card: Any, announced: tuple[str, ...]) -> Result:
+        """Make the empty result of a request; it is not on the shelf yet.
+
+        Parameters
+        ----------
+        series, request
+            What it is of.
+        card
+            Card of the model, or None for a file of weights.
+        announced
+            Modules that the card names; where it names none, those of the last run of the model keep their columns.
+        """
         self._n_made += 1
-        return self._n_made
+        title = request.model if card is None else card.title
+        return Result(self._n_made, series, request, title, announced or self._modules_of(request.model))
 
     def add(self, result: Result, n_kept: int) -> None:
         """Put a result at the end and show it; of more than `n_kept`, the oldest go."""
@@ -65,8 +79,7 @@ class Shelf(QObject):
         own = self.of(series)
         return own[(own.index(self.result) + by) % len(own)] if self.result in own else None
 
-    def modules_of(self, model: str) -> tuple[str, ...]:
-        """Return the modules that a model showed when it last ran; they keep their columns from the start."""
+    def _modules_of(self, model: str) -> tuple[str, ...]:
         return next((tuple(item.modules) for item in reversed(self.results) if item.request.model == model), ())
 
     # ---------------------------------------------------------------- what is in view

@@ -63,7 +63,7 @@ QToolButton[segment="true"] {{ border: 1px solid {c.line}; border-radius: 0; pad
 QToolButton[segment="true"]:checked {{ background: {c.selection}; border-color: {c.accent}; font-weight: 600; }}
 QToolButton[segment="true"]:focus {{ border: 2px solid {c.accent}; padding: 2px 1px; }}
 
-QToolButton[section="true"] {{ font-weight: 600; padding: 2px 6px 2px 0; border: 1px solid transparent; }}
+QToolButton[section="true"] {{ font-weight: 600; padding: 2px 6px 2px 0; margin-left: -6px; }}
 QToolButton[section="true"]:hover {{ background: {c.raised}; }}
 QToolButton[section="true"]:checked {{ background: transparent; }}
 QToolButton[section="true"]:focus {{ border: 2px solid {c.accent}; padding: 1px 5px 1px 0; }}
@@ -79,7 +79,6 @@ QComboBox:focus {{ padding: 1px 1px 1px 4px; }}
 QLineEdit[state="changed"], QComboBox[state="changed"] {{ border-color: {c.accent}; }}
 QLineEdit[state="refused"], QComboBox[state="refused"] {{ border-color: {c.error}; }}
 QCheckBox[state="changed"] {{ color: {c.accent}; }}
-#modelPopup {{ background: {c.window}; border: 1px solid {c.line}; }}
 #modelPopup QListView, #modelPopup QTextBrowser {{ background: {c.base}; border-radius: 4px; }}
 QLineEdit:disabled, QAbstractSpinBox:disabled, QComboBox:disabled {{ color: {c.disabled}; background: {c.window};
     border-color: {c.line}; }}

@@ -22,6 +22,7 @@ from recon import coils, contract, device, fourier, masks, memory, models, noise
 from recon.collector import Collector
 from recon.data import Series
 from recon.errors import FileError, RequestError
+from recon.models import parameters
 from recon.request import Maps, Request
 from recon.stage import Stage
 
@@ -359,7 +360,8 @@ def _warnings(series: Series, request: Request) -> list[str]:
 def _load(plan: Plan) -> ReconstructionModel:
     weights = plan.weights
     if weights is None:
-        model = models.create(plan.request.model, plan.n_virtual, **plan.request.overrides)
+        overrides = parameters.checked(plan.card, plan.request.overrides, plan.n_virtual)
+        model = models.create(plan.request.model, plan.n_virtual, **overrides)
         model.meet_scan(plan.series.header.acquisition, plan.series.n_coils, plan.mask.acceleration)
         return model.to(plan.device).eval().requires_grad_(False)
     if plan.request.overrides:

@@ -76,6 +76,7 @@ def _first_sentence(text: str) -> str:
 
 def _show(arguments: argparse.Namespace) -> int:
     from recon.models import create, get_card
+    from recon.models.parameters import parameters_of
 
     card = get_card(arguments.name)
     n_coils = card.weights[0].n_coils if card.weights else 1
@@ -89,8 +90,13 @@ def _show(arguments: argparse.Namespace) -> int:
         rows.append(("plug-in of", card.source))
     if n_parameters:
         rows.append(("size", f"{n_parameters:,} parameters with {n_coils} coil{'s' if n_coils != 1 else ''}"))
-    rows += [(name.replace("_", " "), _value(value)) for name, value in card.parameters_for(n_coils).items()]
+    if card.needs_training or card.problem:
+        rows += [(name.replace("_", " "), _value(value)) for name, value in card.parameters_for(n_coils).items()]
     write_line(table(rows, indent="  "))
+    settable = () if card.needs_training or card.problem else parameters_of(card)
+    if settable:
+        write_line("\nparameters (reconstruct --set NAME=VALUE)")
+        write_line(table([(item.name, item.show(item.value) or "auto", item.help) for item in settable], indent="  "))
     for weights in card.weights:
         write_line(f"\nweights {weights.path.name} ({'bundled' if weights.is_bundled else 'yours'})")
         story = [(key.replace("_", " "), _value(value)) for key, value in weights.story.items() if key != "parameters"]

@@ -10,6 +10,7 @@ import argparse
 import logging
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +19,10 @@ from app.progress import Progress
 from app.sharing import add_processes, is_shared, share_out
 from recon import batch
 from recon.batch import SliceList
-from recon.errors import ExportError, MRIError, RequestError
+from recon.errors import ExportError, ModelError, MRIError, RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from recon.batch import Volume
     from recon.request import Request
@@ -88,6 +89,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="crop before or after masking (default: cropped)",
     )
     work.add_argument(
+        "--set",
+        action="append",
+        type=assignment,
+        metavar="NAME=VALUE",
+        help="a parameter of a method without weights, such as lambda=0.02; repeat for several "
+        "(`models show METHOD` lists them)",
+    )
+    work.add_argument(
+        "--maps",
+        choices=("espirit", "walsh"),
+        default="espirit",
+        help="how sensitivity maps are estimated for the methods that take them (default: espirit)",
+    )
+    work.add_argument(
         "--noise",
         metavar="FILE.npy",
         help="noise samples (coil, sample) to pre-whiten the coils with (default: those in the file, if any)",
@@ -111,10 +126,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Reconstruct every volume with every model."""
     models = list(dict.fromkeys(arguments.model or ["pcrnn"]))
-    requests = [build_request(arguments, model) for model in models]
+    for model in models:
+        check_model(model)
+    overrides = overrides_of(models, dict(arguments.set or ()))
+    requests = [replace(build_request(arguments, model), overrides=overrides[model]) for model in models]
     wanted = list(dict.fromkeys(name for part in arguments.format or [["hdf5"]] for name in part))
-    for request in requests:
-        check_model(request.model)
     check_device(arguments.device)
     check_folder(arguments.out)
     if arguments.processes > 1 or is_shared():
@@ -189,7 +205,51 @@ def build_request(arguments: argparse.Namespace, model: str) -> Request:
         device=arguments.device,
         precision=arguments.precision,
         noise=arguments.noise,
+        maps=arguments.maps,
     )
+
+
+def overrides_of(models: Sequence[str], assignments: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Give each model the parameters that it has of those that were set.
+
+    Parameters
+    ----------
+    models
+        Names, or files of weights.
+    assignments
+        Texts by name of a parameter.
+
+    Raises
+    ------
+    ModelError
+        If a value is impossible, or none of the models has a parameter of that name.
+    """
+    from recon.models import get_card
+    from recon.models.parameters import from_texts, parameters_of
+
+    found: dict[str, dict[str, Any]] = {model: {} for model in models}
+    if not assignments:
+        return found
+    known: dict[str, str] = {}
+    for model in models:
+        # The parameters of a network are those of its weights.
+        card = None if model.endswith(".safetensors") else get_card(model)
+        if card is not None and not card.needs_training:
+            found[model] = from_texts(card, assignments)
+            known |= {item.name.rstrip("_"): item.name for item in parameters_of(card)}
+    unknown = sorted(name for name in assignments if name.rstrip("_") not in known)
+    if unknown:
+        having = f"what can be set is {', '.join(known.values())}" if known else "trained weights have theirs"
+        raise ModelError(f"--set {unknown[0]}: {', '.join(models)} cannot be given such a parameter; {having}.")
+    return found
+
+
+def assignment(text: str) -> tuple[str, str]:
+    """Split ``name=value``; raises argparse.ArgumentTypeError where it is something else."""
+    name, sign, value = text.partition("=")
+    if not sign or not name.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} sets nothing; write NAME=VALUE, such as lambda=0.02")
+    return name.strip(), value
 
 
 def check_model(name: str) -> None:

@@ -20,7 +20,7 @@ _ICONS = {
     "warning": ("alert-outline", "warning"),
     "error": ("alert-circle-outline", "error"),
 }
-_ACTIONS = {"use-cpu": "Run on the CPU", "open-folder": "Open folder"}
+_ACTIONS = {"use-cpu": "Run on the CPU", "open-folder": "Open folder", "show-training": "Show"}
 
 
 class Banner(QFrame):
@@ -125,7 +125,7 @@ class Banner(QFrame):
         self._more.setVisible(len(self._messages) > 1)
         self._action.setVisible(message.action in _ACTIONS)
         self._action.setText(_ACTIONS.get(message.action, ""))
-        self._action.setAccessibleName(self._action.text())
+        self._action.setAccessibleName(self._action.text() or "Remedy")
         self._details.setVisible(bool(message.details))
         colours = theme.colours()
         edge = getattr(colours, role)

@@ -7,6 +7,7 @@ from typing import Any
 
 from app import theme
 
+NO_WEIGHTS = "no weights yet"
 _N_SCORES = 4
 
 
@@ -16,7 +17,7 @@ def short_reason(card: Any, problem: str) -> str:
         return ""
     if getattr(card, "problem", ""):
         return "not installed" if getattr(card, "requires_program", "") else "broken"
-    return "other coils" if card.available else "no weights yet" if card.needs_training else "not here"
+    return "other coils" if card.available else NO_WEIGHTS if card.needs_training else "not here"
 
 
 def card_html(card: Any, problem: str) -> str:
@@ -36,6 +37,8 @@ def card_html(card: Any, problem: str) -> str:
         f"<span style='color:{colours.muted}'>{name}{escape(card.group)}</span></p>"
     ]
     if problem:
+        if short_reason(card, problem) == NO_WEIGHTS:
+            problem = "No weights yet: train it, or install some."
         parts.append(f"<p style='color:{colours.warning}; margin-top:8px'>{escape(problem)}</p>")
     parts.append(f"<p style='margin-top:8px'>{escape(card.summary)}</p>")
     rows = "".join(
@@ -53,8 +56,11 @@ def _rows(card: Any) -> list[tuple[str, str]]:
         "training" if card.needs_training else "no training",
         "sensitivity maps" if card.needs_maps else "",
         "any number of coils" if card.any_coils else "",
+        card.requires_program.upper() if card.requires_program else "",
     ]
     rows = [("Paper", escape(card.paper)), ("Needs", " · ".join(need for need in needs if need))]
+    if card.source:
+        rows.append(("Plug-in of", escape(card.source)))
     rows += [(_title(name), escape(_value(value))) for name, value in card.parameters.items()]
     rows += [("Weights", _weights(weights)) for weights in card.weights]
     limits = dict.fromkeys(weights.story.get("limits", "") for weights in card.weights)

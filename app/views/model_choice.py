@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from PySide6.QtCore import QEvent, QModelIndex, QObject, QPersistentModelIndex, QPoint, QRect, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QFont, QFontMetrics, QKeyEvent, QPainter, QStandardItem, QStandardItemModel
+from PySide6.QtGui import (
+    QColor,
+    QFont,
+    QFontMetrics,
+    QKeyEvent,
+    QPainter,
+    QPaintEvent,
+    QStandardItem,
+    QStandardItemModel,
+)
 from PySide6.QtWidgets import (
     QApplication,
     QComboBox,
     QFrame,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QListView,
     QPushButton,
@@ -55,10 +64,11 @@ class Entry(NamedTuple):
     problem: str
 
     def has(self, words: Sequence[str]) -> bool:
-        """Whether all words occur in what the card says."""
+        """Whether all words occur in its name, or begin a word of what its card says."""
         card = self.card
-        text = " ".join((card.name, card.title, card.group, card.paper, card.summary)).casefold()
-        return all(word in text for word in words)
+        name = f"{card.name} {card.title}".casefold()
+        rest = f"{card.group} {card.paper} {card.summary}".casefold()
+        return all(word in name or re.search(rf"\b{re.escape(word)}", rest) for word in words)
 
 
 class _Delegate(QStyledItemDelegate):
@@ -98,7 +108,7 @@ class _Delegate(QStyledItemDelegate):
             painter.setBrush(QColor(colours.accent))
             painter.drawEllipse(dot)
         painter.setFont(font)
-        painter.setPen(QColor(colours.disabled if entry.problem else colours.text))
+        painter.setPen(QColor(colours.muted if entry.problem else colours.text))
         left = area.adjusted(14, 0, -room, 0)
         title = QFontMetrics(font).elidedText(entry.card.title, Qt.TextElideMode.ElideRight, left.width())
         painter.drawText(left, Qt.AlignmentFlag.AlignVCenter, title)
@@ -134,7 +144,6 @@ class ModelPopup(QFrame):
         self.search.setAccessibleName("Search models")
         self.search.setToolTip("Words that the name, the paper or the description of a model holds")
         self.search.setClearButtonEnabled(True)
-        self.search.setFixedHeight(28)
         self.list = named("modelList", QListView())
         self.list.setAccessibleName("Models")
         self.list.setFrameShape(QFrame.Shape.NoFrame)
@@ -147,8 +156,6 @@ class ModelPopup(QFrame):
         self.list.setItemDelegate(self._delegate)
         self._model = QStandardItemModel(self)
         self.list.setModel(self._model)
-        self.nothing = QLabel("No model has these words.", wordWrap=True)
-        self.nothing.setProperty("muted", True)
         self.card = named("modelCard", QTextBrowser())
         self.card.setAccessibleName("Card of the model")
         self.card.setFrameShape(QFrame.Shape.NoFrame)
@@ -169,7 +176,6 @@ class ModelPopup(QFrame):
         left.setContentsMargins(theme.GAP, theme.GAP, 0, theme.SPACE)
         left.setSpacing(theme.GAP)
         left.addWidget(self.search)
-        left.addWidget(self.nothing)
         left.addWidget(self.list, 1)
         right = QVBoxLayout()
         right.setContentsMargins(theme.GAP, theme.GAP, theme.GAP, theme.GAP)
@@ -215,6 +221,14 @@ class ModelPopup(QFrame):
         """Return the names of the models that are listed."""
         return [name for row in range(self._model.rowCount()) if (name := self._model.item(row).data(NAME))]
 
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """Paint the ground and its edge, which the style draws for no window of this kind."""
+        painter = QPainter(self)
+        painter.setPen(QColor(theme.colours().disabled))
+        painter.setBrush(QColor(theme.colours().window))
+        painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
+        painter.end()
+
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Let the keys of a list work while the search field has the focus."""
         if event.type() == QEvent.Type.KeyPress and isinstance(event, QKeyEvent):
@@ -258,7 +272,10 @@ class ModelPopup(QFrame):
                 item.setData(f"{entry.card.title}, {reason}" if reason else entry.card.title, _ACCESSIBLE)
                 self._model.appendRow(item)
         names = self.names()
-        self.nothing.setVisible(not names)
+        if not names:
+            nothing = QStandardItem("No model has these words")
+            nothing.setFlags(Qt.ItemFlag.NoItemFlags)
+            self._model.appendRow(nothing)
         # The best line to stand on: where one stood, else the first that can be used.
         usable = [name for name in names if not self._entry(name).problem]
         wanted = kept.card.name if kept is not None and kept.card.name in names and not words else None
@@ -341,7 +358,8 @@ class ModelChoice(QComboBox):
     def popup(self) -> ModelPopup:
         """Return the list with the cards, which is made when it is first needed."""
         if self._popup is None:
-            self._popup = ModelPopup(self)
+            # Not a part of the box: the style would dress its fields as the insides of one.
+            self._popup = ModelPopup(self.window())
             self._popup.taken.connect(lambda name: self.setCurrentIndex(self.findData(name)))
             self._popup.train_wanted.connect(self.train_wanted)
         return self._popup

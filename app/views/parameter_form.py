@@ -37,8 +37,8 @@ class ParameterForm(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("parameterForm")
-        self.before: QWidget | None = None
-        """What the Tab key leaves when it comes to the first field; fields are made long after it."""
+        self.label_width = 0
+        """So that the fields stand below those of the form around this one."""
         self._keeper = KeepsKeys(self)
         self._parameters: dict[str, Parameter] = {}
         self._fields: dict[str, QWidget] = {}
@@ -58,7 +58,7 @@ class ParameterForm(QWidget):
         self._layout.addWidget(self.reset, 0, Qt.AlignmentFlag.AlignLeft)
         self.problem.hide()
 
-    def set_parameters(self, parameters: Sequence[Parameter], overrides: Mapping[str, Any]) -> None:
+    def set_parameters(self, parameters: Sequence[Parameter], overrides: Mapping[str, Any]) -> bool:
         """Make the fields of a method and fill them.
 
         Parameters
@@ -67,10 +67,17 @@ class ParameterForm(QWidget):
             What can be set.
         overrides
             Values that differ from the preset's.
+
+        Returns
+        -------
+        is_new
+            Whether other fields were made.
         """
-        if tuple(self._parameters.values()) != tuple(parameters):
+        is_new = tuple(self._parameters.values()) != tuple(parameters)
+        if is_new:
             self._make(parameters)
         self.set_values(overrides)
+        return is_new
 
     def set_values(self, overrides: Mapping[str, Any], refused: str = "", problem: str = "") -> None:
         """Fill the fields.
@@ -105,6 +112,10 @@ class ParameterForm(QWidget):
         words = [f"{item.title} {item.show(value) or 'auto'}" for item, value in shown[:N_SUMMARY]]
         return " · ".join(words)
 
+    def stops(self) -> tuple[QWidget, ...]:
+        """Return where the Tab key stops, in order."""
+        return (*self._fields.values(), self.reset)
+
     def field(self, name: str) -> QWidget:
         """Return the field of a parameter."""
         return self._fields[name]
@@ -119,7 +130,6 @@ class ParameterForm(QWidget):
         layout = form(self._form)
         self._parameters = {parameter.name: parameter for parameter in parameters}
         self._fields = {}
-        before = self.before
         for name, parameter in self._parameters.items():
             field = self._field(parameter)
             field.setObjectName(f"parameter-{name}")
@@ -133,12 +143,8 @@ class ParameterForm(QWidget):
             else:
                 label = muted(parameter.title, field)
                 label.setToolTip(field.toolTip())
+                label.setMinimumWidth(self.label_width)
                 layout.addRow(label, field)
-            if before is not None:
-                QWidget.setTabOrder(before, field)
-            before = field
-        if before is not None:
-            QWidget.setTabOrder(before, self.reset)
 
     def _field(self, parameter: Parameter) -> QWidget:
         name = parameter.name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt, QTimer, Signal
@@ -27,12 +28,12 @@ from app.views.model_choice import ModelChoice
 from app.views.named import named
 from app.views.parameter_form import ParameterForm
 from app.views.section import Section
-from app.views.simulation_form import SimulationForm, words
 from recon.masks import KINDS, default_center_fraction
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from app.views.simulation_form import SimulationForm
     from recon.models.parameters import Parameter
     from recon.request import Request
     from recon.simulate import SimulationSpec
@@ -77,6 +78,8 @@ class RecipePanel(QWidget):
         None for the current slice, ``"volume"`` for all.
     cancel_wanted
         The user pressed Cancel.
+    simulation_wanted
+        The user wants the k-space simulated anew: a `SimulationSpec`.
     """
 
     changed = Signal(dict)
@@ -85,6 +88,7 @@ class RecipePanel(QWidget):
     mask_file_wanted = Signal()
     reconstruct_wanted = Signal(object)
     cancel_wanted = Signal()
+    simulation_wanted = Signal(object)
 
     def __init__(self, mask_preview: QWidget, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -116,14 +120,9 @@ class RecipePanel(QWidget):
         self.parameter_section = Section(
             "Parameters", self.parameters, "parametersButton", "Weights and iterations of the method"
         )
-        self.parameters.before = self.parameter_section.button
-        self.simulation = SimulationForm()
-        self.simulation_section = Section(
-            "Simulated k-space",
-            self.simulation,
-            "simulationButton",
-            "These images came without k-space: how it is made from them",
-        )
+        # Made when the first series of images is shown; most scans have k-space of their own.
+        self.simulation: SimulationForm | None = None
+        self.simulation_section: Section | None = None
         self.coils = named("virtualCoils", QLineEdit(placeholderText="auto"))
         self.device = named("deviceChoice", QComboBox())
         self.precision = named("precision", QComboBox())
@@ -161,6 +160,7 @@ class RecipePanel(QWidget):
         self._model_form = model
         model.addRow(beside(Coils=self.coils, Device=self.device, Precision=self.precision))
         width = self.fontMetrics().horizontalAdvance("Acceleration") + 2
+        self.parameters.label_width = width
         for layout in (sampling, model):
             for row in range(layout.rowCount()):
                 item = layout.itemAt(row, QFormLayout.ItemRole.LabelRole)
@@ -173,7 +173,7 @@ class RecipePanel(QWidget):
         inner = QVBoxLayout(fields)
         inner.setContentsMargins(theme.MARGIN, theme.SPACE, theme.MARGIN, theme.SPACE)
         inner.setSpacing(theme.SPACE + 2)
-        inner.addWidget(self.simulation_section)
+        self._inner = inner
         inner.addWidget(heading("Sampling"))
         inner.addLayout(sampling)
         inner.addWidget(self.own_mask)
@@ -185,6 +185,7 @@ class RecipePanel(QWidget):
         inner.addStretch()
         self._scroll = scroll = QScrollArea(widgetResizable=True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(fields)
 
@@ -243,8 +244,7 @@ class RecipePanel(QWidget):
             combo.currentIndexChanged.connect(
                 lambda _index, combo=combo, field=field: self._emit(**{field: combo.currentData()})
             )
-        for section in (self.parameter_section, self.simulation_section):
-            section.opened.connect(lambda is_open, section=section: self._reveal(section) if is_open else None)
+        self.parameter_section.opened.connect(lambda is_open: self._reveal(self.parameter_section) if is_open else None)
         self.reconstruct_button.clicked.connect(lambda: self.reconstruct_wanted.emit(None))
         self.volume_button.clicked.connect(lambda: self.reconstruct_wanted.emit("volume"))
         self.cancel_button.clicked.connect(self.cancel_wanted)
@@ -339,8 +339,8 @@ class RecipePanel(QWidget):
             Whether it takes sensitivity maps.
         """
         self._model_form.setRowVisible(self.maps, needs_maps)
-        if parameters:
-            self.parameters.set_parameters(parameters, request.overrides)
+        if parameters and self.parameters.set_parameters(parameters, request.overrides):
+            self._order_stops()
         self.parameter_section.setVisible(bool(parameters))
 
     def set_overrides(self, overrides: Mapping[str, Any], refused: str, problem: str) -> None:
@@ -359,6 +359,7 @@ class RecipePanel(QWidget):
         self.parameter_section.set_summary(self.parameters.summary(overrides), is_changed=bool(overrides))
         if refused:
             self.parameter_section.set_open(True)
+            self._reveal(self.parameters.problem)
 
     def set_simulation(self, spec: SimulationSpec | None, *, is_busy: bool) -> None:
         """Show how the k-space of the series is simulated.
@@ -370,11 +371,43 @@ class RecipePanel(QWidget):
         is_busy
             Whether it cannot be made anew just now.
         """
+        if spec is not None and self.simulation is None:
+            self._make_simulation()
+        if self.simulation is None or self.simulation_section is None:
+            return
         self.simulation_section.setVisible(spec is not None)
         if spec is not None:
             self.simulation.show_spec(spec)
             self.simulation.set_busy(is_busy)
-            self.simulation_section.set_summary(words(spec))
+            self.simulation_section.set_summary(self.simulation.summary())
+
+    def _make_simulation(self) -> None:
+        from app.views.simulation_form import SimulationForm
+
+        self.simulation = SimulationForm()
+        self.simulation.applied.connect(self.simulation_wanted)
+        self.simulation_section = Section(
+            "Simulated k-space",
+            self.simulation,
+            "simulationButton",
+            "These images came without k-space: how it is made from them",
+        )
+        self._inner.insertWidget(0, self.simulation_section)
+        self._order_stops()
+
+    def _order_stops(self) -> None:
+        """Let the Tab key go from top to bottom; Qt puts what is made later at the end."""
+        simulation = (
+            () if self.simulation is None or self.simulation_section is None
+            else (self.simulation_section.button, *self.simulation.stops)
+        )  # fmt: skip
+        stops = (
+            *simulation, self.mask_type, self.acceleration, self.grid, self.center_fraction, self.seed, self.model,
+            self.maps, self.coils, self.device, self.precision, self.parameter_section.button, *self.parameters.stops(),
+            self.reconstruct_button, self.volume_button, self.cancel_button,
+        )  # fmt: skip
+        for first, second in pairwise(stops):
+            QWidget.setTabOrder(first, second)
 
     def set_summary(self, text: str) -> None:
         """Say what the chosen model is: a line or two here, all of it where the pointer rests."""

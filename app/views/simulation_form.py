@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal
@@ -17,13 +16,6 @@ from recon.simulate import SimulationSpec
 
 if TYPE_CHECKING:
     from typing import Any
-
-
-def words(spec: SimulationSpec) -> str:
-    """Return a simulation in few words."""
-    phase = f"phase {spec.phase:g}" if spec.phase else "no phase"
-    noise = f"noise {spec.noise:g}" if spec.noise else "no noise"
-    return f"{spec.n_coils} coil{'s' if spec.n_coils > 1 else ''} · {phase} · {noise} · seed {spec.seed}"
 
 
 class SimulationForm(QWidget):
@@ -51,6 +43,10 @@ class SimulationForm(QWidget):
         self.problem.hide()
         self.apply_button = named("applySimulation", QPushButton("Apply"))
         self.reset_button = named("resetSimulation", QPushButton("Reset"))
+        self.stops = (
+            self.coils, self.has_phase, self.phase, self.noise, self.seed, self.apply_button, self.reset_button,
+        )  # fmt: skip
+        """Where the Tab key stops, in order."""
         for widget, name, hint in (
             (self.coils, "Simulated coils", "Number of receive coils, 1 to 128; 1 is single-coil data"),
             (self.has_phase, "Simulate a phase", "Without it the object is real, as no scanner measures it"),
@@ -83,10 +79,6 @@ class SimulationForm(QWidget):
         self.has_phase.toggled.connect(self._switch_phase)
         self.apply_button.clicked.connect(self._apply)
         self.reset_button.clicked.connect(lambda: self.set_spec(self._spec))
-        for first, second in pairwise(
-            (self.coils, self.has_phase, self.phase, self.noise, self.seed, self.apply_button, self.reset_button)
-        ):
-            QWidget.setTabOrder(first, second)
         self.set_spec(self._spec)
 
     def show_spec(self, spec: SimulationSpec) -> None:
@@ -105,6 +97,13 @@ class SimulationForm(QWidget):
         self.has_phase.blockSignals(blocked)
         self.phase.setText(f"{spec.phase or 1:g}")
         self._judge()
+
+    def summary(self) -> str:
+        """Return the simulation in use in few words."""
+        spec = self._spec
+        phase = f"phase {spec.phase:g}" if spec.phase else "no phase"
+        noise = f"noise {spec.noise:g}" if spec.noise else "no noise"
+        return f"{spec.n_coils} coil{'s' if spec.n_coils > 1 else ''} · {phase} · {noise} · seed {spec.seed}"
 
     def set_busy(self, is_busy: bool) -> None:
         """Take away Apply while something runs that needs the k-space, or the study is being read."""

@@ -183,6 +183,29 @@ def checked(card: ModelCard, overrides: Mapping[str, Any], n_coils: int = 1) -> 
     return taken
 
 
+def from_texts(card: ModelCard, texts: Mapping[str, str], n_coils: int = 1) -> dict[str, Any]:
+    """Return the overrides that a command line names; parameters that the method does not have are left out.
+
+    Parameters
+    ----------
+    card
+        The method.
+    texts
+        Values by name; an underscore at the end of a name, which keeps it apart from Python's words, may be missing.
+    n_coils
+        Coils of the method.
+
+    Raises
+    ------
+    ModelError
+        If a text means nothing, or the method refuses a value.
+    """
+    known = {parameter.name.rstrip("_"): parameter for parameter in parameters_of(card, n_coils)}
+    named = {name.rstrip("_"): text for name, text in texts.items()}
+    found = {known[name].name: known[name].read(text) for name, text in named.items() if name in known}
+    return checked(card, found, n_coils)
+
+
 def unknown_parameter(card: ModelCard, name: str, known: Sequence[str]) -> str:
     """Return the sentence that says what may be set instead."""
     return f"{card.title} has no parameter {name!r}; it has {', '.join(sorted(known)) or 'none'}."

@@ -56,8 +56,8 @@ def make_series(n_slices=5, n_coils=2, size=(48, 40), name="disc.h5", **changes)
 def make_card(name, title, group, needs_training=False, weights=(), **changes):
     values = {
         "name": name, "title": title, "group": group, "summary": f"{title} in a test.", "paper": f"On {title}",
-        "needs_training": needs_training, "needs_maps": False, "any_coils": False, "problem": "", "weights": weights,
-        "available": bool(weights) or not needs_training, "parameters": {},
+        "needs_training": needs_training, "needs_maps": False, "any_coils": False, "problem": "", "source": "",
+        "requires_program": "", "weights": weights, "available": bool(weights) or not needs_training, "parameters": {},
     }  # fmt: skip
     return SimpleNamespace(**values | changes)
 

@@ -7,6 +7,7 @@ from PySide6.QtGui import QColor
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QComboBox, QWidget
 
+from app.library import can_simulate
 from app.views.model_card import card_html, short_reason
 from recon.simulate import SimulationSpec
 
@@ -85,10 +86,11 @@ def test_typing_searches_names_papers_and_descriptions(popup):
     popup.search.clear()
     QTest.keyClicks(popup.search, "spline")
     assert popup.names() == []
-    assert popup.nothing.isVisible()
+    assert headings(popup) == ["No model has these words"]
+    assert popup.card.toPlainText() == ""
     popup.search.clear()
     assert len(popup.names()) == 4
-    assert not popup.nothing.isVisible()
+    assert headings(popup) == ["Classical", "PC-RNN", "OUCR"]
 
 
 def test_keys_search_walk_and_take(window, popup):
@@ -113,7 +115,7 @@ def test_a_letter_opens_the_list_from_anywhere_and_escape_closes_it(window):
 def test_a_model_without_weights_is_dimmed_and_its_card_says_why(window, popup, qtbot):
     QTest.mouseMove(popup.list.viewport(), row_of(popup, "oucr"))
     qtbot.waitUntil(lambda: popup.current() is not None and popup.current().card.name == "oucr")
-    assert "OUCR has no weights yet." in popup.card.toPlainText()
+    assert "No weights yet: train it" in popup.card.toPlainText()
     assert short_reason(popup.current().card, popup.current().problem) == "no weights yet"
     click(popup.list.viewport(), row_of(popup, "oucr"))
     assert popup.isVisible()
@@ -314,15 +316,21 @@ def images(window, engine, new_series, qtbot):
     """Give the window with a series of images whose k-space is simulated, on its second slice."""
     engine.series["images.dcm"] = new_series(name="images.dcm", kind="dicom", n_coils=4)
     window.session.open("/nowhere/images.dcm")
-    qtbot.waitUntil(lambda: window.session.can_simulate)
+    qtbot.waitUntil(lambda: can_simulate(window.session.series))
     window.session.select(index=1)
     return window
 
 
 def test_simulation_is_there_for_images_alone(window):
-    assert not child(window, "simulationButton").isVisible()
+    assert window.findChild(QWidget, "simulationButton") is None
     assert not window.session.simulate(SimulationSpec())
     assert "Only k-space that is simulated" in window.banner.text
+
+
+def test_simulation_goes_away_with_the_images(images):
+    assert child(images, "simulationButton").isVisible()
+    images.session.select(images.session.studies[0].series[0])
+    assert not child(images, "simulationButton").isVisible()
 
 
 def test_apply_makes_the_kspace_anew_and_keeps_slice_and_recipe(images, qtbot):
