@@ -20,6 +20,8 @@ _OUTSIDE, _INSIDE = 0.04, 0.12
 _NO_SIGNAL, _TISSUE = 0.03, 0.16
 # Least brightness of a tissue in a new contrast.
 _DARKEST = 0.12
+# Least range of brightness that is spread over the whole curve: less would spread noise.
+_NARROWEST = 0.25
 
 
 def augment(rng: Generator, image: NDArray[np.float32], size: tuple[int, int], contrast: float = 0.0) -> Tensor:
@@ -101,31 +103,35 @@ def new_contrast(rng: Generator, image: Tensor) -> Tensor:
         return image
     level = image / peak
     signal = _smooth_step(level, _NO_SIGNAL, _TISSUE) * _head(level)
-    return peak * torch.lerp(level, _series(_curve(rng), level), signal)
+    tissue = level[signal > 0.5]
+    if not len(tissue):
+        return image
+    # The curve spans the tissues that there are: beside bright fat, all of a brain may lie in a fifth of the range.
+    low, high = torch.quantile(tissue[:: max(1, len(tissue) // 2000)], torch.tensor([0.02, 0.98])).tolist()
+    place = ((level - low) / max(high - low, _NARROWEST)).clamp(0, 1)
+    return peak * torch.lerp(level, _series(_curve(rng), place), signal)
 
 
 def _curve(rng: Generator) -> NDArray[np.float64]:
-    """Chebyshev coefficients of a brightness curve over 1 − 2 × brightness; its values span `_DARKEST` to 1."""
+    """Chebyshev coefficients of a brightness curve over 1 − 2 × place; its values span `_DARKEST` to 1."""
     weights = rng.normal(0, 1, 4) * np.array([0.0, 1.0, 0.7, 0.3])
     if rng.random() < 0.5:
-        # The first polynomial falls with brightness; where it outweighs the others, so does the curve.
+        # The first polynomial falls from dark to bright; where it outweighs the others, so does the curve.
         weights *= np.array([0.0, 0.0, 0.35, 0.2])
         weights[1] = 1.0
-    tissue = np.linspace(_TISSUE, 1, 33)
-    values = np.polynomial.chebyshev.chebval(1 - 2 * tissue, weights)
+    values = np.polynomial.chebyshev.chebval(np.linspace(-1, 1, 33), weights)
     span = max(float(np.ptp(values)), 1e-6)
     coefficients: NDArray[np.float64] = weights * (1 - _DARKEST) / span
     coefficients[0] = _DARKEST - float(values.min()) * (1 - _DARKEST) / span
     return coefficients
 
 
-def _series(coefficients: NDArray[np.float64], level: Tensor) -> Tensor:
-    t = 1 - 2 * level
+def _series(coefficients: NDArray[np.float64], place: Tensor) -> Tensor:
+    t = 1 - 2 * place
     a, b, c, d = (float(value) for value in coefficients)
     # T2 = 2t² − 1 and T3 = 4t³ − 3t, gathered by powers.
     value = (a - c) + t * ((b - 3 * d) + t * (2 * c + t * (4 * d)))
-    # Below the darkest tissue the curve is free; there the mixture with the old image takes over.
-    return value.clamp(0, 1)
+    return value.clamp(0, 1)  # between the points at which its span was taken, it may reach a hair further
 
 
 def _head(level: Tensor) -> Tensor:
