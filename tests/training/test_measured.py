@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import h5py
 import numpy as np
 import pytest
@@ -14,10 +17,12 @@ from recon.fourier import centre_crop, fft2c, ifft2c
 from recon.masks import MaskSpec
 from recon.models import fit
 from recon.request import Request
+from recon.weights import read_header as weights_header
 from training.config import TrainingConfig
 from training.data import collate, open_data
 from training.measured import MeasuredSlices, MeasuredValidation, SliceReader
 from training.publish import write
+from training.run import main
 from training.scans import find_scans, split_scans
 
 SMALL = {"widths": (4, 4), "refine_width": 4, "n_iterations": 1}
@@ -306,6 +311,33 @@ def test_a_damaged_volume_is_passed_over_and_named(tmp_path):
     assert all(torch.equal(dataset[i]["target"], samples[i]["target"]) for i in range(8))
     validated = [data.validation[index] for index in range(len(data.validation))]
     assert {path.rsplit("/", 1)[1] for one in validated for path, _ in one.get("skipped", ())} == {"bad.h5"}
+
+
+def test_a_run_goes_on_without_damaged_volumes_and_names_them(tmp_path):
+    data = tmp_path / "data"
+    for name in ("train/a", "train/b", "train/c", "val/d"):
+        write_scan(data / f"{name}.h5", 2, 2, (32, 32))
+    with h5py.File(data / "train" / "b.h5", "r+") as file:
+        file["kspace"][:] = np.inf
+    (data / "train" / "torn.h5").write_bytes(b"\x89HDF\r\n\x1a\n no more")
+    recipe_file = tmp_path / "recipe.toml"
+    recipe_file.write_text(
+        'model = "pcrnn-4x-1x"\nn_coils = 2\noverrides = {widths = [4, 4], refine_width = 4, n_iterations = 1}\n'
+        f'kspace = "{data}"\ncache = "{tmp_path / "cache"}"\nsamples_per_epoch = 6\nepochs = 1\nprecision = "fp32"\n'
+    )
+    published = main(str(recipe_file), tmp_path / "run", devices="cpu")
+    events = [json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()]
+    (done,) = (event for event in events if event["event"] == "done")
+    assert {Path(path).name for path in done["skipped"]} == {"b.h5", "torn.h5"}
+    assert [Path(event["path"]).name for event in events if event["event"] == "skipped"] == ["torn.h5", "b.h5"]
+    (begun,) = (event for event in events if event["event"] == "data")
+    assert begun["kspace"] == "measured" and begun["training"]["subjects"] == 3
+    story = weights_header(published).story
+    assert story["kspace"] == "measured"
+    assert story["recipe"]["kspace"] == "data" and story["recipe"]["cache"] == "cache"
+    assert str(tmp_path) not in str(story)
+    assert len(list((tmp_path / "cache").rglob("*.npz"))) == 6  # four slices train, two validate
+    assert events[-1]["event"] in ("done", "published")
 
 
 def test_a_disk_that_went_away_ends_the_run(tmp_path):
