@@ -65,7 +65,9 @@ class TrainingConfig:
     sizes
         Side lengths of the images, drawn for each batch and each axis; repeat to draw more often.
     batch_size
-        Samples in a step.
+        Samples that go through the network together, in each process.
+    accumulate
+        Batches whose gradients are averaged for one step: a batch so many times as large, in the memory of one.
     samples_per_epoch
         Samples between two validations.
     epochs
@@ -73,7 +75,9 @@ class TrainingConfig:
     minutes
         When set, the schedule and the run end after this wall time instead.
     loss
-        ``nmse-ssim`` (PC-RNN) or ``l1`` (OUCR), on the coil-combined magnitude.
+        On the coil-combined magnitude: ``nmse-ssim`` (PC-RNN), ``l1`` (OUCR), ``ssim`` (E2E-VarNet: 1 − SSIM) or
+        ``mse`` (VN). ``complex-mse`` (VS-Net) compares the complex images themselves; where ``target`` is the file's
+        reference, which has no phase, it still compares with the virtual coils.
     module_loss_weight
         Weight of the same loss on each module's own output, as a mean over modules. The papers supervise the final
         image alone (0); more shortens training and makes the intermediate images worth looking at.
@@ -94,7 +98,17 @@ class TrainingConfig:
     ema_decay
         Decay of the averaged weights that are validated and published; 0 uses the weights themselves.
     precision
-        ``bf16`` or ``fp32``.
+        ``bf16``; ``fp32``; or ``tf32``, which lets an NVIDIA GPU round the factors of fp32 products.
+    checkpointing
+        Compute activations again in the backward pass instead of keeping them: less memory, about a fifth more time.
+    checkpoint_minutes
+        Time between two checkpoints beside those of each validation; 0 writes none.
+    checkpoint_steps
+        The same in steps; both may be given.
+    best_metric
+        ``psnr``, ``ssim`` or ``nmse`` of the validation: what makes the best checkpoint.
+    patience
+        Validations without a better one after which the run ends, with the best weights; 0 trains to the end.
     validation_slices
         Slices of each validation volume, spread evenly.
     max_validation_volumes
@@ -125,6 +139,7 @@ class TrainingConfig:
     mask_kinds: tuple[str, ...] = ("random", "equispaced-fraction")
     sizes: tuple[int, ...] = (128, 160, 160, 192)
     batch_size: int = 1
+    accumulate: int = 1
     samples_per_epoch: int = 500
     epochs: int = 60
     minutes: float = 0.0
@@ -140,6 +155,11 @@ class TrainingConfig:
     gradient_clip: float = 1.0
     ema_decay: float = 0.998
     precision: str = "bf16"
+    checkpointing: bool = False
+    checkpoint_minutes: float = 10.0
+    checkpoint_steps: int = 0
+    best_metric: str = "psnr"
+    patience: int = 0
     validation_slices: int = 6
     max_validation_volumes: int = 0
     initial_weights: str = ""
@@ -149,18 +169,31 @@ class TrainingConfig:
         for name in ("accelerations", "mask_kinds", "sizes", "noise"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for name, allowed in (
-            ("loss", ("nmse-ssim", "l1")),
+            ("loss", ("nmse-ssim", "l1", "ssim", "mse", "complex-mse")),
             ("optimizer", ("adam", "lookahead-adam")),
             ("schedule", ("cosine", "step")),
-            ("precision", ("bf16", "fp32")),
+            ("precision", ("bf16", "fp32", "tf32")),
+            ("best_metric", ("psnr", "ssim", "nmse")),
             ("grid", ("cropped", "native")),
             ("target", ("virtual-coils", "reference")),
         ):
             if getattr(self, name) not in allowed:
                 raise RequestError(f"{name} is {getattr(self, name)!r}; choose {' or '.join(allowed)}.")
-        for name in ("n_coils", "batch_size", "samples_per_epoch", "epochs", "validation_slices", "step_epochs"):
+        counts = (
+            "n_coils",
+            "batch_size",
+            "accumulate",
+            "samples_per_epoch",
+            "epochs",
+            "validation_slices",
+            "step_epochs",
+        )
+        for name in counts:
             if getattr(self, name) < 1:
                 raise RequestError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        for name in ("checkpoint_minutes", "checkpoint_steps", "patience"):
+            if getattr(self, name) < 0:
+                raise RequestError(f"{name} is {getattr(self, name)}; it must be 0 or more.")
         if not (self.accelerations and self.mask_kinds and self.sizes and min(self.sizes) >= 32):
             raise RequestError("accelerations, mask_kinds and sizes need at least one value, sizes of 32 or more.")
         if (
@@ -208,22 +241,30 @@ def read_config(path: Path | str, settings: Sequence[str] = ()) -> TrainingConfi
     RequestError
         If a key is unknown or a value is of the wrong kind; all known keys are named.
     """
-    path = Path(path)
-    bundled = PRESETS / f"{path}.toml"
-    source = bundled if not path.exists() and bundled.exists() else path
-    try:
-        values = tomllib.loads(source.read_text("utf-8"))
-    except FileNotFoundError:
-        names = ", ".join(sorted(one.stem for one in PRESETS.glob("*.toml")))
-        raise FileError(path, f"there is no such recipe; give a .toml file or one of {names}.") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise FileError(path, f"not a readable TOML recipe ({error}).") from None
+    return from_dict(read_values(path, settings))
+
+
+def read_values(path: Path | str | None, settings: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what a recipe file (None: none) and changes name, without defaults and unchecked; see `read_config`."""
+    values = {} if path is None else _read_file(Path(path))
     for setting in settings:
         key, separator, text = setting.partition("=")
         if not separator:
             raise RequestError(f"--set {setting!r} is not of the form key=value.")
         values[key.strip()] = _parse(text.strip())
-    return from_dict(values)
+    return values
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    bundled = PRESETS / f"{path}.toml"
+    source = bundled if not path.exists() and bundled.exists() else path
+    try:
+        return tomllib.loads(source.read_text("utf-8"))
+    except FileNotFoundError:
+        names = ", ".join(sorted(one.stem for one in PRESETS.glob("*.toml")))
+        raise FileError(path, f"there is no such recipe; give a .toml file or one of {names}.") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise FileError(path, f"not a readable TOML recipe ({error}).") from None
 
 
 def from_dict(values: Mapping[str, Any]) -> TrainingConfig:
@@ -242,6 +283,7 @@ def from_dict(values: Mapping[str, Any]) -> TrainingConfig:
             int: isinstance(value, int) and not isinstance(value, bool),
             float: isinstance(value, (int, float)) and not isinstance(value, bool),
             str: isinstance(value, str),
+            bool: isinstance(value, bool),
         }.get(wanted, isinstance(value, (list, tuple, dict)))
         if not fits:
             raise RequestError(

@@ -1,8 +1,14 @@
-"""What happened in a run, one line of JSON an event: read by the window, the terminal and people."""
+"""What happened in a run, one line of JSON an event: read by the window, the terminal and people.
+
+``start`` and ``resume``: what trains. ``data``: on what. ``skipped``: a file that was left out. ``step``: every few
+seconds. ``validation``: scores. ``preview``: a picture. ``checkpoint``. ``out_of_memory``, ``stopped``, ``done``: how
+it ended.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import resource
 import time
 from typing import TYPE_CHECKING, Any
@@ -10,43 +16,55 @@ from typing import TYPE_CHECKING, Any
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from training import previews
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from lightning import LightningModule, Trainer
 
-_EVERY_SECONDS = 5.0
+    from training.module import ReconstructionTask
+
+EVERY_SECONDS = 5.0
 
 
 class EventLog(Callback):
-    """Writes ``events.jsonl`` and hands every event on.
+    """Writes ``events.jsonl`` and previews, and hands every event on.
 
     Parameters
     ----------
-    path
-        The file; appended to, so that a resumed run continues it.
+    folder
+        The run folder; its file is appended to, so that a resumed run continues it.
     report
         Called with each event.
+    is_first
+        False in all processes of a run but one: they keep silent.
     """
 
-    def __init__(self, path: Path, report: Callable[[dict[str, Any]], None] | None = None) -> None:
-        self.path = path
-        self.report = report
+    def __init__(
+        self, folder: Path, report: Callable[[dict[str, Any]], None] | None = None, *, is_first: bool = True
+    ) -> None:
+        self.folder = folder
+        self.path = folder / "events.jsonl"
+        self.is_first = is_first
+        self._report = report
         self._since = time.monotonic()
         self._n_samples = 0
         self._losses: list[float] = []
-        self._epoch_losses: list[float] = []
+        self._epoch = [0.0, 0.0]  # sum of the losses, and their number
         self._rate = 0.0
         self.skipped: dict[str, str] = {}
 
-    def write(self, event: dict[str, Any]) -> None:
+    def write(self, event: Mapping[str, Any]) -> None:
         """Append one event and hand it on."""
+        if not self.is_first:
+            return
         event = {"time": round(time.time(), 1), **event}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(event) + "\n")
-        if self.report is not None:
-            self.report(event)
+        if self._report is not None:
+            self._report(event)
 
     def skip(self, files: Iterable[tuple[str, str]]) -> None:
         """Report files that were left out, each once, by path and reason."""
@@ -55,67 +73,113 @@ class EventLog(Callback):
                 self.skipped[path] = reason
                 self.write({"event": "skipped", "path": path, "reason": reason, "n_skipped": len(self.skipped)})
 
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps: the losses of the epoch so far."""
+        return {"epoch": list(self._epoch)}
+
+    def restore(self, checkpoint: Mapping[str, Any]) -> None:
+        """Go on where a checkpoint was written: later events belong to steps that will be done again."""
+        self._epoch = list(checkpoint.get("events", {}).get("epoch", [0.0, 0.0]))
+        if not self.is_first or not self.path.exists():
+            return
+        last = int(checkpoint["global_step"])
+        kept = [line for line, event in read_lines(self.path) if event.get("step", 0) <= last]
+        part = self.path.with_name(".events.jsonl.part")
+        part.write_text("".join(f"{line}\n" for line in kept), "utf-8")
+        part.replace(self.path)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Count the seconds from here."""
+        self._since = time.monotonic()
+
     def on_train_batch_end(
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        outputs: Any,
+        outputs: Any,  # noqa: ARG002
         batch: Any,
         batch_idx: int,  # noqa: ARG002  lightning's signature
     ) -> None:
-        """Report the mean loss every few seconds, and what the loader had to skip."""
+        """Report the mean loss every few seconds, and files that could not be read once."""
+        task: ReconstructionTask = pl_module  # type: ignore[assignment]
         self.skip(batch.get("skipped", ()))
-        self._n_samples += batch["target"].shape[0]
-        loss = float(outputs["loss"])
-        self._losses.append(loss)
-        self._epoch_losses.append(loss)
+        if not task.has_stepped:
+            return
+        self._n_samples += task.step_samples
+        self._losses.append(task.step_loss)
+        self._epoch = [self._epoch[0] + task.step_loss, self._epoch[1] + 1]
         now = time.monotonic()
-        if now - self._since >= _EVERY_SECONDS:
+        if now - self._since >= EVERY_SECONDS:
             self._rate = self._n_samples / (now - self._since)
             self.write(
                 {
                     "event": "step",
-                    "step": trainer.global_step,
-                    "epoch": trainer.current_epoch,
+                    "step": task.n_steps,
+                    "epoch": task.epoch,
                     "loss": sum(self._losses) / len(self._losses),
                     "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
-                    "samples_per_second": round(self._rate, 3),
-                    "memory_gb": _memory_gb(),
-                    "share": round(float(getattr(pl_module, "schedule_share", 0.0)), 4),
+                    **self._progress(task),
                 }
             )
             self._since, self._n_samples, self._losses = now, 0, []
 
     def on_validation_batch_end(
         self,
-        trainer: Trainer,  # noqa: ARG002  lightning's signature
-        pl_module: LightningModule,  # noqa: ARG002
-        outputs: Any,  # noqa: ARG002
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
         batch: Any,
-        batch_idx: int,  # noqa: ARG002
-        dataloader_idx: int = 0,  # noqa: ARG002
+        batch_idx: int,
+        dataloader_idx: int = 0,  # noqa: ARG002  lightning's signature
     ) -> None:
-        """Report what the validation had to skip."""
+        """Write the preview: the slice in the middle of those that this process validates."""
         self.skip(batch.get("skipped", ()))
+        task: ReconstructionTask = pl_module  # type: ignore[assignment]
+        n_own = math.ceil(task.n_validation / task.n_processes)
+        if trainer.is_global_zero and outputs and batch_idx == (n_own - 1) // 2:
+            image = previews.write(self.folder, task.n_steps, *(outputs[name][0] for name in previews.PANELS))
+            self.write({"event": "preview", "step": task.n_steps, "image": image, "title": previews.TITLE})
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Report the validation scores."""
-        scores = {name: float(value) for name, value in trainer.callback_metrics.items() if name != "loss"}
-        losses = self._epoch_losses
+        task: ReconstructionTask = pl_module  # type: ignore[assignment]
+        total, count = self._epoch
         self.write(
             {
                 "event": "validation",
-                "step": trainer.global_step,
-                "epoch": trainer.current_epoch,
-                "loss": sum(losses) / len(losses) if losses else 0.0,
-                "samples_per_second": round(self._rate, 3),
-                "share": round(float(getattr(pl_module, "schedule_share", 0.0)), 4),
-                **scores,
+                "step": task.n_steps,
+                "epoch": max(task.epoch - 1, 0) if task.is_epoch_over else task.epoch,
+                "loss": total / count if count else None,
+                **self._progress(task),
+                **task.scores,
             }
         )
-        self._epoch_losses = []
+        self._epoch = [0.0, 0.0]
         # Validation is not training time.
         self._since, self._n_samples, self._losses = time.monotonic(), 0, []
+
+    def _progress(self, task: ReconstructionTask) -> dict[str, Any]:
+        share, seconds = task.schedule_share, task.elapsed_seconds
+        return {
+            "seconds": round(seconds, 1),
+            "eta_seconds": round(seconds * (1 - share) / share, 1) if share else None,
+            "samples_per_second": round(self._rate, 3),
+            "memory_gb": _memory_gb(),
+            "share": round(share, 4),
+        }
+
+
+def read_lines(path: Path) -> list[tuple[str, dict[str, Any]]]:
+    """Return the whole lines of a file of events and what they say; a line that a kill cut off is left out."""
+    found = []
+    for line in path.read_text("utf-8").splitlines():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict):
+            found.append((line, event))
+    return found
 
 
 def _memory_gb() -> float:

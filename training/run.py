@@ -8,160 +8,298 @@ import os
 import sys
 import time
 import warnings
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from recon.errors import DeviceError, FileError, RequestError
-from training.config import TrainingConfig, from_dict, read_config
+from recon.errors import ExportError, MRIError, RequestError
+from training.config import TrainingConfig, from_dict, read_values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from lightning import Trainer
+
+    from training.checkpoints import Checkpoints
+    from training.devices import Devices
+    from training.module import ReconstructionTask
+
+    Report = Callable[[dict[str, Any]], None]
 
 CHECKPOINT = "last.ckpt"
+_PROGRAM = "mri-workstation train"
+# Loading more than this many samples at a time is never what a step waits for.
+_MOST_WORKERS = 12
 
 
 def main(
-    config_path: str,
+    config_path: str | None,
     out: Path,
     *,
     settings: Sequence[str] = (),
     resume: bool = False,
+    force: bool = False,
     devices: str = "auto",
-    as_json: bool = False,
-) -> Path:
+    nodes: int | None = None,
+    tensorboard: bool = False,
+    report: Report | None = None,
+) -> Path | None:
     """Train, and publish the weights.
 
     Parameters
     ----------
     config_path
-        Recipe file, or the name of a bundled recipe.
+        Recipe file, or the name of a bundled recipe; None where a run goes on with its own.
     out
-        Run folder: ``config.json``, ``events.jsonl``, checkpoints, and the weights at the end.
+        Run folder: ``config.json``, ``events.jsonl``, previews, checkpoints, and the weights at the end.
     settings
         ``key=value`` changes to the recipe.
     resume
-        Go on from the last checkpoint in the run folder, with the recipe that is stored there.
-    devices
-        ``auto``, ``cpu``, or a number of GPUs.
-    as_json
-        Print every event as a line of JSON on stdout.
+        Go on from the last checkpoint in the run folder. What the recipe and the settings name has to be what the run
+        was begun with.
+    force
+        Go on also with other values.
+    devices, nodes
+        See `training.devices.choose_devices`.
+    tensorboard
+        Also write the events for TensorBoard.
+    report
+        Called with every event.
 
     Returns
     -------
-    The published weights.
+    The published weights; None in all processes but the first.
 
     Raises
     ------
     MRIError
         If the recipe, the data or the device does not allow it.
+    Stopped
+        If the user ended the run; a checkpoint was written.
     """
-    stored = out / "config.json"
-    if resume:
-        if not (out / CHECKPOINT).exists():
-            raise FileError(out, "holds no checkpoint to resume from; start without --resume.")
-        changes = read_settings(settings)
-        config = from_dict(json.loads(stored.read_text("utf-8")) | changes)
-    else:
-        config = read_config(config_path, settings)
-        if (out / CHECKPOINT).exists():
-            raise RequestError(f"{out} holds a run already; give --resume to go on, or another --out.")
-    if not (config.images or config.kspace):
-        raise RequestError(
-            "the recipe names no training images; add --set images=FILE.h5 or a folder of images, "
-            "or --set kspace=FOLDER of fully sampled fastMRI files."
-        )
-    out.mkdir(parents=True, exist_ok=True)
-    stored.write_text(json.dumps(config.to_dict(), indent=2), "utf-8")
-    return train(config, out, resume=resume, devices=devices, report=_printer(as_json))
+    try:
+        import lightning  # noqa: F401
+    except ModuleNotFoundError:
+        raise RequestError("training needs lightning; install it with: pip install 'mri-workstation[train]'.") from None
+    from training import checkpoints
+    from training.devices import choose_devices, process_number
+    from training.interruption import Stopped
 
-
-def read_settings(settings: Sequence[str]) -> dict[str, Any]:
-    """Return ``key=value`` texts as plain values, checked against the recipe."""
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        empty = Path(folder, "empty.toml")
-        empty.write_text("", "utf-8")
-        changed = read_config(empty, settings).to_dict()
-    return {setting.partition("=")[0].strip(): changed[setting.partition("=")[0].strip()] for setting in settings}
+    checkpoint: dict[str, Any] | None = None
+    chosen = choose_devices(devices, nodes)
+    is_first = process_number() == 0
+    try:
+        if resume:
+            checkpoint = checkpoints.read(out)
+            values = read_values(config_path, settings)
+            config = checkpoints.changed_recipe(checkpoint, values, chosen.n_processes, force=force)
+        else:
+            config = from_dict(read_values(config_path, settings))
+            if (out / CHECKPOINT).exists():
+                raise RequestError(f"{out} holds a run already; give --resume to go on, or another --out.")
+        if is_first:
+            out.mkdir(parents=True, exist_ok=True)
+            (out / "config.json").write_text(json.dumps(config.to_dict(), indent=2), "utf-8")
+        return train(config, out, chosen, checkpoint=checkpoint, tensorboard=tensorboard, report=report)
+    except (MRIError, Stopped) as error:
+        if is_first:
+            raise
+        # The first process speaks for all.
+        sys.exit(130 if isinstance(error, Stopped) else getattr(error, "exit_status", 1))
 
 
 def train(
     config: TrainingConfig,
     out: Path,
+    devices: Devices,
     *,
-    resume: bool = False,
-    devices: str = "auto",
-    report: Callable[[dict[str, Any]], None] | None = None,
-) -> Path:
-    """Train by a recipe into a run folder; see `main`."""
-    try:
-        import lightning
-        from lightning.pytorch.callbacks import ModelCheckpoint
-    except ModuleNotFoundError:
-        raise RequestError("training needs lightning; install it with: pip install 'mri-workstation[train]'.") from None
-    import torch
+    checkpoint: Mapping[str, Any] | None = None,
+    tensorboard: bool = False,
+    report: Report | None = None,
+) -> Path | None:
+    """Train by a recipe into a run folder; see `main`.
 
-    from training.data import open_data
+    Parameters
+    ----------
+    config, out
+        The recipe, and the run folder.
+    devices
+        The processes of the run, of which this is one.
+    checkpoint
+        Where to go on; None begins.
+    tensorboard, report
+        See `main`.
+    """
+    from training.checkpoints import BEST, Checkpoints, read
+    from training.devices import device_name, process_number, products
     from training.events import EventLog
+    from training.interruption import Interruption, Stopped
     from training.loader import SampleLoader
-    from training.module import ReconstructionTask, device_name
+    from training.module import ReconstructionTask
     from training.publish import publish
 
-    if devices not in ("auto", "cpu") and not torch.cuda.is_available():
-        raise DeviceError(f"{devices} GPU(s) were asked for, but this machine has no CUDA device; use --devices cpu.")
+    is_first = process_number() == 0
+    board = _open_board(out, checkpoint) if tensorboard and is_first else None
+    data = SampleLoader(config, devices.n_processes, _n_workers(devices.n_local))
+    task = ReconstructionTask(config, begin=checkpoint is None, n_processes=devices.n_processes)
+    task.guard.describe = data.describe
+    events = EventLog(out, _tell(report, board), is_first=is_first)
+    interruption = Interruption()
+    keeper = Checkpoints(out, config, interruption, events)
+    task.wishes = lambda step: (keeper.is_due(step), interruption.is_wanted)
+    if checkpoint is not None:
+        for part in (task, events, keeper):
+            part.restore(checkpoint)
+    is_over = task.is_finished or keeper.is_patience_over
+    is_validated = checkpoint is None or bool(checkpoint.get("validated", True))
+    if checkpoint is None or not (is_over and is_validated):
+        missing = not is_validated and (task.is_epoch_over or is_over)
+        trainer = _make_trainer(out, config, devices, [events, keeper, interruption], validate_first=missing)
+        events.write(_beginning(config, task, devices, resumed=checkpoint is not None))
+        events.write({"event": "data", **data.data.story})
+        events.skip((str(declined.path), declined.reason) for declined in data.data.declined)
+        started = time.time()
+        try:
+            with products(config.precision):
+                _fit(trainer, task, data)
+        except Stopped as stop:
+            events.write({"event": "stopped", "step": stop.step})
+            raise Stopped(stop.step, f"stopped after step {stop.step}; go on with: {_again(out)}") from None
+        except OSError as error:
+            problem = f"{error.filename or out}: {error.strerror or error}."
+            raise ExportError(f"{problem} {_what_is_kept(keeper, out)}") from error
+        except MRIError as error:
+            _explain(error, keeper, out)
+        except (RuntimeError, MemoryError) as error:
+            _offer(error, task, keeper, out)
+        seconds = round(time.time() - started, 1)
+        events.write({"event": "done", "step": task.n_steps, "seconds": seconds, "skipped": dict(events.skipped)})
+    if board is not None:
+        board.close()
+    if not is_first:
+        return None
+    if keeper.is_patience_over:
+        task.restore(read(out, BEST))
+    return publish(task, out, task.n_steps, device_name(task.device))
+
+
+def _make_trainer(
+    out: Path, config: TrainingConfig, devices: Devices, callbacks: list[Any], *, validate_first: bool
+) -> Trainer:
+    import lightning
+
     # Its advice and advertisements are not events of the run.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    data = open_data(config)
-    task = ReconstructionTask(config, begin=not resume)
-    events = EventLog(out / "events.jsonl", report)
-    best = ModelCheckpoint(dirpath=out, filename="best", monitor="psnr", mode="max")
-    # A callback of its own: `save_last` would save nothing after an epoch that is not the best so far.
-    last = ModelCheckpoint(dirpath=out, filename="last", enable_version_counter=False)
-    use_cpu = devices == "cpu" or not torch.cuda.is_available()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning.*")
+        return lightning.Trainer(
+            default_root_dir=out,
+            precision="bf16-mixed" if config.precision == "bf16" else "32-true",
+            max_epochs=-1,  # the task knows its end
+            accumulate_grad_batches=config.accumulate,
+            callbacks=callbacks,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=-1 if validate_first else 0,
+            reload_dataloaders_every_n_epochs=1,
+            **devices.trainer_settings(),
+        )
+
+
+def _fit(trainer: Trainer, task: ReconstructionTask, data: Any) -> None:
     with warnings.catch_warnings():
         # lightning advises more loader workers than the recipe needs, and warns of its own defaults.
         warnings.filterwarnings("ignore", module="lightning.*")
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        trainer = lightning.Trainer(
-            default_root_dir=out,
-            accelerator="cpu" if use_cpu else "gpu",
-            devices=1 if use_cpu or devices == "auto" else int(devices),
-            precision="bf16-mixed" if config.precision == "bf16" else "32-true",
-            max_epochs=-1 if config.minutes else config.epochs,
-            gradient_clip_val=config.gradient_clip or None,
-            callbacks=[best, last, events],
-            logger=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            reload_dataloaders_every_n_epochs=1,
-        )
-        loader = SampleLoader(data, config, n_workers=max(1, min((os.cpu_count() or 2) - 1, 12)))
-        events.write({"event": "data", **data.story})
-        events.skip((str(entry.path), entry.reason) for entry in data.declined)
-        started = time.time()
-        # weights_only is safe here: the checkpoint holds tensors, numbers and strings, no objects.
-        trainer.fit(task, loader, ckpt_path=str(out / CHECKPOINT) if resume else None, weights_only=True)
-    events.write({"event": "done", "seconds": round(time.time() - started, 1), "skipped": dict(events.skipped)})
-    return publish(task, out, trainer.global_step, device_name(trainer.strategy.root_device))
+        warnings.filterwarnings("ignore", message=".*was initialized on a non-zero.*")
+        try:
+            trainer.fit(task, data)
+        except SystemExit:  # what lightning makes of Ctrl-C
+            raise KeyboardInterrupt from None
 
 
-def _printer(as_json: bool) -> Callable[[dict[str, Any]], None]:
-    def show(event: dict[str, Any]) -> None:
-        if as_json:
-            print(json.dumps(event), flush=True)  # noqa: T201  the command's output
-        elif event["event"] == "skipped":
-            sys.stderr.write(f"skipped {event['path']}: {event['reason']}\n")
-        elif event["event"] == "done" and event["skipped"]:
-            names = [Path(path).name for path in event["skipped"]]
-            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            sys.stderr.write(f"{len(names)} skipped in all: {', '.join(names[:5])}{more}\n")
-        elif event["event"] == "validation":
-            sys.stderr.write(
-                f"epoch {event['epoch']}: loss {event.get('loss', float('nan')):.4f}, PSNR {event['psnr']:.2f} dB "
-                f"(zero-filled {event['zero_filled_psnr']:.2f}), SSIM {event['ssim']:.4f}, "
-                f"{event['samples_per_second']:.2f} samples/s, {event['share']:.0%} done\n"
-            )
+def _explain(error: MRIError, keeper: Checkpoints, out: Path) -> NoReturn:
+    """Raise an error of the run again, with what is kept and how to go on."""
+    from training.guards import NotFiniteError
 
-    return show
+    if isinstance(error, NotFiniteError):
+        how = " --set learning_rate=… --force" if "learning rate" in str(error) else ""
+        raise NotFiniteError(f"{error} {_what_is_kept(keeper, out, how)}") from None
+    if isinstance(error, ExportError):
+        raise ExportError(f"{error} {_what_is_kept(keeper, out)}") from None
+    raise error
+
+
+def _offer(error: Exception, task: ReconstructionTask, keeper: Checkpoints, out: Path) -> NoReturn:
+    """Say what would fit where memory ran out; raise anything else again."""
+    from training import memory
+
+    if not memory.is_out_of_memory(error):
+        raise error
+    shape, device, config = task.guard.shape, task.device, task.config
+    # The frames that failed hold what they computed; a trial needs the room.
+    error.__traceback__ = None
+    task.to("cpu")
+    memory.release()
+    changes = memory.find_fitting(config, lambda other: memory.step_fits(other, shape, device))
+    keeper.events.write({"event": "out_of_memory", "step": task.n_steps, "offer": changes})
+    size = " × ".join(str(n) for n in (shape or ())[2:])
+    what = f"a step with {config.batch_size} sample(s) of {size}" if size else "a step"
+    text = f"{what} needs more memory than {_name(device)} has left"
+    if not changes:
+        raise memory.OutOfMemoryError(f"{text}; nothing smaller fits either, so choose a smaller model.", {})
+    words = " ".join(f"--set {key}={json.dumps(value, separators=(',', ':'))}" for key, value in changes.items())
+    other = " --force" if "sizes" in changes else ""
+    how = f"{_again(out)} {words}{other}" if keeper.saved_step is not None else f"the same command and {words}"
+    raise memory.OutOfMemoryError(f"{text}. It was tried and fits: {how}", changes)
+
+
+def _name(device: Any) -> str:
+    from training.devices import device_name
+
+    return device_name(device) if device.type == "cuda" else "this machine"
+
+
+def _again(out: Path) -> str:
+    return f"{_PROGRAM} --resume --out {out}"
+
+
+def _what_is_kept(keeper: Checkpoints, out: Path, how: str = "") -> str:
+    if keeper.saved_step is None:
+        return "No checkpoint had been written yet."
+    return f"The checkpoint of step {keeper.saved_step} is whole; go on with: {_again(out)}{how}"
+
+
+def _beginning(config: TrainingConfig, task: ReconstructionTask, devices: Devices, *, resumed: bool) -> dict[str, Any]:
+    return {
+        "event": "resume" if resumed else "start",
+        "step": task.n_steps,
+        "model": config.model,
+        "n_parameters": task.model.n_parameters,
+        "n_steps": None if config.minutes else config.epochs * task.epoch_steps,
+        "step_samples": task.step_samples,
+        "processes": devices.n_processes,
+        "accelerator": devices.accelerator,
+        "precision": config.precision,
+    }
+
+
+def _open_board(out: Path, checkpoint: Mapping[str, Any] | None) -> Any:
+    from training.tensorboard import TensorBoard
+
+    return TensorBoard(out, None if checkpoint is None else int(checkpoint["global_step"]) + 1)
+
+
+def _tell(*listeners: Report | None) -> Report:
+    def tell(event: dict[str, Any]) -> None:
+        for listener in listeners:
+            if listener is not None:
+                listener(event)
+
+    return tell
+
+
+def _n_workers(n_local: int) -> int:
+    """Processes that load for each process that trains; each of those keeps a core."""
+    return max(1, min((os.cpu_count() or 2) // n_local - 1, _MOST_WORKERS))

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 import recon
-from recon import metrics, models, weights
+from recon import models, weights
 from recon.errors import FileError, RequestError
 from training import publish
-from training.losses import LOSSES
+from training.module import ReconstructionTask
 from training.run import main
 
 RECIPE = """
@@ -49,16 +49,20 @@ def events(run):
 
 def test_run_resume_publish_and_use(recipe, tmp_path, monkeypatch, capsys):
     run = tmp_path / "run"
-    published = main(str(recipe), run, devices="cpu", as_json=True)
-    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert printed[-1]["event"] == "done"
+    reported = []
+    published = main(str(recipe), run, devices="cpu", report=reported.append)
+    assert capsys.readouterr() == ("", "")
+    assert reported == events(run)
+    assert reported[-1]["event"] == "done"
     first = [event for event in events(run) if event["event"] == "validation"]
     assert [event["step"] for event in first] == [24, 48]
     assert first[-1]["psnr"] > first[-1]["zero_filled_psnr"]
 
     with pytest.raises(RequestError, match="holds a run already"):
         main(str(recipe), run, devices="cpu")
-    main(str(recipe), run, resume=True, settings=["epochs=3"], devices="cpu")
+    with pytest.raises(RequestError, match="epochs: 2 -> 3"):
+        main(str(recipe), run, resume=True, settings=["epochs=3"], devices="cpu")
+    main(str(recipe), run, resume=True, settings=["epochs=3"], force=True, devices="cpu")
     resumed = [event for event in events(run) if event["event"] == "validation"]
     assert [event["step"] for event in resumed] == [24, 48, 72]
 
@@ -83,7 +87,13 @@ def test_run_resume_publish_and_use(recipe, tmp_path, monkeypatch, capsys):
 
 def test_the_last_epoch_is_kept_also_when_it_is_not_the_best(recipe, tmp_path, monkeypatch):
     run, falling = tmp_path / "run", itertools.count(50, -1)
-    monkeypatch.setattr(metrics, "psnr", lambda *_: float(next(falling)))
+    score = ReconstructionTask.on_validation_epoch_end
+
+    def get_worse(task):
+        score(task)
+        task.scores["psnr"] = float(next(falling))
+
+    monkeypatch.setattr(ReconstructionTask, "on_validation_epoch_end", get_worse)
     main(str(recipe), run, devices="cpu")
     steps = [torch.load(run / name, weights_only=True)["global_step"] for name in ("best.ckpt", "last.ckpt")]
     assert steps == [24, 48]
@@ -123,9 +133,3 @@ def test_impossible_runs_are_refused(recipe, tmp_path):
         main(str(recipe), tmp_path / "run", settings=["images="])
     with pytest.raises(FileError, match="cannot be read as HDF5"):
         main(str(recipe), tmp_path / "run", settings=["images=/nowhere.h5"], devices="cpu")
-
-
-def test_a_loss_that_is_no_number_names_the_batch(recipe, tmp_path, monkeypatch):
-    monkeypatch.setitem(LOSSES, "nmse-ssim", lambda output, _: (output * torch.nan).sum())
-    with pytest.raises(RequestError, match="batch 0 is nan"):
-        main(str(recipe), tmp_path / "run", devices="cpu")
