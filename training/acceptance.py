@@ -11,9 +11,10 @@ import numpy as np
 import torch
 
 import recon
-from recon import metrics, models, phantom
+from recon import models, phantom
 from recon.coils import root_sum_of_squares
 from recon.errors import ModelError, MRIError
+from recon.metrics import psnr as image_psnr
 from recon.weights import read_header
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def psnr(model: nn.Module, samples: Sequence[dict[str, Tensor]]) -> float:
             image = model(batch["zero_filled"], batch["kspace"], batch["mask"], batch.get("maps"))
         output = root_sum_of_squares(image, 1).numpy()
         finite = bool(np.isfinite(output).all())
-        values.append(float(metrics.psnr(batch["target"].numpy(), output)) if finite else float("nan"))
+        values.append(float(image_psnr(batch["target"].numpy(), output)) if finite else float("nan"))
     return float(np.mean(values))
 
 
