@@ -405,8 +405,7 @@ class MainWindow(QMainWindow):
     def choose_model(self) -> None:
         """Open the list of models."""
         self._raise("recipe")
-        self.recipe.model.setFocus()
-        self.recipe.model.showPopup()
+        self.recipe.choose_model()
 
     def show_shortcuts(self) -> None:
         """Show keys and gestures."""

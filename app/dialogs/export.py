@@ -74,6 +74,14 @@ class ExportDialog(QDialog):
         self.folder.textChanged.connect(self._validate)
         browse = QPushButton("Choose…")
         browse.clicked.connect(self._browse)
+        for widget, name, words in (
+            (self.result_choice, "Result", "Which result of this session is written"),
+            (self.stages, "Write every iteration", "The HDF5 file then holds each stage beside the final image"),
+            (self.folder, "Folder", "Where the files go; it is made where there is none"),
+            (browse, "Choose the folder", "Choose the folder in a dialog"),
+        ):
+            widget.setAccessibleName(name)
+            widget.setToolTip(words)
         row = QHBoxLayout()
         row.addWidget(self.folder, 1)
         row.addWidget(browse)

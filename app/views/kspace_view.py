@@ -45,6 +45,7 @@ class KSpaceView(QWidget):
         self.coil_label = QLabel("Coil", self)
         self.coil_slider = QSlider(Qt.Orientation.Horizontal, self)
         self.coil_slider.setAccessibleName("Coil")
+        self.coil_slider.setToolTip("Coil whose k-space is shown")
         self.coil_slider.setMinimumWidth(48)
         self.coil_number = QLabel("–", self)
         self.coil_number.setProperty("muted", True)

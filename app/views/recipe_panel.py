@@ -457,6 +457,12 @@ class RecipePanel(QWidget):
             cancel.setEnabled(False)
             self.progress.setValue(0)
 
+    def choose_model(self) -> None:
+        """Open the list of models, wherever the panel is scrolled to."""
+        self._scroll.ensureWidgetVisible(self.model, 0, theme.GAP)
+        self.model.setFocus()
+        self.model.showPopup()
+
     def set_progress(self, share: float, text: str) -> None:
         """Show how far the reconstruction is."""
         self.progress.setValue(round(share * self.progress.maximum()))

@@ -52,6 +52,7 @@ class Segmented(QWidget):
             button.setCheckable(True)
             button.setProperty("segment", True)
             button.setAccessibleName(f"{name} {label}")
+            button.setToolTip(button.accessibleName())
             button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             self._group.addButton(button, index)
             self._buttons.append(button)

@@ -64,6 +64,7 @@ class StageScrubber(QAbstractSlider):
         super().__init__(parent)
         self.setObjectName("stageScrubber")
         self.setAccessibleName("Stages of the reconstruction")
+        self.setToolTip("Every stage that came out, with its PSNR: click, drag, turn the wheel; Space plays them")
         self.setOrientation(Qt.Orientation.Horizontal)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setMouseTracking(True)

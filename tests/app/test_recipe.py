@@ -5,7 +5,17 @@ import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QColor
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QComboBox, QWidget
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QAbstractSlider,
+    QApplication,
+    QComboBox,
+    QLineEdit,
+    QScrollArea,
+    QScrollBar,
+    QTabBar,
+    QWidget,
+)
 
 from app.library import can_simulate
 from app.views.model_card import card_html, short_reason
@@ -406,11 +416,17 @@ def test_every_control_says_what_it_is(images, qtbot):
     nameless = []
     for widget in (*images.findChildren(QWidget), *images.recipe.model.popup().findChildren(QWidget)):
         is_stop = bool(widget.focusPolicy() & Qt.FocusPolicy.TabFocus)
-        # The lists inside Qt's own boxes are read as those boxes.
+        # The lists inside Qt's own boxes are read as those boxes, the arrows of a tab bar as the bar.
         box = widget.parent().parent() if widget.parent() is not None else None
-        is_part = isinstance(box, QComboBox) or type(widget).__name__ in ("QScrollArea", "QTabBar")
+        is_part = isinstance(box, QComboBox) or isinstance(widget.parent(), QTabBar)
+        is_part = is_part or isinstance(widget, (QScrollArea, QScrollBar, QTabBar))
         if is_stop and not is_part and not (widget.accessibleName() or getattr(widget, "text", str)()):
             nameless.append(f"{type(widget).__name__} {widget.objectName()} in {widget.parent().objectName()}")
+        is_button = isinstance(widget, (QAbstractButton, QAbstractSlider, QComboBox, QLineEdit))
+        is_own = not is_part and widget.objectName() != "qt_spinbox_lineedit"
+        on_start = images.start_page.isAncestorOf(widget)
+        if is_button and is_stop and is_own and not on_start and not widget.toolTip():
+            nameless.append(f"{type(widget).__name__} {widget.accessibleName()} has no tool tip")
     assert not nameless, nameless
 
 
