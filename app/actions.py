@@ -255,6 +255,7 @@ COMMANDS: tuple[Command, ...] = (
         "chooseModel", "Reconstruct", "Choose a model…", lambda w: w.choose_model(), "", ("M",), _has_series, gap=True
     ),
     Command("trainModel", "Reconstruct", "Train a model…", lambda w: w.ask_training()),
+    Command("showTraining", "Reconstruct", "Show the training", lambda w: w.training_desk.show_pane(), "", ("Ctrl+T",)),
     Command("shortcuts", "Help", "Keyboard and mouse", lambda w: w.show_shortcuts(), "keyboard-outline", ("F1", "?")),
     Command("log", "Help", "Show the log", lambda w: w.show_log(), "text-box-outline", ("Ctrl+L",)),
     Command("about", "Help", "About MRI workstation", lambda w: w.show_about(), "information-outline"),

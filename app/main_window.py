@@ -25,7 +25,7 @@ from app import theme
 from app.actions import Actions
 from app.presenter import GridPresenter, StagePresenter
 from app.recipe_presenter import RecipePresenter
-from app.training_presenter import TrainingPresenter
+from app.training_desk import TrainingDesk
 from app.views import levels
 from app.views.banner import Banner
 from app.views.header_view import HeaderView
@@ -57,6 +57,7 @@ class MainWindow(QMainWindow):
 
     session: Session
     grid: ImageGrid
+    training_desk: TrainingDesk
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -130,7 +131,7 @@ class MainWindow(QMainWindow):
             ("metrics", "Scores", self.metrics, Qt.DockWidgetArea.BottomDockWidgetArea),
             ("kspace", "k-space", _padded(self.kspace), Qt.DockWidgetArea.BottomDockWidgetArea),
             ("header", "Header", self.header, Qt.DockWidgetArea.BottomDockWidgetArea),
-            ("training", "Training", self.training, Qt.DockWidgetArea.BottomDockWidgetArea),
+            ("training", "Training", self.training, Qt.DockWidgetArea.RightDockWidgetArea),
             ("log", "Log", self.log_view, Qt.DockWidgetArea.BottomDockWidgetArea),
         ):
             dock = QDockWidget(title, self)
@@ -140,12 +141,13 @@ class MainWindow(QMainWindow):
             self.docks[name] = dock
         self.splitDockWidget(self.docks["metrics"], self.docks["header"], Qt.Orientation.Horizontal)
         self.splitDockWidget(self.docks["header"], self.docks["kspace"], Qt.Orientation.Horizontal)
-        self.tabifyDockWidget(self.docks["header"], self.docks["training"])
         self.tabifyDockWidget(self.docks["header"], self.docks["log"])
         self.setTabPosition(
             Qt.DockWidgetArea.BottomDockWidgetArea, self.tabPosition(Qt.DockWidgetArea.TopDockWidgetArea)
         )
         self.docks["header"].raise_()
+        # Asked for by name, or shown by a run; it takes the room of images.
+        self._closed.add(self.docks["training"])
         self._default_layout = self.saveState()
 
     def _make_status(self) -> None:
@@ -155,7 +157,8 @@ class MainWindow(QMainWindow):
         layout = bar.layout()
         if layout is not None:
             layout.setSpacing(2 * theme.GAP)
-        self.status = {name: QLabel() for name in ("slice", "probe", "levels", "zoom", "flip", "device", "job")}
+        names = ("slice", "probe", "levels", "zoom", "flip", "device", "job", "training")
+        self.status = {name: QLabel() for name in names}
         for name, label in self.status.items():
             label.setObjectName(f"status-{name}")
             label.setFont(theme.number_font(self.font()))
@@ -177,7 +180,7 @@ class MainWindow(QMainWindow):
         self.grid_presenter = GridPresenter(session, self.grid, self)
         self.stage_presenter = StagePresenter(session, self.scrubber, self.metrics, self)
         self.recipe_presenter = RecipePresenter(session, self.recipe, self.mask_preview, self)
-        self.training_presenter = TrainingPresenter(session.training, self.training, self)
+        self.training_desk = TrainingDesk(self, self.status["training"])
         self._log_handler.bridge.line.connect(self.log_view.add)
         self.banner.acted.connect(self._act)
         self.banner.details_wanted.connect(self.show_details)
@@ -238,11 +241,8 @@ class MainWindow(QMainWindow):
         if is_viewing != self._is_viewing:
             self._is_viewing = is_viewing
             for dock in self.docks.values():
-                if is_viewing:
-                    # A pane that the user closed stays closed.
-                    dock.setVisible(dock not in self._closed)
-                else:
-                    dock.hide()
+                # A pane that the user closed stays closed.
+                dock.setVisible(is_viewing and dock not in self._closed)
             self.statusBar().setVisible(is_viewing)
             # Neither page starts with a ring around the control that happens to be first.
             self.pages.setFocus()
@@ -251,6 +251,8 @@ class MainWindow(QMainWindow):
             self._size_docks()
             if self.session.settings.layout:
                 self.restoreState(QByteArray.fromBase64(self.session.settings.layout.encode()))
+        if self.session.training.is_running:
+            self.training_desk.show_pane()
 
     def _size_docks(self) -> None:
         docks = self.docks
@@ -262,11 +264,16 @@ class MainWindow(QMainWindow):
         )
         docks["header"].raise_()
 
+    def widen(self, name: str, width: int) -> None:
+        """Give a pane at the side a width; the panes on the other side keep theirs."""
+        docks = [self.docks[one] for one in ("studies", "recipe", name)]
+        self.resizeDocks(docks, [SIDE_WIDTH, SIDE_WIDTH, width], Qt.Orientation.Horizontal)
+
     def reset_layout(self) -> None:
         """Put every pane back to where it was on the first day."""
         self.restoreState(self._default_layout)
-        for dock in self.docks.values():
-            dock.setVisible(bool(self.session.studies))
+        for name, dock in self.docks.items():
+            dock.setVisible(bool(self.session.studies) and (name != "training" or self.session.training.is_running))
         self._size_docks()
 
     def _show_studies(self) -> None:
@@ -380,27 +387,16 @@ class MainWindow(QMainWindow):
         """Show the settings, some with other values that the user may save."""
         from app.dialogs.settings import SettingsDialog
 
-        models = [card.name for card in self.session.models if card.needs_training]
-        dialog = SettingsDialog(self.session.settings, models, page, self)
+        models = [(card.name, card.title) for card in self.session.models if card.needs_training]
+        dialog = SettingsDialog(self.session.settings, models, page, self, self.session.devices)
         dialog.propose(**proposed)
         dialog.saved.connect(lambda values: self.session.change_settings(**values))
-        dialog.training_wanted.connect(self._train)
+        dialog.training_wanted.connect(self.training_desk.start)
         self._open(dialog)
 
     def ask_training(self, model: str = "") -> None:
         """Show the page that starts a training, of a model or of the one trained last."""
         self.ask_settings("Training", **({"training_model": model} if model else {}))
-
-    def _train(self) -> None:
-        settings = self.session.settings
-        self.session.train(
-            {
-                "model": settings.training_model,
-                "images": settings.training_data,
-                "minutes": float(settings.training_minutes),
-            }
-        )
-        self._raise("training")
 
     def choose_model(self) -> None:
         """Open the list of models."""
@@ -450,6 +446,8 @@ class MainWindow(QMainWindow):
     def _act(self, action: str, target: str) -> None:
         if action == "use-cpu":
             self.session.use_cpu()
+        elif action == "show-training":
+            self.training_desk.show_pane()
         elif action == "open-folder":
             QDesktopServices.openUrl(QUrl.fromLocalFile(target))
 
@@ -471,21 +469,21 @@ class MainWindow(QMainWindow):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Ask only when work would be lost; then end the threads."""
-        if (self.session.is_running or self.session.training.is_running) and not self._may_close():
+        if self.session.is_running and not self._may_close():
             event.ignore()
             return
         if self.session.studies:
             state = bytes(self.saveState().toBase64().data()).decode()
             if state != self.session.settings.layout:
                 self.session.change_settings(layout=state)
+        self.training_desk.close()
         self.session.close()
         for name in ("app", "recon"):
             logging.getLogger(name).removeHandler(self._log_handler)
         super().closeEvent(event)
 
     def _may_close(self) -> bool:
-        work = "A training" if self.session.training.is_running else "A reconstruction"
-        answer = QMessageBox.question(self, TITLE, f"{work} is running. Stop it and quit?")
+        answer = QMessageBox.question(self, TITLE, "A reconstruction is running. Stop it and quit?")
         return answer == QMessageBox.StandardButton.Yes
 
 

@@ -24,7 +24,7 @@ class Message:
     details
         Traceback or other text to copy; empty when there is none.
     action
-        What a button on the banner does: ``use-cpu``, ``open-folder`` or empty.
+        What a button on the banner does: ``use-cpu``, ``open-folder``, ``show-training`` or empty.
     target
         What the action acts on, such as a folder.
     """

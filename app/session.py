@@ -26,6 +26,7 @@ from app.previews import Previews
 from app.recipe import Recipe
 from app.runner import Runner
 from app.shelf import Shelf
+from app.training_memory import TrainingMemory
 from app.training_run import TrainingRun
 from app.viewstate import ViewState
 from recon.request import Request
@@ -125,11 +126,10 @@ class Session(QObject):
         self.shelf = Shelf(self)
         self.previews = Previews(self._engine, self)
         self.runner = Runner(self._engine, self)
+        self._trainings = TrainingMemory(self)
         self._connect()
 
     def _connect(self) -> None:
-        self.training.failed.connect(lambda text, details: self.say("error", text, details))
-        self.training.succeeded.connect(lambda text: self.say("success", text))
         self.library.opening_changed.connect(self.opening_changed)
         self.library.arrived.connect(self._welcome)
         self.library.declined.connect(lambda study: self._tell(explain_declined(study)))
@@ -156,13 +156,18 @@ class Session(QObject):
         if self._settings_problem:
             self.say("warning", self._settings_problem)
             self._settings_problem = ""
-        self._file("models", self._engine.list_models, self.recipe.take_models, "listing the models")
+        self._trainings.recall()
+        self.list_models()
         self._file("warm-up", self._engine.warm_up, self._take_devices, "preparing the device")
 
+    def list_models(self) -> None:
+        """Read which models and weights there are."""
+        self._file("models", self._engine.list_models, self.recipe.take_models, "listing the models")
+
     def close(self) -> None:
-        """Cancel what runs and end the threads."""
+        """Cancel what runs and end the threads; a training goes on."""
         self.runner.stop()
-        self.training.stop()
+        self.training.close()
         self.previews.stop()
         self._filer.stop()
 
@@ -507,18 +512,14 @@ class Session(QObject):
             self.say("warning", f"Settings could not be written to {self._config}: {reason}.")
         self.settings_changed.emit()
 
-    def train(self, config: Path | str | dict[str, Any], output: Path | str | None = None) -> bool:
-        """Start training in a process of its own; `training` reports.
+    def train(self, config: Path | str | dict[str, Any] | None = None, output: Path | str | None = None) -> bool:
+        """Start training in a process of its own, which outlives the window; `training` reports.
 
         Parameters
         ----------
         config
-            A TOML file, or the values of one.
+            A TOML file, or the values of one; None takes the training settings.
         output
-            Run folder; None takes the one of the settings.
+            Run folder; None makes one in the output folder of the settings.
         """
-        output = output or self.settings.training_output
-        if not output:
-            self.say("warning", "Choose a run folder for the training first.")
-            return False
-        return self.training.start(config, Path(output).expanduser().absolute())
+        return self._trainings.start(config, output)

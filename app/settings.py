@@ -15,6 +15,7 @@ from typing import Any
 import platformdirs
 
 APPLICATION = "mri-workstation"
+_LISTS = ("recent", "training_compared")
 
 
 def _setting(default: Any, label: str, help_text: str, page: str = "General", **extra: Any) -> Any:
@@ -53,23 +54,54 @@ class Settings:
     export_folder: str = _setting("", "Export folder", "Where the export dialog starts.", kind="folder")
     training_data: str = _setting(
         "",
-        "Training images",
-        "HDF5 file of magnitude volumes with the groups train and validation.",
+        "Data",
+        "HDF5 file of magnitude volumes, folder of fastMRI raw data, or folder of DICOM, NIfTI, NPY or PNG images.",
         page="Training",
-        kind="file",
     )
-    training_model: str = _setting("pcrnn-s", "Model", "Preset to train.", page="Training", kind="model")
+    training_recipe: str = _setting(
+        "pcrnn-quick", "Recipe", "Loss, schedule and sizes; what is chosen below replaces its values.", page="Training"
+    )
+    training_model: str = _setting("pcrnn-s", "Method", "Preset to train.", page="Training")
+    training_masks: str = _setting(
+        "",
+        "Masks",
+        "Kinds of sampling pattern, drawn at random. None ticked: those of the recipe.",
+        page="Training",
+    )
+    training_accelerations: str = _setting(
+        "",
+        "Accelerations",
+        "Numbers such as 4, 4, 8; one that stands twice is drawn twice as often. Empty takes those of the recipe.",
+        page="Training",
+    )
+    training_coils: int = _setting(
+        0,
+        "Virtual coils",
+        "Coils of the network; arrays are compressed to as many.",
+        page="Training",
+        minimum=0,
+        maximum=64,
+        zero="as the recipe says",
+    )
+    training_device: str = _setting(
+        "auto", "Device", "auto takes one GPU if there is one; a number takes as many GPUs.", page="Training"
+    )
     training_minutes: int = _setting(
         60,
-        "Minutes",
-        "Length of the training; its schedule is stretched to it.",
+        "Budget",
+        "Minutes of training, to which the schedule is stretched.",
         page="Training",
-        minimum=1,
+        minimum=0,
         maximum=100_000,
+        zero="as the recipe says",
+        unit=" min",
     )
-    training_output: str = _setting(
-        "", "Run folder", "Where checkpoints, metrics and weights go.", page="Training", kind="folder"
-    )
+    training_output: str = _setting("", "Output folder", "Each run gets a folder of its own in it.", page="Training")
+    training_key: str = field(default="", metadata={"hidden": True})
+    training_folder: str = field(default="", metadata={"hidden": True})
+    training_pid: int = field(default=0, metadata={"hidden": True})
+    training_started: str = field(default="", metadata={"hidden": True})
+    training_compared: tuple[str, ...] = field(default=(), metadata={"hidden": True})
     recent: tuple[str, ...] = field(default=(), metadata={"hidden": True})
     layout: str = field(default="", metadata={"hidden": True})
 
@@ -131,7 +163,7 @@ def load(file: Path) -> tuple[Settings, str | None]:
     settings, bad = Settings(), []
     for name, value in values.items():
         try:
-            value = tuple(map(str, value)) if name == "recent" and isinstance(value, list) else value
+            value = tuple(map(str, value)) if name in _LISTS and isinstance(value, list) else value
             settings = settings.changed(**{name: value})
         except ValueError:
             bad.append(str(name))

@@ -1,132 +1,386 @@
-"""A training run: ``mri-workstation train`` as a process of its own, its events as signals.
+"""A training run as the window has it: starts it, follows it, asks it to end, resumes it, publishes its weights.
 
-A crash or an out-of-memory kill of the training never takes the window along.
+A run is a process of its own, detached: neither the end of the window nor a crash of the training takes the other
+along. What is known of it comes from its folder, so a run that was started elsewhere can be followed too.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
+import time
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QObject, QProcess, QProcessEnvironment, Signal
+from PySide6.QtCore import QObject, QProcess, QProcessEnvironment, QTimer, Signal
+
+from app import training_process
+from app.job import Worker
+from app.training_events import EVENTS, Record, Tail
+from app.training_recipe import to_toml
+from app.training_watch import CHECKPOINT, LOG, MARK, RUNNING, look, outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from app.training_process import Identity
+    from app.training_watch import Look
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-def to_toml(values: dict[str, Any]) -> str:
-    """Write a flat table of strings, numbers and booleans as TOML."""
-    return "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in values.items())
+RECIPE = "recipe.toml"
+WATCH_MS = 700
+_SEARCH_EVERY = 8
+"""Looks between two searches for a process that somebody else may have started."""
+# The shell gives way to the training, which so has its number; words are handed on as they are.
+_LAUNCH = (
+    'export PYTHONPATH="$1" PYTHONUNBUFFERED=1 PYTHONFAULTHANDLER=1; shift; '
+    'exec "$@" >/dev/null 2>>"$0" </dev/null'
+)  # fmt: skip
 
 
 class TrainingRun(QObject):
-    """Starts, watches and stops one training."""
+    """The run that the window shows, and its process if it has one.
+
+    Signals
+    -------
+    state_changed
+        Another run, or another `state`.
+    updated
+        `record` has grown.
+    output
+        A line for the log.
+    failed
+        Something went wrong: a sentence, and details to copy.
+    succeeded
+        The run reached its end: a sentence.
+    found
+        A run that was left training lives, or ended in the meantime: a sentence.
+    published
+        The weights are in the list of models: the installed file.
+    """
 
     state_changed = Signal()
-    reported = Signal(dict)
+    updated = Signal()
     output = Signal(str)
     failed = Signal(str, str)
     succeeded = Signal(str)
+    found = Signal(str)
+    published = Signal(str)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._process: QProcess | None = None
-        self._errors: list[str] = []
-        self._rest = ""
-        self._is_stopping = False
         self.folder: Path | None = None
+        self.state = "idle"
+        self.sentence = ""
+        self.record = Record()
+        self.identity: Identity | None = None
+        self.has_checkpoint = False
+        self.is_publishing = False
+        self._tail = Tail(Path())
+        self._wanted = ""
+        self._is_found = False
+        self._n_looks = 0
+        self._worker = Worker(self)
+        self._process: QProcess | None = None
+        self._timer = QTimer(self, interval=WATCH_MS)
+        self._timer.timeout.connect(self.look)
+
+    # ---------------------------------------------------------------- what can be done
 
     @property
     def is_running(self) -> bool:
         """True while the process lives."""
-        return self._process is not None
+        return self.state in RUNNING
 
-    def start(self, config: Path | str | dict[str, Any], folder: Path) -> bool:
-        """Start the process; False when it cannot, and `failed` says why."""
-        if self.is_running:
-            self.failed.emit("A training is running already; stop it first.", "")
+    @property
+    def can_resume(self) -> bool:
+        """True when a checkpoint waits to go on."""
+        return self.has_checkpoint and self.state in ("paused", "failed", "killed") and not self.is_publishing
+
+    @property
+    def can_publish(self) -> bool:
+        """True when there is something to publish and nobody writes it."""
+        is_over = self.state in ("finished", "paused", "failed", "killed")
+        return self.has_checkpoint and is_over and not self.is_publishing
+
+    @property
+    def offer(self) -> dict[str, Any]:
+        """Values of the recipe that would fit, after the memory ran out; else empty."""
+        return self.record.offer if self.state == "failed" and not self.is_publishing else {}
+
+    # ---------------------------------------------------------------- start, resume
+
+    def start(self, config: Path | str | dict[str, Any], folder: Path, devices: str = "auto") -> bool:
+        """Start a training; False when it cannot, and `failed` says why.
+
+        Parameters
+        ----------
+        config
+            Recipe file, or the values of one.
+        folder
+            Run folder.
+        devices
+            ``auto``, ``cpu`` or a number of GPUs.
+        """
+        if not self._is_free():
             return False
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            if (folder / CHECKPOINT).exists():
+                self.failed.emit(f"{folder} holds a run already; resume it, or choose another folder.", "")
+                return False
             if isinstance(config, dict):
-                file = folder / "config.toml"
+                file = folder / RECIPE
                 file.write_text(to_toml(config), encoding="utf-8")
             else:
                 file = Path(config)
         except OSError as error:
             self.failed.emit(f"The run folder {folder} cannot be written: {error.strerror}.", "")
             return False
+        self._show(folder)
+        return self._launch([str(file), "--devices", devices])
+
+    def resume(self, devices: str = "auto", changes: Mapping[str, Any] | None = None) -> bool:
+        """Go on from the last checkpoint of the run that is shown; False when it cannot, and `failed` says why.
+
+        Parameters
+        ----------
+        devices
+            As in `start`.
+        changes
+            Values of the recipe to go on with, such as `offer`; where there is no checkpoint yet, the run begins anew.
+        """
+        if self.folder is None or not self._is_free():
+            return False
+        other = training_process.find(self.folder)
+        if other is not None:
+            self.adopt(self.folder, other)
+            self.failed.emit(f"{self.folder.name} trains already, as process {other.pid}.", "")
+            return False
+        recipe = self.folder / RECIPE
+        words = [str(recipe)] if recipe.is_file() else []
+        if self.has_checkpoint or not words:
+            words += ["--resume", *(["--force"] if changes else [])]
+        for key, value in (changes or {}).items():
+            words += ["--set", f"{key}={json.dumps(value)}"]
+        self.record.forget_pace()
+        return self._launch([*words, "--devices", devices])
+
+    def _is_free(self) -> bool:
+        if self.is_running:
+            self.failed.emit("A training is running already; stop it first.", "")
+        elif self.is_publishing:
+            self.failed.emit("The weights are being published; wait for the end of it.", "")
+        else:
+            return True
+        return False
+
+    def _launch(self, words: Sequence[str]) -> bool:
+        assert self.folder is not None
+        log = self.folder / LOG
+        try:
+            with log.open("a", encoding="utf-8") as file:
+                file.write(f"{MARK} {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
+        except OSError as error:
+            self.failed.emit(f"The run folder {self.folder} cannot be written: {error.strerror}.", "")
+            return False
+        environment = QProcessEnvironment.systemEnvironment()
+        path = f"{ROOT}:{environment.value('PYTHONPATH')}".rstrip(":")
+        command = [sys.executable, "-P", "-m", "app.cli", "train", *words, "--out", str(self.folder), "--json"]
+        is_started, pid = QProcess.startDetached("/bin/sh", ["-c", _LAUNCH, str(log), path, *command], "")
+        self._wanted, self._is_found = "", False
+        self.identity = training_process.identify(int(pid), self.folder) if is_started else None
+        if not is_started:
+            self._set_state("failed", "The training could not be started: this machine refuses another process.")
+            self.failed.emit(self.sentence, "")
+            return False
+        self._set_state("starting", "")
+        self._timer.start()
+        self.look()
+        return True
+
+    # ---------------------------------------------------------------- follow
+
+    def adopt(self, folder: Path, identity: Identity | None = None, *, is_found: bool = False) -> None:
+        """Show a run that exists, such as one that was left training.
+
+        Parameters
+        ----------
+        folder
+            Its folder.
+        identity
+            The process that trained when it was seen last; it is recognised anew.
+        is_found
+            Say by `found` what became of it.
+        """
+        self._show(folder)
+        self.identity, self._is_found = identity, is_found
+        self._timer.start()
+        self.look()
+
+    def _show(self, folder: Path) -> None:
         self.folder = folder
-        self._errors, self._rest, self._is_stopping = [], "", False
+        self.record, self._tail = Record(), Tail(folder / EVENTS)
+        self.identity, self.has_checkpoint, self._wanted, self._n_looks = None, False, "", 0
+        self._set_state("idle", "")
+
+    def look(self) -> None:
+        """Look at the run, in a thread; at most one look waits."""
+        if self.folder is None:
+            return
+        folder, tail = self.folder, self._tail
+        is_search = self.state not in ("training", "stopping") and self._n_looks % _SEARCH_EVERY == 0
+        self._n_looks += 1
+        self._worker.submit(
+            "look",
+            partial(look, folder, tail, self.identity, is_search=is_search),
+            partial(self._take, tail, self.identity),
+            lambda error, details: self.failed.emit(f"The run folder {folder} cannot be read: {error}.", details),
+        )
+
+    def _take(self, tail: Tail, identity: Identity | None, seen: Look) -> None:
+        if tail is not self._tail or identity != self.identity:
+            return  # another run is shown by now, or this one was started anew
+        if seen.is_anew:
+            self.record = Record()
+        for event in seen.events:
+            self.record.take(event)
+        is_other_checkpoint, self.has_checkpoint = seen.has_checkpoint != self.has_checkpoint, seen.has_checkpoint
+        if seen.events or seen.is_anew or is_other_checkpoint:
+            self.updated.emit()
+        if seen.has_more:
+            self.look()
+        else:
+            self._judge(seen)
+
+    def _judge(self, seen: Look) -> None:
+        assert self.folder is not None
+        before = self.state
+        if seen.is_alive:
+            self.identity = seen.identity
+            sentence = "" if seen.has_folder else f"The folder {self.folder} is gone; stop the run, it cannot be saved."
+            is_begun = not self.record.is_empty or before == "training"
+            self._set_state("stopping" if self._wanted else "training" if is_begun else "starting", sentence)
+            if self._is_found:
+                self._is_found = False
+                self.found.emit(f"The training {self.folder.name} is still running.")
+            return
+        self.identity = None
+        if not seen.has_folder:
+            self._set_state("gone", f"The run folder {self.folder} is gone.")
+        elif before in RUNNING or before in ("idle", "gone"):
+            state, sentence = outcome(self.record, seen.log, self.folder, self._wanted, seen.has_checkpoint)
+            self._set_state(state, sentence)
+            if before in RUNNING:
+                self._tell_end(state, sentence, seen.log)
+        if self._is_found:
+            self._is_found = False
+            self.found.emit(self.sentence)
+
+    def _tell_end(self, state: str, sentence: str, log: str) -> None:
+        if state == "finished":
+            self.succeeded.emit(sentence)
+        elif state == "paused" or self._wanted == "kill":
+            self.output.emit(sentence)
+        else:
+            self.failed.emit(sentence, log)
+
+    def _set_state(self, state: str, sentence: str) -> None:
+        is_other = (state, sentence) != (self.state, self.sentence)
+        self.state, self.sentence = state, sentence
+        if is_other:
+            self.state_changed.emit()
+
+    # ---------------------------------------------------------------- end
+
+    def pause(self) -> None:
+        """Ask the training to write a checkpoint and end; returns at once. `resume` goes on from there."""
+        self._end("pause")
+
+    def stop(self) -> None:
+        """Ask the training to end for good; when it was asked already, end it without waiting for a checkpoint."""
+        self._end("kill" if self._wanted else "stop")
+
+    def _end(self, wanted: str) -> None:
+        if self.folder is None or self.identity is None or not self.is_running:
+            return
+        send = training_process.kill if wanted == "kill" else training_process.ask_to_end
+        if send(self.identity, self.folder):
+            self._wanted = wanted
+            self._set_state("stopping", "")
+        self.look()
+
+    def close(self) -> None:
+        """Stop following; the training goes on."""
+        self._timer.stop()
+        process, self._process = self._process, None
+        if process is not None:
+            process.finished.disconnect()
+            process.kill()
+            process.waitForFinished(3000)
+        self._worker.stop()
+
+    # ---------------------------------------------------------------- publish
+
+    def publish(self) -> bool:
+        """Make weights of the last checkpoint and put them into the list of models; `published` brings the file."""
+        if self.folder is None or not self.can_publish:
+            self.failed.emit("There is no checkpoint to publish; wait for the first, and stop the run.", "")
+            return False
+        # Runs of one name in different folders keep weights of their own; publishing a run again replaces its own.
+        mark = hashlib.sha256(str(self.folder.resolve()).encode(errors="surrogateescape")).hexdigest()[:6]
+        file = self.folder / f"{self.folder.name}-{mark}.safetensors"
+        self.is_publishing = True
+        self.state_changed.emit()
+        words = ["training.publish", str(self.folder), "--out", str(file)]
+        self._run(words, partial(self._install, file))
+        return True
+
+    def _install(self, file: Path, _output: str) -> None:
+        self._run(["app.cli", "models", "install", str(file), "--json"], self._end_publishing)
+
+    def _end_publishing(self, output: str) -> None:
+        self.is_publishing = False
+        try:
+            installed = str(json.loads(output)["installed"])
+        except (ValueError, KeyError, TypeError):
+            installed = ""
+        self.state_changed.emit()
+        self.published.emit(installed)
+
+    def _run(self, words: list[str], done: Any) -> None:
+        """Run a module as a process; its failure ends the publishing."""
         process = QProcess(self)
         environment = QProcessEnvironment.systemEnvironment()
         environment.insert("PYTHONPATH", f"{ROOT}:{environment.value('PYTHONPATH')}".rstrip(":"))
-        environment.insert("PYTHONUNBUFFERED", "1")
         process.setProcessEnvironment(environment)
-        process.readyReadStandardOutput.connect(self._read_events)
-        process.readyReadStandardError.connect(self._read_errors)
-        process.finished.connect(self._finish)
-        process.errorOccurred.connect(self._fail_to_start)
+        process.finished.connect(partial(self._finish, process, done))
+        process.errorOccurred.connect(partial(self._refuse, process))
         self._process = process
-        process.start(sys.executable, ["-m", "app.cli", "train", str(file), "--out", str(folder), "--json"])
-        self.state_changed.emit()
-        return True
+        process.start(sys.executable, ["-P", "-m", *words])
 
-    def cancel(self) -> None:
-        """Ask the process to end; returns at once."""
-        if self._process is not None:
-            self._is_stopping = True
-            self._process.terminate()
-            self.output.emit("Stopping …")
-
-    def stop(self) -> None:
-        """Ask the process to end, and kill it after five seconds."""
-        if self._process is not None:
-            self._is_stopping = True
-            self._process.terminate()
-            if not self._process.waitForFinished(5000):
-                self._process.kill()
-                self._process.waitForFinished(5000)
-
-    def _read_events(self) -> None:
-        assert self._process is not None
-        text = self._rest + bytes(self._process.readAllStandardOutput().data()).decode(errors="replace")
-        *lines, self._rest = text.split("\n")
-        for line in filter(None, map(str.strip, lines)):
-            try:
-                event = json.loads(line)
-            except ValueError:
-                event = None
-            if isinstance(event, dict):
-                self.reported.emit(event)
-            else:
-                self.output.emit(line)
-
-    def _read_errors(self) -> None:
-        assert self._process is not None
-        text = bytes(self._process.readAllStandardError().data()).decode(errors="replace")
-        self._errors.append(text)
-        for line in filter(None, map(str.strip, text.splitlines())):
-            self.output.emit(line)
-
-    def _fail_to_start(self, error: QProcess.ProcessError) -> None:
-        if error == QProcess.ProcessError.FailedToStart:
-            self._process = None
-            self.failed.emit(f"The training could not be started with {sys.executable}.", "")
-            self.state_changed.emit()
-
-    def _finish(self, code: int, status: QProcess.ExitStatus) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            process.deleteLater()
+    def _finish(self, process: QProcess, done: Any, code: int, status: QProcess.ExitStatus) -> None:
+        output, errors = (
+            bytes(read().data()).decode(errors="replace")
+            for read in (process.readAllStandardOutput, process.readAllStandardError)
+        )
+        self._process = None
+        process.deleteLater()
         if code == 0 and status == QProcess.ExitStatus.NormalExit:
-            how = "stopped early" if self._is_stopping else "finished"
-            self.succeeded.emit(f"Training {how}; its weights are in {self.folder}.")
-        elif self._is_stopping:
-            self.output.emit(f"Stopped; what there is lies in {self.folder}.")
-        else:
-            text = "".join(self._errors).strip()
-            last = text.splitlines()[-1] if text else f"exit status {code}"
-            self.failed.emit(f"Training stopped: {last}", text)
+            done(output)
+            return
+        lines = [line for line in errors.splitlines() if line.strip()]
+        self._give_up(lines[-1].removeprefix("mri-workstation: error: ") if lines else f"exit status {code}", errors)
+
+    def _refuse(self, process: QProcess, error: QProcess.ProcessError) -> None:
+        if error == QProcess.ProcessError.FailedToStart and process is self._process:
+            self._process = None
+            process.deleteLater()
+            self._give_up(f"{sys.executable} could not be started", "")
+
+    def _give_up(self, reason: str, details: str) -> None:
+        self.is_publishing = False
         self.state_changed.emit()
+        self.failed.emit(f"The weights were not published: {reason}", details)

@@ -1,21 +1,20 @@
-"""Settings: a form made from the fields of `app.settings.Settings`, and the page that starts a training."""
+"""Settings: a form made from the fields of `app.settings.Settings`, beside the page that starts a training."""
 
 from __future__ import annotations
 
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
     QComboBox,
     QDialog,
     QDialogButtonBox,
-    QFileDialog,
     QFormLayout,
-    QHBoxLayout,
+    QFrame,
     QLabel,
     QLineEdit,
-    QPushButton,
+    QScrollArea,
     QSpinBox,
     QTabWidget,
     QVBoxLayout,
@@ -23,38 +22,15 @@ from PySide6.QtWidgets import (
 )
 
 from app import theme
+from app.dialogs.path_field import PathField
+from app.dialogs.training_page import TrainingPage
 from app.settings import Settings
-from app.views.named import named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
-class _PathField(QWidget):
-    """A file or folder with a button that asks for it."""
-
-    changed = Signal(str)
-
-    def __init__(self, text: str, title: str, *, is_file: bool) -> None:
-        super().__init__()
-        self._title = title
-        self._is_file = is_file
-        self.edit = QLineEdit(text, placeholderText="not set")
-        self.edit.textChanged.connect(self.changed)
-        button = QPushButton("Choose…")
-        button.clicked.connect(self._browse)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.edit, 1)
-        layout.addWidget(button)
-
-    def _browse(self) -> None:
-        if self._is_file:
-            chosen, _ = QFileDialog.getOpenFileName(self, self._title, self.edit.text(), "HDF5 files (*.h5 *.hdf5)")
-        else:
-            chosen = QFileDialog.getExistingDirectory(self, self._title, self.edit.text())
-        if chosen:
-            self.edit.setText(chosen)
+_HEIGHT = 640
 
 
 class SettingsDialog(QDialog):
@@ -72,18 +48,22 @@ class SettingsDialog(QDialog):
     training_wanted = Signal()
 
     def __init__(
-        self, settings: Settings, models: Sequence[str], page: str = "General", parent: QWidget | None = None
+        self,
+        settings: Settings,
+        models: Sequence[tuple[str, str]],
+        page: str = "General",
+        parent: QWidget | None = None,
+        devices: Sequence[str] = ("auto", "cpu"),
     ) -> None:
         super().__init__(parent)
         self.setObjectName("settingsDialog")
         self.setWindowTitle("Settings")
         self._settings = settings
-        self._models = tuple(models)
         self._read: dict[str, Callable[[], Any]] = {}
         self.tabs = QTabWidget()
         forms: dict[str, QFormLayout] = {}
         for item in fields(Settings):
-            if item.metadata.get("hidden"):
+            if item.metadata.get("hidden") or item.metadata["page"] == "Training":
                 continue
             name = item.metadata["page"]
             if name not in forms:
@@ -96,6 +76,7 @@ class SettingsDialog(QDialog):
                 self.tabs.addTab(tab, name)
             field = self._field(item.name, item.metadata, getattr(settings, item.name))
             field.setObjectName(f"setting-{item.name}")
+            field.setAccessibleName(item.metadata["label"])
             field.setToolTip(item.metadata["help"])
             hint = QLabel(item.metadata["help"], wordWrap=True)
             hint.setProperty("muted", True)
@@ -104,15 +85,21 @@ class SettingsDialog(QDialog):
             block.addWidget(field)
             block.addWidget(hint)
             forms[name].addRow(item.metadata["label"], block)
-        start = named("startTraining", QPushButton("Start training"))
-        start.setProperty("primary", True)
-        start.clicked.connect(self._train)
-        forms["Training"].addRow("", start)
+        self.training = TrainingPage(settings, models, devices)
+        self.training.start_wanted.connect(self._train)
+        self._read.update(self.training.read)
+        # Wrapped lines make it taller than a form can foresee, and its report of the data comes later.
+        area = QScrollArea(widgetResizable=True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidget(self.training)
+        self.tabs.addTab(area, "Training")
         for number in range(self.tabs.count()):
             if self.tabs.tabText(number) == page:
                 self.tabs.setCurrentIndex(number)
         self.problem = QLabel(wordWrap=True)
         self.problem.setStyleSheet(f"color: {theme.colours().error};")
+        self.problem.hide()
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Save | QDialogButtonBox.StandardButton.Cancel)
         buttons.button(QDialogButtonBox.StandardButton.Save).setProperty("primary", True)
         buttons.accepted.connect(self._save)
@@ -122,7 +109,8 @@ class SettingsDialog(QDialog):
         layout.addWidget(self.tabs)
         layout.addWidget(self.problem)
         layout.addWidget(buttons)
-        self.setMinimumWidth(560)
+        self.setMinimumWidth(700)
+        self.resize(self.minimumWidth(), _HEIGHT)
 
     def propose(self, **values: str) -> None:
         """Choose other values in fields with choices; they count when the user saves."""
@@ -137,7 +125,7 @@ class SettingsDialog(QDialog):
         return {name: value for name, value in found.items() if value != getattr(self._settings, name)}
 
     def _field(self, name: str, limits: Any, value: Any) -> QWidget:
-        choices = limits.get("choices") or (self._models if limits.get("kind") == "model" else ())
+        choices = limits.get("choices", ())
         if choices:
             combo = QComboBox()
             for choice in choices:
@@ -145,9 +133,9 @@ class SettingsDialog(QDialog):
             combo.setCurrentIndex(max(0, combo.findData(value)))
             self._read[name] = combo.currentData
             return combo
-        if limits.get("kind") in ("file", "folder"):
-            path = _PathField(value, limits["label"], is_file=limits["kind"] == "file")
-            self._read[name] = lambda: path.edit.text().strip()
+        if limits.get("kind") == "folder":
+            path = PathField(value, limits["label"], takes_file=False, takes_folder=True)
+            self._read[name] = path.text
             return path
         if isinstance(value, int):
             spin = QSpinBox(minimum=limits["minimum"], maximum=limits["maximum"], value=value)
@@ -158,18 +146,29 @@ class SettingsDialog(QDialog):
         self._read[name] = lambda: edit.text().strip()
         return edit
 
-    def _save(self) -> None:
+    def _save(self) -> bool:
         try:
             self._settings.changed(**self.values())
         except ValueError as error:
-            self.problem.setText(str(error))
-            return
+            self._refuse(str(error))
+            return False
         self.saved.emit(self.values())
         self.accept()
+        return True
+
+    def _refuse(self, problem: str) -> None:
+        self.problem.setText(problem)
+        self.problem.show()
 
     def _train(self) -> None:
-        if not self._read["training_data"]() or not self._read["training_output"]():
-            self.problem.setText("Choose the training images and a run folder first.")
+        problem = self.training.problem()
+        if problem:
+            self._refuse(problem)
             return
-        self._save()
-        self.training_wanted.emit()
+        if self._save():
+            self.training_wanted.emit()
+
+    def done(self, result: int) -> None:
+        """End a check of data that runs, then close."""
+        self.training.close_check()
+        super().done(result)

@@ -1,198 +1,297 @@
-"""A training run seen from outside: its curves, what the network makes of a slice, and one line of status."""
+"""A training run seen from outside: how far it is, its curves beside those of other runs, and what can be done."""
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QStackedLayout,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from app import theme
-from app.views import levels
-from app.views.image_well import ImageWell
 from app.views.named import named
+from app.views.preview_strip import PreviewStrip
+from app.views.training_plots import RunCurves, TrainingPlots, colour_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
-    from numpy.typing import NDArray
-
-EMPTY_TEXT = "No training run yet — start one in Settings \N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK} Training"
-
-N_MARKED = 30
+EMPTY_TEXT = "No training run yet"
+NUMBERS = ("step", "loss", "PSNR", "SSIM", "speed", "memory", "rate", "left")
+_STATE_ROLES = {"training": "accent", "starting": "accent", "finished": "good", "failed": "error", "killed": "error"}
+_STATE_ROLES |= {"stopping": "warning", "paused": "warning", "folder gone": "error"}
 
 
 class TrainingMonitor(QWidget):
-    """Curves and preview of a training run (object name ``trainingMonitor``).
+    """Shows a run (object name ``trainingMonitor``) and says by signal what the user wants of it.
 
-    Setters: ``set_curves({name: (x, y)})``, ``set_status(text)``, ``set_preview(image, title)``, ``clear()``.
-    Names that hold ``loss`` are drawn in the left plot, all others (``PSNR, dB``) in the right one.
-
-    Signals
-    -------
-    stop_wanted
-        The user wants the run to end.
+    Setters: ``set_run``, ``set_numbers``, ``set_progress``, ``set_runs`` (curves), ``set_offers`` (buttons).
     """
 
+    train_wanted = Signal()
+    open_wanted = Signal()
+    pause_wanted = Signal()
     stop_wanted = Signal()
+    resume_wanted = Signal()
+    publish_wanted = Signal()
+    offer_accepted = Signal()
+    folder_wanted = Signal()
+    compare_wanted = Signal(object, bool)
+    """A run folder, and whether its curves are to be shown."""
+    compare_other_wanted = Signal()
+    compare_menu_opened = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("trainingMonitor")
         self.setAccessibleName("Training run")
-        self._plots: dict[str, Any] = {}
-        self._curves: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-        self.empty = QLabel(EMPTY_TEXT, self)
-        self.empty.setProperty("muted", True)
-        self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.empty.setWordWrap(True)
-        self.status = QLabel(self)
-        self.status.setAccessibleName("Status of the training run")
-        self.status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        # A long line is cut at the pane instead of widening it.
-        self.status.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self.stop_button = named("stopTraining", QPushButton("Stop"))
-        self.stop_button.setToolTip("End the training run")
-        self.stop_button.clicked.connect(self.stop_wanted)
-        self.stop_button.hide()
-        self.preview = ImageWell(self)
-        self.preview.setAccessibleName("Preview of the training run")
-        self.preview.setMinimumWidth(140)
-        self.preview.setMaximumWidth(320)
-        self.preview.viewChanged.connect(self.preview.set_view)
-        self.preview.levelsDragged.connect(self.preview.set_levels)
-        self.preview.levelsReset.connect(self._reset_levels)
-        self.preview.hide()
-        self._plot_area = QHBoxLayout()
-        self._plot_area.setSpacing(theme.GAP)
-        middle = QHBoxLayout()
-        middle.setSpacing(theme.GAP)
-        middle.addLayout(self._plot_area, 3)
-        middle.addWidget(self.preview, 1)
+        self._state = ""
+        self._legend: list[str] = []
+        self._has_zero_filled = False
+        self._stack = QStackedLayout(self)
+        self._stack.addWidget(self._empty_page())
+        self._stack.addWidget(self._run_page())
+        # Buttons that are never seen together must not reserve room for each other.
+        self.set_offers(is_running=False, is_ending=False, can_resume=False, can_publish=False, is_publishing=False)
+        theme.notifier().changed.connect(self._restyle)
+
+    # ---------------------------------------------------------------- construction
+
+    def _empty_page(self) -> QWidget:
         page = QWidget(self)
+        text = QLabel(EMPTY_TEXT)
+        text.setProperty("muted", True)
+        text.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        layout = QVBoxLayout(page)
+        layout.addStretch(1)
+        layout.addWidget(text)
+        for name, label, hint, signal in (
+            ("trainFirst", "Train a model…", "Choose data, recipe and method in the settings", self.train_wanted),
+            ("openFirstRun", "Open a run…", "Show a run by its folder, also one from a terminal", self.open_wanted),
+        ):
+            button = named(name, QPushButton(label))
+            button.setToolTip(hint)
+            button.clicked.connect(signal)
+            layout.addWidget(button, 0, Qt.AlignmentFlag.AlignCenter)
+        layout.addStretch(2)
+        return page
+
+    def _run_page(self) -> QWidget:
+        page = QWidget(self)
+        self.title = QLabel()
+        self.title.setProperty("heading", True)
+        self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.state = named("trainingState", QLabel())
+        self.sentence = named("trainingSentence", QLabel(wordWrap=True))
+        self.sentence.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.progress = named("trainingProgress", QProgressBar(maximum=1000))
+        self.progress.setAccessibleName("Share of the training that is done")
+        self.plots = TrainingPlots()
+        self.preview = PreviewStrip()
+        self.legend = QLabel(wordWrap=True)
+        self.legend.setTextFormat(Qt.TextFormat.RichText)
+        head = QHBoxLayout()
+        head.setSpacing(theme.GAP)
+        head.addWidget(self.title, 1)
+        head.addWidget(self.state)
+        for tool in self._tools():
+            head.addWidget(tool)
         layout = QVBoxLayout(page)
         layout.setContentsMargins(theme.GAP, theme.GAP, theme.GAP, theme.GAP)
         layout.setSpacing(theme.GAP)
-        head = QHBoxLayout()
-        head.addWidget(self.status, 1)
-        head.addWidget(self.stop_button)
         layout.addLayout(head)
-        layout.addLayout(middle, 1)
-        self._stack = QStackedLayout(self)
-        self._stack.addWidget(self.empty)
-        self._stack.addWidget(page)
-        theme.notifier().changed.connect(self._restyle)
+        layout.addWidget(self.sentence)
+        layout.addWidget(self.progress)
+        layout.addLayout(self._number_grid())
+        layout.addLayout(self._button_row())
+        layout.addWidget(self.plots, 3)
+        layout.addWidget(self.legend)
+        layout.addWidget(self.preview, 2)
+        return page
 
-    def set_curves(self, curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> None:
-        """Show curves by name as lists of points; names that are gone disappear."""
-        self._curves = {
-            name: (np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)) for name, (x, y) in curves.items()
+    def _number_grid(self) -> QGridLayout:
+        self._numbers: dict[str, QLabel] = {}
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(theme.GAP)
+        grid.setVerticalSpacing(0)
+        small = theme.small_font(self.font())
+        for place, name in enumerate(NUMBERS):
+            label, value = QLabel(name), QLabel("–")
+            label.setProperty("muted", True)
+            label.setFont(small)
+            value.setFont(theme.number_font(self.font()))
+            value.setAccessibleName(name)
+            row, column = divmod(place, 4)
+            grid.addWidget(label, 2 * row, column, Qt.AlignmentFlag.AlignBottom)
+            grid.addWidget(value, 2 * row + 1, column)
+            grid.setColumnStretch(column, 1)
+            self._numbers[name] = value
+            grid.setRowMinimumHeight(2, label.sizeHint().height() + theme.SPACE)
+        return grid
+
+    def _button_row(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        row.setSpacing(theme.SPACE)
+        self.pause = self._button("pauseTraining", "Pause", "pause", self.pause_wanted)
+        self.pause.setToolTip("Write a checkpoint and end the process; Resume goes on from there")
+        self.resume = self._button("resumeTraining", "Resume", "play", self.resume_wanted)
+        self.resume.setToolTip("Go on from the last checkpoint")
+        self.stop = self._button("stopTraining", "Stop", "stop", self.stop_wanted)
+        self.publish = self._button("publishTraining", "Publish", "tray-arrow-up", self.publish_wanted)
+        self.publish.setToolTip("Put the weights of the last checkpoint into the list of models. Research use only.")
+        self.offer = self._button("acceptOffer", "Run what fits", "play", self.offer_accepted)
+        for button in (self.pause, self.resume, self.offer, self.stop, self.publish):
+            row.addWidget(button)
+        row.addStretch(1)
+        row.addWidget(self._compare_button())
+        return row
+
+    def _compare_button(self) -> QToolButton:
+        hint = "Draw the curves of other runs beside these"
+        self.compare = self._tool("compareTraining", "Compare", "chart-line", hint)
+        self.compare.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.compare_menu = QMenu(self.compare)
+        self.compare_menu.aboutToShow.connect(self.compare_menu_opened)
+        self.compare.setMenu(self.compare_menu)
+        self.compare.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        return self.compare
+
+    def _tools(self) -> tuple[QToolButton, ...]:
+        folder = self._tool("openTrainingFolder", "Open folder", "folder-outline", "Open the run folder")
+        folder.clicked.connect(self.folder_wanted)
+        other = self._tool("openRun", "Open another run", "folder-open-outline", "Show another run")
+        other.clicked.connect(self.open_wanted)
+        new = self._tool("trainNew", "Train a model", "plus", "Start another training")
+        new.clicked.connect(self.train_wanted)
+        return folder, other, new
+
+    def _button(self, name: str, text: str, icon: str, signal: Any) -> QPushButton:
+        button = named(name, QPushButton(text))
+        theme.set_icon(button, icon)
+        button.clicked.connect(signal)
+        return button
+
+    def _tool(self, name: str, text: str, icon: str, hint: str) -> QToolButton:
+        button = named(name, QToolButton())
+        button.setText(text)
+        button.setAccessibleName(text)
+        button.setToolTip(hint)
+        theme.set_icon(button, icon)
+        return button
+
+    # ---------------------------------------------------------------- what is shown
+
+    def set_run(self, name: str, path: str, state: str, sentence: str) -> None:
+        """Show a run by name and state; an empty name shows that there is none."""
+        self._stack.setCurrentIndex(1 if name else 0)
+        self.title.setText(name)
+        self.title.setToolTip(path)
+        self._state = state
+        self.sentence.setText(sentence)
+        self.sentence.setVisible(bool(sentence))
+        self._restyle()
+
+    def set_offers(
+        self,
+        *,
+        is_running: bool,
+        is_ending: bool,
+        can_resume: bool,
+        can_publish: bool,
+        is_publishing: bool,
+        offer: str = "",
+    ) -> None:
+        """Show the buttons that do something now; the offer names what would fit after the memory ran out."""
+        shown = {
+            self.pause: is_running,
+            self.stop: is_running,
+            self.resume: can_resume,
+            self.offer: bool(offer),
+            self.publish: can_publish or is_publishing,
         }
-        if curves:
-            self._make_plots()
-            self._stack.setCurrentIndex(1)
-        self._draw()
+        # What goes leaves first: for a moment both together would be wider than the pane, and widen it.
+        for button in sorted(shown, key=shown.__getitem__):
+            button.setVisible(shown[button])
+        self.offer.setToolTip(f"Go on with what was tried and fits: {offer}")
+        self.pause.setEnabled(not is_ending)
+        self.stop.setText("Kill" if is_ending else "Stop")
+        self.stop.setToolTip(
+            "End the process at once; what it learned since its last checkpoint is lost"
+            if is_ending
+            else "Write a checkpoint and end the training"
+        )
+        self.publish.setEnabled(not is_publishing)
+        self.publish.setText("Publishing …" if is_publishing else "Publish")
 
-    def set_status(self, text: str) -> None:
-        """Say what the run is doing."""
-        self.status.setText(text)
-        self.status.setToolTip(text)
-        if text:
-            self._stack.setCurrentIndex(1)
+    def set_progress(self, share: float | None, text: str) -> None:
+        """Show how much is done; None hides the bar."""
+        self.progress.setVisible(share is not None)
+        self.progress.setValue(round(1000 * (share or 0.0)))
+        self.progress.setFormat(text)
 
-    def set_running(self, is_running: bool) -> None:
-        """Offer to stop a run that lives."""
-        self.stop_button.setVisible(is_running)
+    def set_numbers(self, numbers: Mapping[str, str]) -> None:
+        """Show the numbers that are known, by the names of `NUMBERS`."""
+        for name, label in self._numbers.items():
+            label.setText(numbers.get(name) or "–")
 
-    def set_preview(self, image: NDArray | None, title: str = "") -> None:
-        """Show a validation slice, or none."""
-        self.preview.set_image(image)
-        self.preview.set_note(title)
-        self.preview.setVisible(image is not None)
-        if image is not None:
-            self._reset_levels()
-            self._stack.setCurrentIndex(1)
+    def numbers(self) -> dict[str, str]:
+        """Return the numbers as they are shown."""
+        return {name: label.text() for name, label in self._numbers.items()}
 
-    def clear(self) -> None:
-        """Return to the empty state."""
-        self.set_curves({})
-        self.set_status("")
-        self.set_preview(None)
-        self._stack.setCurrentIndex(0)
+    def set_runs(self, runs: Sequence[RunCurves]) -> None:
+        """Draw the curves of the run and of those that it is compared with."""
+        self.plots.set_runs(runs)
+        self._legend = [run.name for run in runs]
+        self._has_zero_filled = any(run.is_main and "zero_filled_psnr" in run.curves for run in runs)
+        self._show_legend()
+
+    def set_comparisons(self, folders: Sequence[Path], chosen: Sequence[Path]) -> None:
+        """Offer runs to compare with."""
+        self.compare_menu.clear()
+        for folder in folders:
+            action = self.compare_menu.addAction(folder.name)
+            action.setCheckable(True)
+            action.setChecked(folder in chosen)
+            action.setToolTip(str(folder))
+            action.toggled.connect(lambda is_on, folder=folder: self.compare_wanted.emit(folder, is_on))
+        self.compare_menu.addSeparator()
+        self.compare_menu.addAction("Another folder…").triggered.connect(self.compare_other_wanted)
 
     def is_empty(self) -> bool:
         """Whether no run is shown."""
         return self._stack.currentIndex() == 0
 
-    def curve_names(self) -> list[str]:
-        """Names of the curves shown."""
-        return list(self._curves)
-
     def sizeHint(self) -> QSize:
-        """Room for two plots and a preview."""
-        return QSize(640, 320)
+        """A column beside the images."""
+        return QSize(440, 640)
 
-    def _reset_levels(self) -> None:
-        if self.preview.image is not None:
-            self.preview.set_levels(*levels.Percentile().limits(self.preview.image))
-
-    def _make_plots(self) -> None:
-        """Import pyqtgraph with the first curve: the start of the window has no half second to spare for it."""
-        if self._plots:
-            return
-        theme.configure_plots()
-        import pyqtgraph
-
-        for key, label in (("loss", "loss"), ("score", "score")):
-            plot = pyqtgraph.PlotWidget(self)
-            plot.setAccessibleName(f"Curves of the {label}")
-            plot.setMinimumHeight(80)
-            plot.setLabel("bottom", "step")
-            plot.showGrid(x=False, y=True, alpha=0.15)
-            plot.setMenuEnabled(False)
-            plot.getAxis("left").setWidth(44)
-            for side in ("left", "bottom"):
-                plot.getAxis(side).enableAutoSIPrefix(False)
-            plot.addLegend(offset=(-8, 4), labelTextSize="8pt")
-            self._plots[key] = plot
-            self._plot_area.addWidget(plot, 1)
-        self._plots["score"].setXLink(self._plots["loss"])
-        self._restyle()
-
-    def _draw(self) -> None:
-        if not self._plots:
-            return
-        import pyqtgraph
-
-        colours = theme.colours()
-        names = {
-            "loss": [name for name in self._curves if "loss" in name.lower()],
-            "score": [name for name in self._curves if "loss" not in name.lower()],
-        }
-        for key, plot in self._plots.items():
-            plot.clear()
-            plot.setVisible(bool(names[key]))
-            for number, name in enumerate(names[key]):
-                x, y = self._curves[name]
-                finite = np.isfinite(x) & np.isfinite(y)
-                pen = pyqtgraph.mkPen(colours.series[number % len(colours.series)], width=1.6)
-                # A single point is no line; it has to be seen all the same.
-                symbol = "o" if np.count_nonzero(finite) < N_MARKED else None
-                brush = colours.series[number % len(colours.series)]
-                plot.plot(
-                    x[finite], y[finite], pen=pen, name=name, symbol=symbol, symbolSize=4, symbolBrush=brush,
-                    symbolPen=None,
-                )  # fmt: skip
+    def _show_legend(self) -> None:
+        parts = [
+            f"<span style='color:{colour_of(number)}'>\N{BLACK SQUARE}</span>&nbsp;{escape(name)}"
+            for number, name in enumerate(self._legend)
+        ]
+        if self._has_zero_filled:
+            parts.append(
+                f"<span style='color:{theme.colours().muted}'>\N{EN DASH}&nbsp;\N{EN DASH}&nbsp;zero-filled</span>"
+            )
+        self.legend.setText(" &nbsp; ".join(parts))
+        self.legend.setVisible(len(parts) > 1)
 
     def _restyle(self) -> None:
-        colours = theme.colours()
-        for plot in self._plots.values():
-            plot.setBackground(colours.base)
-            for side in ("left", "bottom"):
-                axis = plot.getAxis(side)
-                axis.setPen(colours.line)
-                axis.setTextPen(colours.muted)
-            if plot.plotItem.legend is not None:
-                plot.plotItem.legend.setLabelTextColor(colours.text)
-        self._draw()
+        role = _STATE_ROLES.get(self._state, "muted")
+        self.state.setText(self._state)
+        self.state.setStyleSheet(f"color: {getattr(theme.colours(), role)}; font-weight: 600;")
+        self._show_legend()

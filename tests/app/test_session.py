@@ -299,7 +299,7 @@ def test_a_stored_result_brings_its_series_back(opened, engine, new_series, qtbo
     assert opened.result is first
 
 
-# ---------------------------------------------------------------- export, settings, training
+# ---------------------------------------------------------------- export, settings
 
 
 def test_export_writes_in_the_background_and_says_where(opened, engine, qtbot, tmp_path):
@@ -363,39 +363,6 @@ def test_damaged_settings_are_said_once(qapp, engine, tmp_path):
     session.start()
     session.close()
     assert len([message for message in seen if "damaged" in message.text]) == 1
-
-
-def test_training_runs_in_a_process_and_reports(session, qtbot, tmp_path, monkeypatch):
-    """A stand-in for the training command prints two events and one line that is none."""
-    script = tmp_path / "fake_python"
-    script.write_text('#!/bin/sh\necho \'{"step": 1, "loss": 0.5}\'\necho hello\necho \'{"step": 2, "loss": 0.25}\'\n')
-    script.chmod(0o755)
-    monkeypatch.setattr("app.training_run.sys.executable", str(script))
-    events, lines = [], []
-    session.training.reported.connect(events.append)
-    session.training.output.connect(lines.append)
-    with qtbot.waitSignal(session.training.succeeded, timeout=10_000):
-        assert session.train({"model": "pcrnn-s", "minutes": 1.0}, tmp_path / "run")
-    assert events == [{"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.25}]
-    assert lines == ["hello"]
-    assert (tmp_path / "run" / "config.toml").read_text() == 'model = "pcrnn-s"\nminutes = 1.0\n'
-    assert not session.training.is_running
-
-
-def test_a_training_that_fails_says_its_last_line(session, qtbot, tmp_path, monkeypatch):
-    script = tmp_path / "fake_python"
-    script.write_text("#!/bin/sh\necho first >&2\necho 'no such file: heads.h5' >&2\nexit 2\n")
-    script.chmod(0o755)
-    monkeypatch.setattr("app.training_run.sys.executable", str(script))
-    with qtbot.waitSignal(session.message, timeout=10_000):
-        session.train({"model": "pcrnn-s"}, tmp_path / "run")
-    assert texts(session, "error") == ["Training stopped: no such file: heads.h5"]
-    assert "first" in session.seen[-1].details
-
-
-def test_training_without_a_run_folder_is_declined(session):
-    assert not session.train({"model": "pcrnn-s"})
-    assert "run folder" in texts(session, "warning")[0]
 
 
 def test_the_session_never_imports_torch_by_itself(tmp_path):

@@ -1,0 +1,308 @@
+"""The page of the settings that starts a training: data and its check, recipe, what replaces its values, where to."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QProcess, QProcessEnvironment, Qt, Signal
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPlainTextEdit,
+    QPushButton,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app import theme
+from app.dialogs.path_field import PathField
+from app.settings import Settings
+from app.training_recipe import MASK_KINDS, inspection_text, list_recipes, read_accelerations
+from app.training_run import ROOT
+from app.views.fields import form, muted
+from app.views.named import named
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+RESEARCH = "Weights that are published from a run tell in their card what they were trained on. Research use only."
+_REPORT_HEIGHT = 132
+
+
+class TrainingPage(QWidget):
+    """Form of the training settings.
+
+    Parameters
+    ----------
+    settings
+        Values to start with.
+    models
+        Names and titles of the methods that can be trained.
+    devices
+        Devices of this machine, such as ``("auto", "cpu", "cuda:0")``.
+
+    Signals
+    -------
+    start_wanted
+        The user wants to train with what the page says.
+    """
+
+    start_wanted = Signal()
+
+    def __init__(self, settings: Settings, models: Sequence[tuple[str, str]], devices: Sequence[str]) -> None:
+        super().__init__()
+        self._meta = {item.name: item.metadata for item in fields(Settings)}
+        # Those that learn in minutes come first.
+        self._recipes = sorted(list_recipes(), key=lambda one: ("minutes" not in one.values, one.name))
+        self._key = settings.training_key
+        self._process: QProcess | None = None
+        self.read: dict[str, Callable[[], Any]] = {}
+        self.data = PathField(settings.training_data, "Data of the training", takes_file=True, takes_folder=True)
+        self.output = PathField(settings.training_output, "Output folder", takes_file=False, takes_folder=True)
+        self.recipe = self._combo([(one.name, one.name) for one in self._recipes], settings.training_recipe)
+        self.model = self._combo([(name, _label(name, title)) for name, title in models], settings.training_model)
+        self.device = self._combo([(name, name) for name in _devices(devices)], settings.training_device)
+        self.accelerations = QLineEdit(settings.training_accelerations)
+        self.coils = self._spin("training_coils", settings.training_coils)
+        self.minutes = self._spin("training_minutes", settings.training_minutes)
+        self.summary = muted("")
+        self.summary.setWordWrap(True)
+        self.masks = {kind: named(f"mask-{kind}", QCheckBox(kind)) for kind in MASK_KINDS}
+        for kind in settings.training_masks.split(","):
+            if kind in self.masks:
+                self.masks[kind].setChecked(True)
+        self._lay_out()
+        self._declare(settings)
+        self.recipe.activated.connect(self._take_recipe)
+        self.data.changed.connect(self._forget_check)
+        self._show_recipe()
+
+    # ---------------------------------------------------------------- construction
+
+    def _lay_out(self) -> None:
+        self.check = named("checkTrainingData", QPushButton("Check"))
+        self.check.setToolTip("Say what the data holds: volumes, coils, sizes, and what cannot be used and why")
+        self.check.setAutoDefault(False)
+        self.check.clicked.connect(self._check)
+        self.report = named("trainingDataReport", QPlainTextEdit(readOnly=True))
+        self.report.setAccessibleName("What the data holds")
+        self.report.setFixedHeight(_REPORT_HEIGHT)
+        self.report.setTabChangesFocus(True)
+        self.start = named("startTraining", QPushButton("Start training"))
+        self.start.setProperty("primary", True)
+        self.start.setAutoDefault(False)
+        self.start.clicked.connect(self.start_wanted)
+        rows = form(self)
+        rows.setContentsMargins(*[2 * theme.GAP] * 4)
+        rows.setHorizontalSpacing(2 * theme.GAP)
+        rows.setVerticalSpacing(theme.GAP)
+        rows.addRow("Data", _column(_row(self.data, self.check), self._hint("training_data")))
+        rows.addRow("", self.report)
+        rows.setRowVisible(self.report, False)
+        self._rows = rows
+        rows.addRow("Recipe", _column(self.recipe, self.summary))
+        rows.addRow("Method", self.model)
+        kinds = QWidget()
+        grid = QGridLayout(kinds)
+        grid.setContentsMargins(0, 2, 0, 0)
+        grid.setVerticalSpacing(theme.SPACE)
+        for place, box in enumerate(self.masks.values()):
+            grid.addWidget(box, place // 4, place % 4)
+            grid.setColumnStretch(place % 4, 1)
+        rows.addRow("Masks", kinds)
+        rows.addRow("Accelerations", self.accelerations)
+        rows.addRow("Virtual coils", _row(self.coils, muted("Budget"), self.minutes, muted("Device"), self.device))
+        rows.addRow("Output folder", _column(self.output, self._hint("training_output")))
+        last = QLabel(RESEARCH, wordWrap=True)
+        last.setProperty("muted", True)
+        rows.addRow("", _row(last, self.start, stretch_first=True))
+
+    def _declare(self, settings: Settings) -> None:
+        for name, widget, read in (
+            ("training_data", self.data, self.data.text),
+            ("training_key", None, lambda: self._key),
+            ("training_recipe", self.recipe, self.recipe.currentData),
+            ("training_model", self.model, self.model.currentData),
+            ("training_masks", None, self._mask_text),
+            ("training_accelerations", self.accelerations, lambda: self.accelerations.text().strip()),
+            ("training_coils", self.coils, self.coils.value),
+            ("training_device", self.device, self.device.currentData),
+            ("training_minutes", self.minutes, self.minutes.value),
+            ("training_output", self.output, self.output.text),
+        ):
+            self.read[name] = _or(read, getattr(settings, name))
+            if widget is not None:
+                widget.setObjectName(f"setting-{name}")
+                widget.setToolTip(self._meta[name]["help"])
+                widget.setAccessibleName(self._meta[name]["label"])
+        for kind, box in self.masks.items():
+            box.setToolTip(f"Undersample with {kind}. {self._meta['training_masks']['help']}")
+
+    def _combo(self, choices: Sequence[tuple[str, str]], value: str) -> QComboBox:
+        combo = QComboBox()
+        for data, text in choices:
+            combo.addItem(text, data)
+        combo.setCurrentIndex(max(0, combo.findData(value)))
+        return combo
+
+    def _spin(self, name: str, value: int) -> QSpinBox:
+        limits = self._meta[name]
+        spin = QSpinBox(minimum=limits["minimum"], maximum=limits["maximum"], value=value)
+        spin.setSpecialValueText(limits["zero"])
+        spin.setSuffix(limits.get("unit", ""))
+        spin.lineEdit().setTextMargins(3, 0, 0, 0)
+        return spin
+
+    def _hint(self, name: str) -> QLabel:
+        hint = muted(self._meta[name]["help"])
+        hint.setWordWrap(True)
+        return hint
+
+    # ---------------------------------------------------------------- values
+
+    def problem(self) -> str:
+        """Say why a training cannot start yet; empty when it can."""
+        if not self.data.text() or not self.output.text():
+            return "Choose the data and an output folder first."
+        if not Path(self.data.text()).expanduser().exists():
+            return f"There is no {self.data.text()}; choose the data again."
+        try:
+            read_accelerations(self.accelerations.text())
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    def _mask_text(self) -> str:
+        return ",".join(kind for kind, box in self.masks.items() if box.isChecked())
+
+    def _take_recipe(self) -> None:
+        """Choose what the recipe was made for; the rest is left to it."""
+        values = self._values()
+        if self.model.findData(values.get("model")) >= 0:
+            self.model.setCurrentIndex(self.model.findData(values["model"]))
+        self.coils.setValue(0)
+        self.minutes.setValue(round(values.get("minutes", 0)))
+        self._show_recipe()
+
+    def _show_recipe(self) -> None:
+        values = self._values()
+        self.summary.setText(next((one.summary for one in self._recipes if one.name == self.recipe.currentData()), ""))
+        said = ", ".join(f"{factor:g}" for factor in values.get("accelerations", ()))
+        self.accelerations.setPlaceholderText(f"as the recipe says{f': {said}' if said else ''}")
+
+    def _values(self) -> dict[str, Any]:
+        return dict(next((one.values for one in self._recipes if one.name == self.recipe.currentData()), {}))
+
+    # ---------------------------------------------------------------- check
+
+    def _check(self) -> None:
+        """Let the training look at the data, in a process of its own."""
+        if not self.data.text():
+            self._report("Choose the data first.")
+            return
+        self._forget_check()
+        process = QProcess(self)
+        environment = QProcessEnvironment.systemEnvironment()
+        environment.insert("PYTHONPATH", f"{ROOT}:{environment.value('PYTHONPATH')}".rstrip(":"))
+        process.setProcessEnvironment(environment)
+        process.finished.connect(lambda code, _status: self._take_check(process, code))
+        process.errorOccurred.connect(self._fail_check)
+        self._process = process
+        self.check.setEnabled(False)
+        self._report("Looking …")
+        folder = str(Path(self.data.text()).expanduser())
+        process.start(sys.executable, ["-P", "-m", "app.cli", "train", "--check", folder, "--json"])
+
+    def _take_check(self, process: QProcess, code: int) -> None:
+        if process is not self._process:
+            return
+        output = bytes(process.readAllStandardOutput().data()).decode(errors="replace")
+        errors = bytes(process.readAllStandardError().data()).decode(errors="replace").strip()
+        self._end_check()
+        try:
+            report = json.loads(output)
+        except ValueError:
+            report = None
+        if isinstance(report, dict):
+            self._key = str(report.get("key") or "")
+            self._report(inspection_text(report))
+        else:
+            said = errors.removeprefix("mri-workstation: error: ") or f"The check ended with status {code}."
+            self._report(said)
+
+    def _fail_check(self, error: QProcess.ProcessError) -> None:
+        if error == QProcess.ProcessError.FailedToStart:
+            self._end_check()
+            self._report(f"The check could not be started with {sys.executable}.")
+
+    def _report(self, text: str) -> None:
+        self.report.setPlainText(text)
+        self._rows.setRowVisible(self.report, True)
+
+    def _forget_check(self) -> None:
+        self._end_check()
+        self._key = ""
+        self._rows.setRowVisible(self.report, False)
+
+    def _end_check(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            if process.state() != QProcess.ProcessState.NotRunning:
+                process.kill()
+                process.waitForFinished(3000)
+            process.deleteLater()
+        self.check.setEnabled(True)
+
+    def close_check(self) -> None:
+        """End a check that runs, before the page goes."""
+        self._end_check()
+
+
+def _or(read: Callable[[], Any], present: Any) -> Callable[[], Any]:
+    """Read a field; one without a choice, such as a list of models that is not there yet, keeps what is set."""
+
+    def value() -> Any:
+        found = read()
+        return present if found is None else found
+
+    return value
+
+
+def _label(name: str, title: str) -> str:
+    return title if title.casefold() == name.casefold() else f"{title}  ·  {name}"
+
+
+def _devices(devices: Sequence[str]) -> list[str]:
+    n_gpus = sum(name.startswith("cuda:") for name in devices)
+    return ["auto", "cpu", *map(str, range(1, n_gpus + 1))]
+
+
+def _row(*widgets: QWidget, stretch_first: bool = False) -> QWidget:
+    frame = QWidget()
+    layout = QHBoxLayout(frame)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(theme.GAP)
+    for place, widget in enumerate(widgets):
+        is_fixed = isinstance(widget, (QLabel, QPushButton)) and not (stretch_first and place == 0)
+        layout.addWidget(widget, 0 if is_fixed else 1)
+    layout.setAlignment(Qt.AlignmentFlag.AlignVCenter)
+    return frame
+
+
+def _column(*widgets: QWidget) -> QWidget:
+    frame = QWidget()
+    layout = QVBoxLayout(frame)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(2)
+    for widget in widgets:
+        layout.addWidget(widget)
+    return frame

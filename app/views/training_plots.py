@@ -1,0 +1,209 @@
+"""Curves of training runs: loss, PSNR, SSIM and learning rate against the step, one colour a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QGridLayout, QWidget
+
+from app import theme
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+N_POINTS = 1500
+"""Points of a curve that are drawn; longer ones are averaged in blocks."""
+N_MARKED = 30
+_DECADES = 30.0
+_SMOOTHING = 50
+"""A smooth curve averages this share of the points around each."""
+
+
+@dataclass(frozen=True)
+class RunCurves:
+    """Curves of one run.
+
+    Attributes
+    ----------
+    name
+        What the run is called.
+    curves
+        Steps and values by name, as in `app.training_events.Record`.
+    is_main
+        The run that is followed; others are only compared with it.
+    """
+
+    name: str
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]
+    is_main: bool = True
+
+
+@dataclass(frozen=True)
+class _Plot:
+    """Which curves a plot shows: the first that exists of `keys`, and the quiet ones beside it."""
+
+    title: str
+    keys: tuple[str, ...]
+    quiet: tuple[str, ...] = ()
+    is_noisy: bool = False
+    hint: str = field(default="", compare=False)
+
+
+PLOTS = (
+    _Plot("loss", ("loss", "epoch_loss"), (), True, "Training loss, as it came and smoothed."),
+    _Plot("PSNR, dB", ("psnr",), ("zero_filled_psnr",), hint="On the validation slices; dashed: zero-filled."),
+    _Plot("SSIM", ("ssim",), ("zero_filled_ssim",), hint="On the validation slices; dashed: zero-filled."),
+    _Plot("learning rate", ("learning_rate",), hint="As the schedule has it."),
+)
+
+
+def thinned(x: NDArray, y: NDArray, n_most: int = N_POINTS) -> tuple[NDArray, NDArray]:
+    """Return at most so many points: means of equal blocks, and the last point as it is."""
+    size = -(-len(x) // n_most)
+    if size <= 1:
+        return x, y
+    whole = (len(x) - 1) // size * size
+    blocks = (values[:whole].reshape(-1, size).mean(axis=1) for values in (x, y))
+    first, second = (np.append(block, values[-1]) for block, values in zip(blocks, (x, y), strict=True))
+    return first, second
+
+
+def smoothed(y: NDArray) -> NDArray:
+    """Return the running mean over a fiftieth of the curve; fewer points at its ends."""
+    half = len(y) // _SMOOTHING
+    if half == 0:
+        return y
+    total = np.concatenate([[0.0], np.cumsum(y)])
+    places = np.arange(len(y))
+    start, stop = np.maximum(places - half, 0), np.minimum(places + half + 1, len(y))
+    mean: NDArray = (total[stop] - total[start]) / (stop - start)
+    return mean
+
+
+def colour_of(number: int) -> str:
+    """Colour of a run by its place in the comparison."""
+    series = theme.colours().series
+    return series[number % len(series)]
+
+
+class TrainingPlots(QWidget):
+    """Four plots with one axis of steps; made with the first curve, as their library takes half a second to import."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._plots: list[Any] = []
+        self._runs: tuple[RunCurves, ...] = ()
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setSpacing(theme.SPACE)
+        self.setMinimumHeight(220)
+        theme.notifier().changed.connect(self._restyle)
+
+    def set_runs(self, runs: Sequence[RunCurves]) -> None:
+        """Show these runs and no others."""
+        self._runs = tuple(runs)
+        if any(run.curves for run in runs):
+            self._make()
+        self._draw()
+
+    def drawn(self) -> dict[str, list[str]]:
+        """Return the names of the curves in each plot, by the plot's title."""
+        return {
+            plot.title: [item.name() for item in widget.listDataItems() if item.name()]
+            for plot, widget in zip(PLOTS, self._plots, strict=False)
+        }
+
+    def _make(self) -> None:
+        if self._plots:
+            return
+        theme.configure_plots()
+        import pyqtgraph
+
+        for place, plot in enumerate(PLOTS):
+            widget = pyqtgraph.PlotWidget(self)
+            widget.setAccessibleName(f"Curves of the {plot.title}")
+            widget.setToolTip(plot.hint)
+            widget.setMinimumSize(120, 96)
+            widget.setMenuEnabled(False)
+            # The library makes this menu without an owner; it has to go with its plot.
+            menu = widget.plotItem.ctrlMenu
+            menu.setParent(widget, menu.windowFlags())
+            widget.hideButtons()
+            widget.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+            widget.showGrid(x=False, y=True, alpha=0.15)
+            widget.getAxis("left").setWidth(46)
+            widget.getAxis("bottom").setTickDensity(0.5)
+            for side in ("left", "bottom"):
+                widget.getAxis(side).enableAutoSIPrefix(False)
+                widget.getAxis(side).setStyle(tickFont=theme.small_font(self.font()), autoExpandTextSpace=False)
+            if self._plots:
+                widget.setXLink(self._plots[0])
+            self._plots.append(widget)
+            self._grid.addWidget(widget, place // 2, place % 2)
+        self._restyle()
+
+    def _draw(self) -> None:
+        for plot, widget in zip(PLOTS, self._plots, strict=False):
+            widget.clear()
+            widget.setLogMode(y=plot.is_noisy and self._spans_decades(plot))
+            # The run that is followed is drawn last, on top of what it is compared with.
+            for number, run in reversed(list(enumerate(self._runs))):
+                self._draw_run(plot, widget, number, run)
+
+    def _spans_decades(self, plot: _Plot) -> bool:
+        """Whether the smooth curves reach over so much that their ends would lie flat on a linear axis."""
+        found = [
+            smoothed(np.asarray(run.curves[key][1])) for run in self._runs for key in plot.keys[:1] if key in run.curves
+        ]
+        values = np.concatenate(found) if found else np.zeros(0)
+        values = values[np.isfinite(values) & (values > 0)]
+        return bool(len(values) and values.max() > _DECADES * values.min())
+
+    def _draw_run(self, plot: _Plot, widget: Any, number: int, run: RunCurves) -> None:
+        import pyqtgraph
+
+        colour = colour_of(number)
+        for key in plot.quiet if run.is_main else ():
+            self._line(widget, run, key, pyqtgraph.mkPen(theme.colours().muted, width=1.2, style=Qt.PenStyle.DashLine))
+        shown = next((one for one in plot.keys if run.curves.get(one, ((), ()))[0]), None)
+        if shown is None:
+            return
+        is_noisy = plot.is_noisy and shown == plot.keys[0]
+        if is_noisy and run.is_main:
+            faint = pyqtgraph.mkColor(colour)
+            faint.setAlpha(80)
+            self._line(widget, run, shown, pyqtgraph.mkPen(faint, width=1.0), is_named=False)
+        pen = pyqtgraph.mkPen(colour, width=1.8 if run.is_main else 1.3)
+        self._line(widget, run, shown, pen, is_smooth=is_noisy)
+
+    def _line(
+        self, widget: Any, run: RunCurves, key: str, pen: Any, *, is_smooth: bool = False, is_named: bool = True
+    ) -> None:
+        x, y = (np.asarray(values, dtype=np.float64) for values in run.curves.get(key, ((), ())))
+        good = np.isfinite(x) & np.isfinite(y)
+        if widget.getAxis("left").logMode:
+            good &= y > 0
+        x, y = x[good], y[good]
+        if not len(x):
+            return
+        x, y = thinned(x, smoothed(y) if is_smooth else y)
+        # A single point is no line; it has to be seen all the same.
+        symbol = "o" if len(x) < N_MARKED and pen.style() == Qt.PenStyle.SolidLine else None
+        name = f"{run.name}: {key}" if is_named else None
+        widget.plot(x, y, pen=pen, name=name, symbol=symbol, symbolSize=4, symbolBrush=pen.color(), symbolPen=None)
+
+    def _restyle(self) -> None:
+        colours = theme.colours()
+        for plot, widget in zip(PLOTS, self._plots, strict=False):
+            widget.setBackground(colours.base)
+            widget.setTitle(plot.title, color=colours.muted, size="8pt")
+            for side in ("left", "bottom"):
+                axis = widget.getAxis(side)
+                axis.setPen(colours.line)
+                axis.setTextPen(colours.muted)
+        self._draw()

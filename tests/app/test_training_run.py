@@ -1,0 +1,440 @@
+"""A real training from the window: started, paused, found again, killed, resumed, compared and published."""
+
+import json
+import os
+import shutil
+import signal
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QImage
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication, QWidget
+
+from app import training_process, training_watch
+from app.main_window import MainWindow
+from app.session import Session
+from app.training_events import EVENTS
+from app.training_process import Identity
+from app.training_recipe import list_recipes, to_toml
+from app.training_run import TrainingRun
+from app.training_watch import remaining, resolve_image, siblings
+
+LEFT, NONE = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+LONG_MS = 240_000
+TINY = {
+    "model": "pcrnn-4x-1x", "n_coils": 2, "overrides": {"widths": [4, 4], "refine_width": 4, "n_iterations": 1},
+    "accelerations": [4], "sizes": [32], "samples_per_epoch": 8, "epochs": 4000, "learning_rate": 3e-3,
+    "validation_slices": 1, "precision": "fp32", "max_simulated_coils": 3,
+}  # fmt: skip
+
+
+@pytest.fixture
+def images(tmp_path):
+    import h5py
+
+    z, y, x = np.meshgrid(*(np.linspace(-1, 1, 40) for _ in range(3)), indexing="ij")
+    ball = (np.sqrt(z**2 + y**2 + x**2) < 0.8) * (1 + 0.3 * np.sin(12 * x) * np.cos(9 * y))
+    with h5py.File(tmp_path / "images.h5", "w") as file:
+        file["train/ball"] = file["validation/ball"] = (ball * 200).astype(np.uint8)
+    return tmp_path / "images.h5"
+
+
+@pytest.fixture
+def python(tmp_path, monkeypatch):
+    """Let a shell script stand in for the Python that trains."""
+
+    def use(script):
+        file = tmp_path / "stand-in"
+        file.write_text(f"#!/bin/sh\n{script}\n")
+        file.chmod(file.stat().st_mode | stat.S_IXUSR)
+        monkeypatch.setattr("app.training_run.sys.executable", str(file))
+
+    return use
+
+
+@pytest.fixture
+def run(qapp):
+    run = TrainingRun()
+    run.said = []
+    for name, signal_ in (("failed", run.failed), ("succeeded", run.succeeded), ("output", run.output)):
+        signal_.connect(lambda text, *_, name=name: run.said.append((name, text)))
+    run.found.connect(lambda text: run.said.append(("found", text)))
+    yield run
+    if run.identity is not None:
+        training_process.kill(run.identity, run.folder)
+    run.close()
+
+
+def child(window, name):
+    found = window.findChild(QWidget, name)
+    assert found is not None, name
+    return found
+
+
+def click(widget, where=None):
+    assert widget.isVisible(), widget.objectName()
+    assert widget.isEnabled(), widget.objectName()
+    QTest.mouseClick(widget, LEFT, NONE, widget.rect().center() if where is None else where)
+
+
+def write_events(folder, *events):
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / EVENTS).open("a") as file:
+        file.writelines(json.dumps(event) + "\n" for event in events)
+
+
+def open_window(qtbot, config):
+    session = Session(config)
+    session.seen = []
+    session.message.connect(session.seen.append)
+    window = MainWindow(session)
+    qtbot.addWidget(window)
+    window.show()
+    qtbot.waitExposed(window)
+    session.start()
+    return window
+
+
+# ---------------------------------------------------------------- the journey
+
+
+def test_a_lab_trains_from_the_window(qtbot, tmp_path, images, monkeypatch):
+    monkeypatch.setenv("MRI_WORKSTATION_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    presets = tmp_path / "presets"
+    presets.mkdir()
+    (presets / "tiny.toml").write_text("# As small as it gets.\n# It learns nothing.\n" + to_toml(TINY))
+    monkeypatch.setattr("app.training_recipe.PRESETS", presets)
+    config = tmp_path / "settings.json"
+
+    # The page of the settings: data and its check, recipe, device, where to.
+    window = open_window(qtbot, config)
+    session = window.session
+    qtbot.waitUntil(lambda: bool(session.models), timeout=LONG_MS)
+    window.ask_training()
+    dialog = QApplication.activeModalWidget()
+    page = dialog.training
+    click(child(dialog, "startTraining"))
+    assert "Choose the data" in dialog.problem.text()
+    QTest.keyClicks(page.data.edit, str(images))
+    click(child(dialog, "checkTrainingData"))
+    report = child(dialog, "trainingDataReport")
+    qtbot.waitUntil(lambda: "1 volume" in report.toPlainText(), timeout=LONG_MS)
+    assert "simulated" in report.toPlainText()
+    assert page.recipe.currentData() == "tiny"
+    assert "It learns nothing." in page.summary.text()
+    page.model.setCurrentIndex(page.model.findData("pcrnn-4x-1x"))
+    page.device.setCurrentIndex(page.device.findData("cpu"))
+    page.minutes.setValue(0)
+    QTest.mouseClick(page.masks["random"], LEFT, NONE, QPoint(8, 8))
+    QTest.keyClicks(page.output.edit, str(tmp_path / "runs"))
+    click(child(dialog, "startTraining"))
+
+    # It trains in a process of its own, and the monitor shows it.
+    run, monitor = session.training, child(window, "trainingMonitor")
+    folder = tmp_path / "runs" / "pcrnn-4x-1x-001"
+    assert run.folder == folder
+    assert run.is_running
+    assert monitor.isVisible()
+    recipe = (folder / "recipe.toml").read_text()
+    assert f'images = "{images}"' in recipe
+    assert 'mask_kinds = ["random"]' in recipe
+    assert "refine_width = 4" in recipe
+    qtbot.waitUntil(lambda: len(run.record.curves["psnr"][0]) >= 2, timeout=LONG_MS)
+    qtbot.waitUntil(lambda: not monitor.preview.picture.image.isNull(), timeout=LONG_MS)
+    assert monitor.state.text() == "training"
+    assert monitor.numbers()["PSNR"].split()[1] == "dB"
+    drawn = monitor.plots.drawn()
+    assert [name.partition(": ")[2] for name in drawn["PSNR, dB"]] == ["zero_filled_psnr", "psnr"]
+    assert drawn["SSIM"] == [f"{folder.name}: ssim"]
+    assert session.settings.training_pid == run.identity.pid
+
+    # The window closes, the training goes on, and the next window finds it.
+    identity = run.identity
+    window.close()
+    session.close()
+    assert training_process.is_alive(identity, folder)
+    window = open_window(qtbot, config)
+    session, run, monitor = window.session, window.session.training, child(window, "trainingMonitor")
+    qtbot.waitUntil(lambda: run.state == "training", timeout=LONG_MS)
+    assert run.identity == identity
+    assert any("still running" in message.text for message in session.seen)
+    assert monitor.isVisible()
+    n_before = len(run.record.curves["psnr"][0])
+    assert n_before >= 2
+    qtbot.waitUntil(lambda: len(run.record.curves["psnr"][0]) > n_before, timeout=LONG_MS)
+
+    # Paused, it leaves a checkpoint; resumed, its curves go on.
+    click(child(monitor, "pauseTraining"))
+    assert monitor.state.text() == "stopping"
+    assert child(monitor, "stopTraining").text() == "Kill"
+    qtbot.waitUntil(lambda: run.state == "paused", timeout=LONG_MS)
+    assert "Resume goes on" in child(monitor, "trainingSentence").text()
+    assert not training_process.is_alive(identity, folder)
+    assert session.settings.training_pid == 0
+    last = run.record.curves["psnr"][0][-1]
+    click(child(monitor, "resumeTraining"))
+    assert run.state == "starting"
+    qtbot.waitUntil(lambda: run.record.curves["psnr"][0][-1] > last, timeout=LONG_MS)
+    steps = run.record.curves["psnr"][0]
+    assert steps == sorted(set(steps))
+
+    # Killed from outside, it is shown as that, and the window lives.
+    os.kill(run.identity.pid, signal.SIGKILL)
+    qtbot.waitUntil(lambda: run.state == "killed", timeout=LONG_MS)
+    assert "ended without a word" in child(monitor, "trainingSentence").text()
+    assert any(message.level == "error" and "without a word" in message.text for message in session.seen)
+
+    # Its weights go into the list of models.
+    click(child(monitor, "publishTraining"))
+    with qtbot.waitSignal(run.published, timeout=LONG_MS) as published:
+        assert not child(monitor, "publishTraining").isEnabled()
+    assert Path(published.args[0]).parent == tmp_path / "weights"
+    qtbot.waitUntil(
+        lambda: any(card.name == "pcrnn-4x-1x" and card.weights for card in session.models), timeout=LONG_MS
+    )
+    assert "Research use only" in session.seen[-1].text
+    window.close()
+    session.close()
+
+
+# ---------------------------------------------------------------- how it can go wrong
+
+
+def outcome_of(run, qtbot, tmp_path, state):
+    assert run.start({"model": "pcrnn-s"}, tmp_path / "run")
+    qtbot.waitUntil(lambda: run.state == state, timeout=20_000)
+    return run.sentence
+
+
+def test_an_error_of_the_training_is_its_sentence(run, qtbot, tmp_path, python):
+    python("echo 'a warning' >&2; echo 'mri-workstation: error: /heads.h5: there is no such file.' >&2; exit 2")
+    said = outcome_of(run, qtbot, tmp_path, "failed")
+    assert said == "The training run stopped: /heads.h5: there is no such file."
+    assert run.said == [("failed", said)]
+    assert not run.can_resume
+    # The next start has its own part of the log.
+    python("exit 0")
+    assert run.start({"model": "pcrnn-s"}, tmp_path / "run")
+    qtbot.waitUntil(lambda: run.state == "killed", timeout=20_000)
+    assert "no such file" not in run.sentence
+
+
+def test_a_crash_names_itself(run, qtbot, tmp_path, python):
+    python("echo 'Fatal Python error: Segmentation fault' >&2; kill -SEGV $$")
+    assert "Segmentation fault" in outcome_of(run, qtbot, tmp_path, "failed")
+
+
+def test_a_python_that_is_not_there_is_said(run, qtbot, tmp_path, monkeypatch):
+    monkeypatch.setattr("app.training_run.sys.executable", "/nowhere/python")
+    assert "not found" in outcome_of(run, qtbot, tmp_path, "killed")
+
+
+def test_a_run_that_ends_well_is_said_once(run, qtbot, tmp_path, python):
+    events = ({"event": "step", "step": 5, "loss": 0.5, "share": 0.5}, {"event": "done", "step": 9})
+    write_events(tmp_path, *events)
+    python(f"sleep 1; cp {tmp_path}/{EVENTS} {tmp_path}/run/; sleep 1")
+    said = outcome_of(run, qtbot, tmp_path, "finished")
+    qtbot.wait(1500)
+    assert run.said == [("succeeded", said)]
+    assert run.record.share == 1.0
+
+
+def test_a_run_that_does_not_listen_is_killed_by_the_second_stop(run, qtbot, tmp_path, python):
+    python("trap '' TERM; while :; do sleep 0.1; done")
+    assert run.start({"model": "pcrnn-s"}, tmp_path / "run")
+    qtbot.wait(500)
+    run.stop()
+    assert run.state == "stopping"
+    qtbot.wait(1500)
+    assert run.is_running
+    run.stop()
+    qtbot.waitUntil(lambda: run.state == "killed", timeout=20_000)
+    assert "as you asked" in run.sentence
+    assert [kind for kind, _ in run.said] == ["output"]
+
+
+def test_a_folder_that_goes_away_is_said_while_it_trains_and_after(run, qtbot, tmp_path, python):
+    python("sleep 30")
+    assert run.start({"model": "pcrnn-s"}, tmp_path / "run")
+    qtbot.wait(300)
+    shutil.rmtree(tmp_path / "run")
+    qtbot.waitUntil(lambda: "cannot be saved" in run.sentence, timeout=20_000)
+    assert run.is_running
+    run.stop()
+    qtbot.waitUntil(lambda: run.state == "gone", timeout=20_000)
+    assert not run.can_resume
+    assert not run.publish()
+
+
+def test_only_one_run_and_never_over_another(run, qtbot, tmp_path, python):
+    python("sleep 30")
+    assert run.start({"model": "pcrnn-s"}, tmp_path / "run")
+    assert not run.start({"model": "pcrnn-s"}, tmp_path / "other")
+    assert "running already" in run.said[-1][1]
+    run.stop()
+    qtbot.waitUntil(lambda: not run.is_running, timeout=20_000)
+    (tmp_path / "done").mkdir()
+    (tmp_path / "done" / "last.ckpt").touch()
+    assert not run.start({"model": "pcrnn-s"}, tmp_path / "done")
+    assert "holds a run already" in run.said[-1][1]
+    (tmp_path / "file").touch()
+    assert not run.start({"model": "pcrnn-s"}, tmp_path / "file" / "run")
+    assert "cannot be written" in run.said[-1][1]
+
+
+def test_a_reused_number_is_not_found_and_the_end_is_reported(run, qtbot, tmp_path):
+    write_events(tmp_path / "run", {"event": "step", "step": 5, "loss": 0.5}, {"event": "done"})
+    run.adopt(tmp_path / "run", Identity(os.getpid(), "long ago"), is_found=True)
+    qtbot.waitUntil(lambda: run.state == "finished", timeout=20_000)
+    assert [kind for kind, _ in run.said] == ["found"]
+    assert run.identity is None
+
+
+def test_a_run_that_somebody_else_started_is_followed_and_not_doubled(run, qtbot, tmp_path, python):
+    python("sleep 30")
+    other = TrainingRun()
+    assert other.start({"model": "pcrnn-s"}, tmp_path / "run")
+    identity = other.identity
+    other.close()
+    (tmp_path / "run" / "last.ckpt").touch()
+    run.adopt(tmp_path / "run")
+    qtbot.waitUntil(lambda: run.is_running, timeout=20_000)
+    assert run.identity == identity
+    run.state = "paused"  # as a window has it that looked before the other one resumed
+    assert not run.resume()
+    assert "trains already" in run.said[-1][1]
+    assert run.identity == identity
+
+
+def test_what_fits_is_offered_and_taken(run, qtbot, tmp_path, python):
+    write_events(tmp_path, {"event": "start"}, {"event": "out_of_memory", "step": 0, "offer": {"batch_size": 2}})
+    python(
+        f'cp {tmp_path}/{EVENTS} {tmp_path}/run/; echo "$@" >> {tmp_path}/words; '
+        "echo 'mri-workstation: error: no memory.' >&2; exit 1"
+    )
+    outcome_of(run, qtbot, tmp_path, "failed")
+    assert run.offer == {"batch_size": 2}
+    assert run.resume("cpu", run.offer)
+    qtbot.waitUntil(lambda: run.state == "failed", timeout=20_000)
+    first, second = (tmp_path / "words").read_text().splitlines()
+    assert "--set" not in first
+    assert "--set batch_size=2" in second
+    # There was no checkpoint to resume from.
+    assert "--resume" not in second
+
+
+def test_a_publishing_that_fails_says_why(run, qtbot, tmp_path, python):
+    write_events(tmp_path / "run", {"event": "done"})
+    (tmp_path / "run" / "last.ckpt").touch()
+    run.adopt(tmp_path / "run")
+    qtbot.waitUntil(lambda: run.can_publish, timeout=20_000)
+    python("echo 'last.ckpt: the checkpoint cannot be read.' >&2; exit 2")
+    assert run.publish()
+    assert not run.can_publish
+    qtbot.waitUntil(lambda: not run.is_publishing, timeout=20_000)
+    assert run.said[-1] == ("failed", "The weights were not published: last.ckpt: the checkpoint cannot be read.")
+    assert run.can_publish
+
+
+# ---------------------------------------------------------------- monitor
+
+
+@pytest.fixture
+def monitored(window):
+    """Give the window's monitor and its run."""
+    return window, window.training, window.session.training
+
+
+def test_curves_of_other_runs_are_laid_over(monitored, qtbot, tmp_path):
+    window, monitor, run = monitored
+    for name, loss in (("mine", 0.5), ("other", 0.3)):
+        write_events(
+            tmp_path / name, *({"event": "step", "step": n, "loss": loss} for n in range(1, 9)),
+            {"event": "validation", "step": 8, "psnr": 30.0, "zero_filled_psnr": 25.0, "ssim": 0.9},
+        )  # fmt: skip
+    (tmp_path / "empty").mkdir()
+    run.adopt(tmp_path / "mine")
+    qtbot.waitUntil(lambda: not run.record.is_empty, timeout=20_000)
+    monitor.compare_menu_opened.emit()
+    (action,) = [one for one in monitor.compare_menu.actions() if one.isCheckable()]
+    assert action.text() == "other"
+    action.trigger()
+    qtbot.waitUntil(lambda: "other: loss" in monitor.plots.drawn().get("loss", []), timeout=20_000)
+    drawn = monitor.plots.drawn()
+    assert drawn["PSNR, dB"] == ["other: psnr", "mine: zero_filled_psnr", "mine: psnr"]
+    assert "other" in monitor.legend.text()
+    # It grows there too.
+    write_events(tmp_path / "other", {"event": "step", "step": 50, "loss": 0.1})
+    presenter = window.training_desk.presenter
+    qtbot.waitUntil(
+        lambda: presenter.comparison.records[tmp_path / "other"].curves["loss"][0][-1] == 50, timeout=20_000
+    )
+    presenter.compare(tmp_path / "empty")
+    assert "no training run" in window.session.seen[-1].text
+    assert window.session.settings.training_compared == (str(tmp_path / "other"),)
+    presenter.compare(tmp_path / "other", is_on=False)
+    assert monitor.plots.drawn()["SSIM"] == ["mine: ssim"]
+    presenter.close()
+
+
+def test_previews_can_be_looked_through(monitored, qtbot, tmp_path):
+    window, monitor, run = monitored
+    for number in (1, 2, 3):
+        write_events(tmp_path / "run", {"event": "preview", "step": number, "image": f"{number}.png", "title": "a | b"})
+        image = QImage(8 * number, 8, QImage.Format.Format_Grayscale8)
+        image.fill(128)
+        assert image.save(str(tmp_path / "run" / f"{number}.png"))
+    run.adopt(tmp_path / "run")
+    picture, slider = monitor.preview.picture, child(monitor, "trainingPreview")
+    qtbot.waitUntil(lambda: picture.image.width() == 24, timeout=20_000)
+    assert picture.parts == ("a", "b")
+    slider.setValue(0)
+    qtbot.waitUntil(lambda: picture.image.width() == 8, timeout=20_000)
+    assert monitor.preview.caption.text() == "step 1"
+    (tmp_path / "run" / "2.png").write_bytes(b"no picture")
+    slider.setValue(1)
+    qtbot.waitUntil(lambda: "cannot be read" in monitor.preview.caption.text(), timeout=20_000)
+    window.training_desk.close()
+
+
+def test_the_window_closes_without_a_question_while_it_trains(monitored, qtbot, tmp_path, python):
+    window, _, run = monitored
+    python("sleep 30")
+    assert run.start({"model": "pcrnn-s"}, tmp_path / "run")
+    qtbot.wait(300)
+    identity = run.identity
+    assert window.close()
+    assert training_process.is_alive(identity, tmp_path / "run")
+    training_process.kill(identity, tmp_path / "run")
+
+
+def test_pictures_outside_the_run_folder_are_not_opened(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "secret.png").touch()
+    (tmp_path / "run" / "in.png").touch()
+    assert resolve_image(tmp_path / "run", "in.png") == tmp_path / "run" / "in.png"
+    for image in ("../secret.png", str(tmp_path / "secret.png"), "none.png", "."):
+        assert resolve_image(tmp_path / "run", image) is None
+
+
+def test_times_left_are_short_to_read():
+    seconds = (5, 59, 60, 3500, 3600, 90_000)
+    assert [remaining(one) for one in seconds] == ["5 s", "59 s", "1 min", "58 min", "1 h 00 min", "1 d 1 h"]
+
+
+def test_runs_beside_a_run_are_listed_newest_first(tmp_path):
+    for place, name in enumerate(("a", "b", "c")):
+        write_events(tmp_path / name, {"event": "start"})
+        os.utime(tmp_path / name / EVENTS, (place, place))
+    assert [one.name for one in siblings(tmp_path / "b")] == ["c", "a"]
+    assert siblings(tmp_path / "none" / "run") == []
+
+
+def test_every_state_has_a_word():
+    assert set(training_watch.RUNNING) < set(training_watch.WORDS)
+    assert list_recipes()
