@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from recon.models.card import ModelCard
     from recon.weights import Weights
 
-# Virtual coils for a single-coil network that takes the coils of an array one by one. Four throw away what a large array
-# saw: on a 16-coil brain at 4x they cost 0.4 dB against eight.
+# Virtual coils for a single-coil network that takes the coils of an array one by one. Four throw away what a large
+# array saw: on a 16-coil brain at 4x they cost 0.4 dB against eight.
 _COIL_BY_COIL = 8
 
 
