@@ -1,4 +1,4 @@
-"""Measure speed and memory: start-up, scrolling, opening, a network slice, coil compression.
+"""Measure speed and memory: start-up, scrolling, opening, coils, compressed sensing, every network.
 
 Each row is compared with an anchor that is measured in the same run, so that ratios hold on other machines too. The
 exit status is 1 when a measurement could not be made; a goal that is missed is reported, not an error."""
@@ -22,22 +22,24 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--json", action="store_true", help="write JSON to stdout")
-    parser.add_argument("--quick", action="store_true", help="fewer repetitions and a smaller file")
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions and networks, smaller images")
     parser.add_argument(
-        "--only", action="append", metavar="NAME", help="window, scrolling, opening, network or coils; repeatable"
+        "--only",
+        action="append",
+        metavar="NAME",
+        help="window, scrolling, opening, coils, maps, compression, compressed-sensing, precision, networks, or the "
+        "name of a network; repeatable",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the measurements one after another."""
-    from app.bench import MEASUREMENTS, measure
+    from app.bench import measure, select
 
-    names = arguments.only or list(MEASUREMENTS)
-    unknown = [name for name in names if name not in MEASUREMENTS]
-    if unknown:
-        sys.stderr.write(
-            f"mri-workstation: error: no measurement {unknown[0]!r}; there are {', '.join(MEASUREMENTS)}.\n"
-        )
+    try:
+        names = select(arguments.only, quick=arguments.quick)
+    except MRIError as error:
+        sys.stderr.write(f"mri-workstation: error: {error}\n")
         return 2
     rows: list[Row] = []
     status = 0
@@ -62,7 +64,7 @@ def as_text(rows: list[Row]) -> str:
     cells = [
         (
             row.name,
-            f"{row.value:.3g} {row.unit}".strip(),
+            "–" if row.value is None else f"{row.value:.3g} {row.unit}".strip(),
             row.anchor,
             "" if row.ratio is None else f"{row.ratio:.2f}",
             row.goal,

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from app import bench_compressed_sensing as bench
+from app.bench import compressed_sensing as bench
 from recon import programs
 
 
 @pytest.fixture(autouse=True)
 def small_scan(monkeypatch):
     """A scan that takes no time, on as many threads as the other tests have."""
-    monkeypatch.setattr(bench, "_MATRIX", (96, 96))
-    monkeypatch.setattr(bench, "_N_CALIBRATION", 8)
+    monkeypatch.setattr(bench, "_MATRIX", (128, 128))
+    monkeypatch.setattr(bench, "_N_CALIBRATION", 10)  # with fewer, the maps are empty
     monkeypatch.setattr(torch, "set_num_threads", lambda number: None)  # noqa: ARG005
 
 

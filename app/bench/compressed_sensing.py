@@ -11,13 +11,10 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from app.bench_coils import cpu_seconds_of, missing_bart
+from app.bench.measuring import Row, cpu_seconds_of, missing_bart
 from recon import programs
-
-if TYPE_CHECKING:
-    from app.bench import Row
 
 _N_COILS, _N_VIRTUAL, _MATRIX = 15, 8, (320, 320)
 _LAMBDA = 0.05
@@ -33,7 +30,6 @@ def measure_compressed_sensing(*, quick: bool) -> list[Row]:
     """
     import torch
 
-    from app.bench import Row
     from recon.coils import compress
 
     torch.set_num_threads(1)

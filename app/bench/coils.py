@@ -1,4 +1,4 @@
-"""Rows of the benchmark that are anchored to BART: sensitivity maps and coil compression.
+"""Rows of the benchmark for coils: compression against a transform and BART, sensitivity maps against BART.
 
 Both sides get one thread and are counted in CPU seconds, in turns. BART is a program: its time is that of the whole
 process, which reads and writes files; what `bart copy` of the same files takes is named, so that nobody has to guess.
@@ -6,33 +6,58 @@ process, which reads and writes files; what `bart copy` of the same files takes 
 
 from __future__ import annotations
 
-import os
 import statistics
-import subprocess
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.bench.measuring import Row, cpu_seconds, cpu_seconds_of, missing_bart
 from recon import programs
-from recon.errors import MRIError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from app.bench import Row
-
 _N_COILS, _MATRIX = 15, (320, 320)
+# Raw k-space of a knee with its oversampled readout, as it is compressed for a network.
+_LARGE_MATRIX = (640, 368)
 _N_CALIBRATION = 26
-_TIMEOUT_S = 300
-_INSTALL = "apt install bart"
+
+
+def measure_coils(*, quick: bool) -> list[Row]:
+    """Compress 15 coils of 640 × 368 to 4 on one thread, against the inverse FFT of the same k-space."""
+    import torch
+
+    from recon.coils import compress
+    from recon.fourier import ifft2c
+
+    torch.set_num_threads(1)
+    generator = torch.Generator().manual_seed(0)
+    kspace = torch.randn(_N_COILS, *_LARGE_MATRIX, dtype=torch.complex64, generator=generator)
+    times: list[float] = []
+    anchors: list[float] = []
+    compress(kspace, 4)
+    ifft2c(kspace)
+    for _ in range(5 if quick else 15):
+        times.append(cpu_seconds(lambda: compress(kspace, 4)))
+        anchors.append(cpu_seconds(lambda: ifft2c(kspace)))
+    value, anchor = 1000 * statistics.median(times), 1000 * statistics.median(anchors)
+    return [
+        Row(
+            "coil compression 15 → 4",
+            value,
+            "CPU ms",
+            f"centred inverse FFT {anchor:.1f} ms",
+            value / anchor,
+            "≤ 2 × anchor",
+            value <= 2 * anchor,
+        )
+    ]
 
 
 def measure_maps(*, quick: bool) -> list[Row]:
     """ESPIRiT maps of 15 coils at 320² against ``bart ecalib -m1 -r26``."""
     import torch
 
-    from app.bench import Row
     from recon.coils import espirit, root_sum_of_squares
 
     kspace = _kspace()
@@ -57,7 +82,6 @@ def measure_maps(*, quick: bool) -> list[Row]:
 
 def measure_compression(*, quick: bool) -> list[Row]:
     """Compress 15 coils of 320² to 8 virtual ones against ``bart cc -S -p8 -r24``."""
-    from app.bench import Row
     from recon.coils import compress
 
     kspace = _kspace()
@@ -81,11 +105,6 @@ def _kspace() -> Any:
 
     torch.set_num_threads(1)
     return torch.from_numpy(slice_kspace(PhantomSpec(n_slices=1, n_coils=_N_COILS, matrix=_MATRIX, noise=0.01), 0))
-
-
-def missing_bart() -> str:
-    """Return the sentence for a machine without BART; empty where it is."""
-    return programs.missing("bart", _INSTALL, "the comparison")
 
 
 def _in_turns(work: Callable[[], object], command: list[str], n: int) -> tuple[list[float], list[float], Any | None]:
@@ -112,37 +131,10 @@ def _in_turns(work: Callable[[], object], command: list[str], n: int) -> tuple[l
         # BART's first dimensions are readout, two phase encodes and coils.
         cfl.write(Path(folder) / "kspace", _kspace().numpy().transpose(1, 2, 0)[None])
         for _ in range(n):
-            started = time.process_time()
-            work()
-            ours.append(time.process_time() - started)
+            ours.append(cpu_seconds(work))
             if bart is not None:
                 barts.append(cpu_seconds_of([str(bart), *command, "kspace", "result"], folder))
         if bart is None:
             return ours, barts, None
         result = np.array(cfl.read(Path(folder) / "result"))
     return ours, barts, np.ascontiguousarray(result[0].transpose(2, 0, 1))
-
-
-def cpu_seconds_of(command: list[str], folder: str) -> float:
-    """Run a program on one thread; return its CPU seconds.
-
-    Raises
-    ------
-    MRIError
-        If it fails.
-    """
-    import resource
-
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=_TIMEOUT_S,
-    )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode:
-        raise MRIError(f"{' '.join(command[:2])} failed: {done.stderr.strip() or f'status {done.returncode}'}")
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -1,0 +1,108 @@
+"""What all measurements share: the row, the clocks, and the processes that they start."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recon import programs
+from recon.errors import MRIError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TIMEOUT_S = 900
+_INSTALL_BART = "apt install bart"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the benchmark.
+
+    Attributes
+    ----------
+    name
+        What was measured.
+    value, unit
+        The result; None where this machine cannot measure it.
+    anchor
+        What the value is compared with, as text with its own value.
+    ratio
+        Value over anchor, or anchor over value where the row says "times faster"; None without an anchor.
+    goal
+        What is asked for.
+    met
+        Whether the goal is met; None where it does not apply to this machine, with the reason in ``note``.
+    note
+        What a reader must know.
+    """
+
+    name: str
+    value: float | None
+    unit: str
+    anchor: str = ""
+    ratio: float | None = None
+    goal: str = ""
+    met: bool | None = None
+    note: str = ""
+
+
+def child_environment() -> dict[str, str]:
+    """Return the environment of a process that imports this program and draws on no screen."""
+    root = str(Path(__file__).resolve().parents[2])
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(paths), "QT_QPA_PLATFORM": "offscreen"}
+
+
+def last_line(text: str) -> str:
+    """Return the last line of a process' stderr: the error at the end of a traceback."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "it said nothing"
+
+
+def elapsed(function: Callable[[], object]) -> float:
+    """Return the seconds that a call takes by the clock."""
+    started = time.perf_counter()
+    function()
+    return time.perf_counter() - started
+
+
+def cpu_seconds(function: Callable[[], object]) -> float:
+    """Return the CPU seconds that a call takes in this process."""
+    started = time.process_time()
+    function()
+    return time.process_time() - started
+
+
+def cpu_seconds_of(command: list[str], folder: str) -> float:
+    """Run a program on one thread; return its CPU seconds.
+
+    Raises
+    ------
+    MRIError
+        If it fails.
+    """
+    import resource
+
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        raise MRIError(f"{' '.join(command[:2])} failed: {done.stderr.strip() or f'status {done.returncode}'}")
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def missing_bart() -> str:
+    """Return the sentence for a machine without BART; empty where it is."""
+    return programs.missing("bart", _INSTALL_BART, "the comparison")

@@ -1,0 +1,117 @@
+"""Rows of the benchmark for opening a study: the seconds to its first slice, and the memory that it takes."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.bench.measuring import TIMEOUT_S, Row, child_environment, elapsed
+from recon.errors import MRIError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_N_SLICES, _N_COILS, _MATRIX = 35, 15, (640, 368)
+
+
+def measure_opening(*, quick: bool) -> list[Row]:
+    """Open a 35-slice, 15-coil, 640 × 368 file and show its first slice, torch being loaded already.
+
+    The clock runs from the path to the zero-filled image, mask and reference that the window shows. The anchor does
+    the same with h5py, numpy.fft and shifts. Memory is the resident set of the process after the slice is shown,
+    less before, in slices of k-space (28 MB each); the file is written by another process and deleted afterwards.
+    """
+    import torch
+
+    import recon
+    from recon.pipeline import preview
+
+    slice_bytes = 8 * _N_COILS * _MATRIX[0] * _MATRIX[1]
+    n_slices = 8 if quick else _N_SLICES
+    with tempfile.TemporaryDirectory(prefix="mri-workstation-bench-") as folder:
+        path = Path(folder) / "volume.h5"
+        # Written by another process, whose memory does not count here.
+        subprocess.run(
+            [sys.executable, "-m", "app.bench", "write-volume", str(path), str(n_slices)],
+            check=True,
+            timeout=TIMEOUT_S,
+            env=child_environment(),
+        )
+        torch.fft.ifft2(torch.ones(4, 4, dtype=torch.complex64))  # loads what torch loads on its first transform
+        request = recon.Request(model="zero-filled", mask=recon.MaskSpec("equispaced-fraction", 4))
+
+        def show() -> Any:
+            series = recon.open_study(path).series[0]
+            return preview(series, 0, request)
+
+        before = _resident_bytes()
+        started = time.perf_counter()
+        shown = show()
+        first_s = time.perf_counter() - started
+        growth = (_resident_bytes() - before) / slice_bytes
+        del shown
+        times, anchors = [first_s], []
+        for _ in range(3 if quick else 5):
+            anchors.append(elapsed(lambda: _show_with_numpy(path)))
+            times.append(elapsed(show))
+    value, anchor = 1000 * statistics.median(times), 1000 * statistics.median(anchors)
+    limit = 2.0
+    size = f"{n_slices} × {_N_COILS} × {_MATRIX[0]} × {_MATRIX[1]}"
+    return [
+        Row(
+            "open and show first slice",
+            value,
+            "ms",
+            f"h5py + numpy.fft {anchor:.0f} ms",
+            value / anchor,
+            "≤ 300 ms",
+            value <= 300,
+            f"{size}; the very first time {1000 * first_s:.0f} ms",
+        ),
+        Row("resident growth after it", growth, "slices", goal=f"≤ {limit:g}", met=growth <= limit),
+    ]
+
+
+def write_volume(path: Path, n_slices: int) -> None:
+    """Write a volume of noise with a bright centre in the layout of fastMRI; every slice holds the same samples."""
+    import h5py
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    kspace = np.empty((_N_COILS, *_MATRIX), np.complex64)
+    kspace.real = rng.standard_normal(kspace.shape, np.float32)
+    kspace.imag = rng.standard_normal(kspace.shape, np.float32)
+    rows, columns = (np.hanning(n).astype(np.float32) ** 8 for n in _MATRIX)
+    kspace *= 1e-6 * (0.01 + rows[:, None] * columns[None, :])
+    with h5py.File(path, "w") as file:
+        dataset = file.create_dataset("kspace", (n_slices, *kspace.shape), np.complex64)
+        for index in range(n_slices):
+            dataset[index] = kspace
+        file.create_dataset("reconstruction_rss", data=np.ones((n_slices, 320, 320), np.float32))
+        file.attrs["acquisition"] = "CORPD_FBK"
+
+
+def _show_with_numpy(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
+    import h5py
+    import numpy as np
+
+    with h5py.File(path) as file:
+        kspace = file["kspace"][0]
+        reference = file["reconstruction_rss"][0]
+    axes = (-2, -1)
+    keep = np.arange(kspace.shape[-1]) % 4 == 0
+    images = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(kspace * keep, axes=axes), norm="ortho"), axes=axes)
+    return np.sqrt((np.abs(images) ** 2).sum(axis=0)), reference
+
+
+def _resident_bytes() -> int:
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        raise MRIError("resident memory can be measured on Linux only.") from None
