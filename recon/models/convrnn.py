@@ -256,11 +256,12 @@ class _Recurrence(nn.Module):
         self, channels: Float[Tensor, "batch channel y x"], hidden: Tensor | None
     ) -> tuple[Tensor, Float[Tensor, "batch channel y x"]]:
         encoded = self.encoder(channels)
+        # Added into the encoder's output, which nothing else reads.
         if hidden is not None:
-            encoded = encoded + self.residual(hidden)
+            encoded.add_(self.residual(hidden))
         elif not self.skip_first:
             # h = 0: the biases make res(0) a constant map except at the border, so it has to be computed.
-            encoded = encoded + self.residual(torch.zeros_like(encoded[:1]))
+            encoded.add_(self.residual(torch.zeros_like(encoded[:1])))
         hidden = self.activation(encoded)
         return hidden, self.decoder(hidden)
 
