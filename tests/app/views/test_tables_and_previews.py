@@ -12,7 +12,6 @@ from app.views.kspace_view import KSpaceView
 from app.views.level_bar import LevelBar
 from app.views.mask_preview import MaskPreview, coverage, coverage_2d
 from app.views.metrics_table import MetricsRow, MetricsTable
-from app.views.training_monitor import EMPTY_TEXT, TrainingMonitor
 
 ROWS = [
     MetricsRow("zero-filled", 24.1312, 0.70123, 0.0812),
@@ -249,35 +248,3 @@ def test_level_bar_fits_between_docks_at_1280(qtbot):
 
 
 # -- training ------------------------------------------------------------------------------------------------------
-
-
-def test_training_monitor_starts_empty_and_returns_to_it(qtbot, qapp):
-    monitor = shown(qtbot, TrainingMonitor(), 700, 400)
-    assert monitor.is_empty()
-    assert monitor.empty.text() == EMPTY_TEXT
-    steps = list(range(20))
-    curves = {"train loss": (steps, [1 / (1 + s) for s in steps]), "PSNR": (steps, [20 + s for s in steps])}
-    curves["PSNR"][1][3] = float("nan")
-    monitor.set_curves(curves)
-    monitor.set_status("epoch 1 of 3")
-    monitor.set_preview(np.random.default_rng(0).random((64, 64)).astype(np.float32), "step 20")
-    assert not monitor.is_empty()
-    assert monitor.curve_names() == ["train loss", "PSNR"]
-    assert not monitor.grab().isNull()
-    theme.apply(qapp, "light")
-    assert not monitor.grab().isNull()
-    monitor.set_curves({"train loss": ([1.0], [2.0])})
-    assert not monitor.grab().isNull()
-    monitor.clear()
-    assert monitor.is_empty()
-
-
-def test_events_of_a_training_are_said_in_words():
-    from app.training_presenter import status_words
-
-    event = {
-        "time": 1.0, "event": "validation", "step": 40, "epoch": 1, "loss": 0.0312, "psnr": 29.126, "share": 0.25,
-        "samples_per_second": 2.12,
-    }  # fmt: skip
-    assert status_words(event) == "25% done · epoch 1 · step 40 · loss 0.0312 · PSNR 29.13 dB · 2.1 slices/s"
-    assert status_words({"event": "done", "seconds": 61.2}) == "finished after 61 s"
