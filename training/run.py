@@ -188,7 +188,8 @@ def _make_trainer(
     import lightning
 
     # Its advice and advertisements are not events of the run.
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning.*")
         return lightning.Trainer(
