@@ -125,6 +125,7 @@ class MainWindow(QMainWindow):
     def _make_docks(self) -> None:
         self.docks: dict[str, QDockWidget] = {}
         self.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
+        self.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
         for name, title, widget, area in (
             ("studies", "Studies", self.browser, Qt.DockWidgetArea.LeftDockWidgetArea),
             ("recipe", "Recipe", self.recipe, Qt.DockWidgetArea.LeftDockWidgetArea),

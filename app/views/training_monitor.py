@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import (
+    QFrame,
     QGridLayout,
     QHBoxLayout,
     QLabel,
     QMenu,
     QProgressBar,
     QPushButton,
+    QScrollArea,
     QSizePolicy,
     QStackedLayout,
     QToolButton,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 EMPTY_TEXT = "No training run yet"
+LEAST_WIDTH = 316
 NUMBERS = ("step", "loss", "PSNR", "SSIM", "speed", "memory", "rate", "left")
 _STATE_ROLES = {"training": "accent", "starting": "accent", "finished": "good", "failed": "error", "killed": "error"}
 _STATE_ROLES |= {"stopping": "warning", "paused": "warning", "folder gone": "error"}
@@ -63,7 +66,12 @@ class TrainingMonitor(QWidget):
         self._has_zero_filled = False
         self._stack = QStackedLayout(self)
         self._stack.addWidget(self._empty_page())
-        self._stack.addWidget(self._run_page())
+        # A small screen scrolls instead of laying the parts over each other.
+        area = QScrollArea(widgetResizable=True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setMinimumWidth(LEAST_WIDTH)
+        area.setWidget(self._run_page())
+        self._stack.addWidget(area)
         # Buttons that are never seen together must not reserve room for each other.
         self.set_offers(is_running=False, is_ending=False, can_resume=False, can_publish=False, is_publishing=False)
         theme.notifier().changed.connect(self._restyle)
@@ -284,9 +292,7 @@ class TrainingMonitor(QWidget):
             for number, name in enumerate(self._legend)
         ]
         if self._has_zero_filled:
-            parts.append(
-                f"<span style='color:{theme.colours().muted}'>\N{EN DASH}&nbsp;\N{EN DASH}&nbsp;zero-filled</span>"
-            )
+            parts.append(f"<span style='color:{theme.colours().muted}'>\u2504\u2504&nbsp;zero-filled</span>")
         self.legend.setText(" &nbsp; ".join(parts))
         self.legend.setVisible(len(parts) > 1)
 

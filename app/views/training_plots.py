@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ N_POINTS = 1500
 """Points of a curve that are drawn; longer ones are averaged in blocks."""
 N_MARKED = 30
 _DECADES = 30.0
+_TICK_PIXELS = 45.0
 _SMOOTHING = 50
 """A smooth curve averages this share of the points around each."""
 
@@ -85,6 +87,13 @@ def smoothed(y: NDArray) -> NDArray:
     return mean
 
 
+def _tick_spacing(low: float, high: float, size: float) -> list[tuple[float, float]]:
+    """Return the distance of the steps that are written below a plot, so that their numbers have room."""
+    wanted = max(high - low, 1e-9) / max(1.0, size / _TICK_PIXELS)
+    decade = 10.0 ** math.floor(math.log10(wanted))
+    return [(next(decade * factor for factor in (1, 2, 5, 10) if decade * factor >= wanted * (1 - 1e-9)), 0.0)]
+
+
 def colour_of(number: int) -> str:
     """Colour of a run by its place in the comparison."""
     series = theme.colours().series
@@ -137,7 +146,7 @@ class TrainingPlots(QWidget):
             widget.setFocusPolicy(Qt.FocusPolicy.NoFocus)
             widget.showGrid(x=False, y=True, alpha=0.15)
             widget.getAxis("left").setWidth(46)
-            widget.getAxis("bottom").setTickDensity(0.5)
+            widget.getAxis("bottom").tickSpacing = _tick_spacing
             for side in ("left", "bottom"):
                 widget.getAxis(side).enableAutoSIPrefix(False)
                 widget.getAxis(side).setStyle(tickFont=theme.small_font(self.font()), autoExpandTextSpace=False)
