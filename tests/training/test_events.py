@@ -1,0 +1,146 @@
+"""Events on a terminal, in a pipe and in TensorBoard; and what a resumed run makes of those that it repeats."""
+
+from __future__ import annotations
+
+import json
+import sys
+import types
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from app import cli, progress
+from app.commands import train as command
+from recon.errors import MissingPackageError
+from training import previews
+from training.events import EventLog, read_lines
+from training.tensorboard import TensorBoard
+
+
+def train(recipe, out, *more):
+    words = ["train", str(recipe), "--set", "epochs=1", "--set", "samples_per_epoch=2", "--devices", "cpu"]
+    return cli.main([*words, "--out", str(out), *more])
+
+
+def test_a_pipe_gets_the_weights_and_nothing_else(tiny_recipe, tmp_path, capsys):
+    assert train(tiny_recipe, tmp_path / "run") == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert [line.split(":")[0] for line in captured.out.splitlines()] == ["weights", "use them"]
+    assert train(tiny_recipe, tmp_path / "quiet", "--quiet") == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_programs_get_lines_of_json(tiny_recipe, tmp_path, capsys):
+    assert train(tiny_recipe, tmp_path / "run", "--json") == 0
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    kinds = [event["event"] for event in printed]
+    assert kinds == ["start", "data", "checkpoint", "preview", "validation", "checkpoint", "done", "published"]
+    assert printed[:-1] == [event for _, event in read_lines(tmp_path / "run" / "events.jsonl")]
+    scores = printed[4]
+    assert {
+        "loss",
+        "psnr",
+        "ssim",
+        "nmse",
+        "samples_per_second",
+        "memory_gb",
+        "seconds",
+        "eta_seconds",
+    } <= scores.keys()
+    assert scores["share"] == 1 and scores["eta_seconds"] == 0
+
+
+def test_a_terminal_gets_a_bar_and_the_names_of_skipped_files(capsys):
+    drawn = []
+    bar = progress.Progress(False)
+    bar.update = lambda text, share: drawn.append((text, share))
+    show = command._show(bar, quiet=False)
+    show({"event": "skipped", "path": "a.h5", "reason": "cannot be read."})
+    show({"event": "step", "loss": 0.25, "samples_per_second": 3.5, "share": 0.1})
+    show({"event": "validation", "loss": 0.2, "psnr": 31.234, "share": 0.2})
+    show({"event": "checkpoint", "step": 3})
+    assert drawn == [("loss 0.2500, 3.50 samples/s", 0.1), ("loss 0.2000, 31.23 dB, 3.50 samples/s", 0.2)]
+    assert capsys.readouterr().err == "skipped a.h5: cannot be read.\n"
+    command._show(bar, quiet=True)({"event": "skipped", "path": "a.h5", "reason": "cannot be read."})
+    assert capsys.readouterr().err == ""
+
+
+def test_events_of_steps_that_are_repeated_are_dropped(tmp_path):
+    log = EventLog(tmp_path)
+    for step in range(1, 5):
+        log.write({"event": "step", "step": step})
+    log.write({"event": "data", "kspace": "measured"})
+    with log.path.open("a") as file:
+        file.write('{"event": "step", "st')
+    EventLog(tmp_path, is_first=False).restore({"global_step": 0})
+    assert len(read_lines(log.path)) == 5
+    log.restore({"global_step": 2, "events": {"epoch": [1.5, 3.0]}})
+    log.write({"event": "step", "step": 3})
+    assert [event.get("step") for _, event in read_lines(log.path)] == [1, 2, None, 3]
+    assert log.state() == {"epoch": [1.5, 3.0]}
+
+
+def test_a_preview_of_nothing_is_black(tmp_path):
+    nothing = np.zeros((4, 3), dtype=np.float32)
+    damaged = np.array([[np.nan, np.inf, -1.0]] * 4, dtype=np.float32)
+    name = previews.write(tmp_path, 12, nothing, damaged, nothing)
+    assert name == "previews/step_0000012.png"
+    with Image.open(tmp_path / name) as picture:
+        panels = np.asarray(picture)
+    assert panels[:, :3].max() == panels[:, -3:].max() == 0
+    assert panels[0, 5:8].tolist() == [0, 255, 0]
+
+
+class Writer:
+    """Stands in for TensorBoard's."""
+
+    def __init__(self, folder, purge_step=None):
+        self.folder, self.purge_step, self.scalars, self.images, self.is_open = folder, purge_step, [], [], True
+        Writer.latest = self
+
+    def add_scalar(self, name, value, step):
+        self.scalars.append((name, step))
+
+    def add_image(self, name, image, step, dataformats):
+        self.images.append((name, image.shape, step, dataformats))
+
+    def flush(self):
+        pass
+
+    def close(self):
+        self.is_open = False
+
+
+def test_tensorboard_gets_curves_and_pictures(tiny_recipe, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", types.SimpleNamespace(SummaryWriter=Writer))
+    run = tmp_path / "run"
+    assert train(tiny_recipe, run, "--tensorboard", "--quiet") == 0
+    writer = Writer.latest
+    assert (writer.folder, writer.purge_step, writer.is_open) == (str(run / "tensorboard"), None, False)
+    names = {name for name, step in writer.scalars if step == 2}
+    assert {"validation/psnr", "validation/ssim", "validation/nmse", "validation/loss"} <= names
+    assert not names & {"validation/step", "validation/time"}
+    assert writer.images == [(previews.TITLE, (40, 124), 2, "HW")]
+    words = [
+        "train",
+        "--resume",
+        "--force",
+        "--set",
+        "epochs=2",
+        "--out",
+        str(run),
+        "--devices",
+        "cpu",
+        "--tensorboard",
+    ]
+    assert cli.main([*words, "--quiet"]) == 0
+    assert Writer.latest.purge_step == 3
+
+
+def test_a_missing_tensorboard_is_named(tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(MissingPackageError, match="pip install tensorboard"):
+        TensorBoard(tmp_path)
