@@ -178,7 +178,7 @@ def test_single_coil_networks_meet_arrays_as_in_use(folder):
     reader = reader_of(folder, n_coils=1)
     dataset = MeasuredSlices(reader, range(4), 0, 200)
     coils = {(reader.places[draw.place][0], draw.coil) for draw in map(dataset.draw, range(200))}
-    n_coils = {0: 5, 1: 8, 3: 5}
+    n_coils = {number: min(8, reader.scans[number].series.n_coils) for number in (0, 1, 3)}
     assert coils == {(number, coil) for number, n in n_coils.items() for coil in range(n)} | {(2, None)}
 
 
