@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
 _BOOT = "sys/kernel/random/boot_id"
+_N_LOOKS = 20
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,13 @@ class Identity:
 def identify(pid: int, folder: Path) -> Identity | None:
     """Return the identity of the process of this number, if it trains into this folder."""
     found = _look(pid)
-    if found is None:
-        return None
-    started, words = found
-    return Identity(pid, started) if _trains_into(pid, words, folder) else None
+    for _ in range(_N_LOOKS):
+        if found is None or found[1]:
+            break
+        # A process that turns into another program, as a shell does by exec, has no words for a moment.
+        time.sleep(0.001)
+        found = _look(pid)
+    return _recognise(pid, found, folder)
 
 
 def is_alive(identity: Identity | None, folder: Path) -> bool:
@@ -52,7 +57,8 @@ def find(folder: Path) -> Identity | None:
     with suppress(OSError):
         for entry in PROC.iterdir():
             if entry.name.isdecimal():
-                identity = identify(int(entry.name), folder)
+                pid = int(entry.name)
+                identity = _recognise(pid, _look(pid), folder)
                 if identity is not None:
                     return identity
     return None
@@ -98,6 +104,10 @@ def _send(identity: Identity, folder: Path, number: signal.Signals) -> bool:
         if handle is not None:
             os.close(handle)
     return True
+
+
+def _recognise(pid: int, found: tuple[str, list[str]] | None, folder: Path) -> Identity | None:
+    return Identity(pid, found[0]) if found is not None and _trains_into(pid, found[1], folder) else None
 
 
 def _look(pid: int) -> tuple[str, list[str]] | None:

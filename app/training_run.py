@@ -82,6 +82,7 @@ class TrainingRun(QObject):
         self._wanted = ""
         self._is_found = False
         self._n_looks = 0
+        self._n_launches = 0
         self._worker = Worker(self)
         self._process: QProcess | None = None
         self._timer = QTimer(self, interval=WATCH_MS)
@@ -189,6 +190,7 @@ class TrainingRun(QObject):
         environment = QProcessEnvironment.systemEnvironment()
         path = f"{ROOT}:{environment.value('PYTHONPATH')}".rstrip(":")
         command = [sys.executable, "-P", "-m", "app.cli", "train", *words, "--out", str(self.folder), "--json"]
+        self._n_launches += 1
         is_started, pid = QProcess.startDetached("/bin/sh", ["-c", _LAUNCH, str(log), path, *command], "")
         self._wanted, self._is_found = "", False
         self.identity = training_process.identify(int(pid), self.folder) if is_started else None
@@ -236,12 +238,12 @@ class TrainingRun(QObject):
         self._worker.submit(
             "look",
             partial(look, folder, tail, self.identity, is_search=is_search),
-            partial(self._take, tail, self.identity),
+            partial(self._take, tail, self._n_launches),
             lambda error, details: self.failed.emit(f"The run folder {folder} cannot be read: {error}.", details),
         )
 
-    def _take(self, tail: Tail, identity: Identity | None, seen: Look) -> None:
-        if tail is not self._tail or identity != self.identity:
+    def _take(self, tail: Tail, n_launches: int, seen: Look) -> None:
+        if tail is not self._tail or n_launches != self._n_launches:
             return  # another run is shown by now, or this one was started anew
         if seen.is_anew:
             self.record = Record()

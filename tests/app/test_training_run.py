@@ -328,6 +328,23 @@ def test_what_fits_is_offered_and_taken(run, qtbot, tmp_path, python):
     assert "--resume" not in second
 
 
+def test_a_process_that_turns_into_another_program_is_not_taken_for_dead(tmp_path, monkeypatch):
+    words = iter([[], [], ["python", "train", "--out", str(tmp_path)]])
+    monkeypatch.setattr(training_process, "_look", lambda _: ("a moment", next(words)))
+    assert training_process.identify(7, tmp_path) == Identity(7, "a moment")
+
+
+def test_what_was_seen_before_a_start_does_not_judge_it(run, qtbot, tmp_path, python):
+    python("sleep 30")
+    assert run.start({"model": "pcrnn-s"}, tmp_path / "run")
+    qtbot.waitUntil(lambda: run.is_running, timeout=20_000)
+    dead = training_watch.Look((), False, False, False, None, True, False, "")
+    run._take(run._tail, run._n_launches - 1, dead)
+    assert run.is_running
+    run._take(run._tail, run._n_launches, dead)
+    assert run.state == "killed"
+
+
 def test_a_publishing_that_fails_says_why(run, qtbot, tmp_path, python):
     write_events(tmp_path / "run", {"event": "done"})
     (tmp_path / "run" / "last.ckpt").touch()
