@@ -1,13 +1,14 @@
 """What the rows of an evaluation say together: means and spreads as in the papers' tables, and paired tests.
 
 A sample is a volume (or a slice); its scores under several seeds are averaged first, because they are not independent.
-"All" is over all volumes, never the mean of the means of the sequences.
+"All" is over all volumes, never the mean of the means of the sequences. Where several methods are compared, each p of
+a pair comes with one that is corrected for the number of pairs.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,8 @@ class Comparison:
         Median of first − second over all pairs.
     statistic, p
         None where there is nothing to test; ``note`` says why.
+    p_holm
+        p corrected for all pairs that were compared with this one, see `holm`; None without p, or for a pair by itself.
     """
 
     n: int
@@ -72,6 +75,7 @@ class Comparison:
     statistic: float | None
     p: float | None
     note: str = ""
+    p_holm: float | None = None
 
 
 def collect_samples(
@@ -158,8 +162,38 @@ def compare(first: Mapping[Any, float], second: Mapping[Any, float]) -> Comparis
 
 
 def compare_all(samples: Mapping[str, Samples]) -> list[tuple[str, str, Comparison]]:
-    """Compare every pair of methods, in the order of the methods."""
-    return [(one, other, compare(samples[one], samples[other])) for one, other in combinations(samples, 2)]
+    """Compare every pair of methods, in the order of the methods, and correct p for the number of pairs."""
+    pairs = list(combinations(samples, 2))
+    found = [compare(samples[one], samples[other]) for one, other in pairs]
+    corrected = holm([comparison.p for comparison in found])
+    return [
+        (one, other, replace(comparison, p_holm=p))
+        for (one, other), comparison, p in zip(pairs, found, corrected, strict=True)
+    ]
+
+
+def holm(values: Sequence[float | None]) -> list[float | None]:
+    """Return each p corrected for the others, so that below 0.05 the chance of any false find among them is 5 %.
+
+    1. Of m values in ascending order, the k-th is multiplied by m − k + 1.
+    2. None becomes less than the one before it, and none more than 1.
+
+    Parameters
+    ----------
+    values
+        p of each test; None where there was nothing to test, which does not count and stays None.
+
+    References
+    ----------
+    Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6:65 (1979).
+    """
+    tested = sorted((p, place) for place, p in enumerate(values) if p is not None)
+    corrected: list[float | None] = [None] * len(values)
+    largest = 0.0
+    for rank, (p, place) in enumerate(tested):
+        largest = max(largest, min(1.0, (len(tested) - rank) * p))
+        corrected[place] = largest
+    return corrected
 
 
 def signed_rank_test(differences: Any) -> tuple[float, float]:

@@ -1,6 +1,6 @@
-"""Check the installation: versions, devices, Qt, weights, disk, optional tools; what is missing and how to get it.
+"""Check the installation: versions, devices, Qt, weights, plug-ins, disk, optional tools; what is missing or broken.
 
-The exit status is 1 when something essential is missing."""
+The exit status is 1 when something essential is missing, or something that was installed is broken."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ class Finding:
     name
         What was looked at.
     verdict
-        ``ok``; ``note`` for what only limits some work; ``missing`` or ``broken`` for what is essential.
+        ``ok``; ``note`` for what only limits some work; ``missing`` for what is essential; ``broken`` for what is there
+        and does not work.
     value
         What was found.
     advice
@@ -117,13 +118,13 @@ def run(arguments: argparse.Namespace) -> int:
         write_json({"healthy": is_healthy, "findings": [asdict(finding) for finding in findings]})
     elif not arguments.quiet:
         write_line(as_text(findings))
-        write_line("\nReady." if is_healthy else "\nSomething essential is missing; see the lines marked with ✗.")
+        write_line("\nReady." if is_healthy else "\nSomething is missing or broken; see the lines marked with ✗.")
     return 0 if is_healthy else 1
 
 
 def examine() -> list[Finding]:
     """Return everything that was found."""
-    return [*_versions(), *_devices(), *_qt(), *_weights(), *_disk(), *_tools()]
+    return [*_versions(), *_devices(), *_qt(), *_weights(), *_plugins(), *_disk(), *_tools()]
 
 
 def as_text(findings: list[Finding]) -> str:
@@ -291,6 +292,30 @@ def _weights() -> Iterator[Finding]:
         else:
             value = f"{weights.preset}, {weights.n_coils} coil(s), hash ok"
             yield Finding("weights", path.name, "ok", value)
+
+
+def _plugins() -> Iterator[Finding]:
+    """Methods of other packages: a card that reads well may lead to a class that is not there, so each is made."""
+    from recon import models
+
+    cards = [card for card in models.list_models() if card.source]
+    if not cards:
+        yield Finding("plug-ins", "plug-ins", "ok", "none installed")
+    for card in cards:
+        problem = card.problem
+        if not problem:
+            try:
+                models.create(card.name)
+            except MRIError as error:
+                problem = str(error)
+            except ImportError:
+                yield Finding("plug-ins", card.name, "note", f"{card.source}, not checked: torch is missing")
+                continue
+        if problem:
+            advice = f"update or uninstall {card.source.partition(' ')[0]}; all other methods work without it"
+            yield Finding("plug-ins", card.name, "broken", problem, advice)
+        else:
+            yield Finding("plug-ins", card.name, "ok", f"{card.source}: {card.title}")
 
 
 def _disk() -> Iterator[Finding]:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from recon.errors import needs_package
 from recon.export.atomic import atomic_file
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Panel:
     scores: Mapping[str, Sequence[float]]
 
 
+@needs_package()
 def write(path: Path, rows: Mapping[str, Sequence[Panel]], title: str) -> Path:
     """Draw panels as PNG: the box is the quartiles, the line the median, the whiskers 1.5 × the box, dots the samples.
 
@@ -51,6 +53,8 @@ def write(path: Path, rows: Mapping[str, Sequence[Panel]], title: str) -> Path:
     ------
     ExportError
         If the disk or the folder does not let it be written; an older file stays as it was.
+    MissingPackageError
+        If matplotlib is not installed.
     """
     from matplotlib.figure import Figure
 

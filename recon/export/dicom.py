@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recon import __version__
-from recon.errors import ExportError
+from recon.errors import ExportError, needs_package
 from recon.export.atomic import atomic_folder
 from recon.export.dicom_source import code, fill, reference_source, source_uid
 from recon.export.dicom_values import clean, decimal, put, uid
@@ -41,6 +41,7 @@ _WINDOW_PERCENT = (0.5, 99.5)
 _EVEN = 0.01
 
 
+@needs_package()
 def write(result: Reconstruction, folder: Path) -> list[Path]:
     """Write the final images as a DICOM series.
 
@@ -59,6 +60,8 @@ def write(result: Reconstruction, folder: Path) -> list[Path]:
     ------
     ExportError
         If the disk or folder does not let it be written, or the result cannot stand in a DICOM object.
+    MissingPackageError
+        If pydicom is not installed.
     """
     _check(result, folder)
     stored, factor = _scaled(result.final)

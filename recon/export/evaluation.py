@@ -3,7 +3,7 @@
 ==========================  ==========================================================================================
 ``scores.csv``              each volume and each slice, unmasked and masked, or the reason why there is no score
 ``summary.csv``, ``.md``    as the papers' tables: methods by sequence, PSNR and SSIM at each acceleration, mean ± SD
-``wilcoxon.csv``            paired tests of every two methods
+``wilcoxon.csv``            paired tests of every two methods: ``p``, and ``p_holm`` corrected for the number of pairs
 ``frequency_bands.csv``     PSNR and SSIM of low and of high frequencies
 ``boxplot_METRIC.png``      the volumes behind the means; ``boxplot_bands.png`` those of the bands
 ``coil_compression.csv``    the compressed reference against the uncompressed one (with a coil study)
@@ -44,7 +44,7 @@ _SCORES = (
 _BANDS = ("level", "slice", *_NAMES, "band", "shape", "radius", "psnr", "ssim")
 _WILCOXON = (
     *("sequence", "mask", "acceleration", "grid", "region", "metric", "paired_by", "first", "second"),
-    *("n", "n_zero", "median_difference", "statistic", "p", "note"),
+    *("n", "n_zero", "median_difference", "statistic", "p", "p_holm", "note"),
 )
 _COMPRESSION = (
     *("volume", "sequence", "n_coils", "n_virtual_coils", "grid", "psnr", "ssim", "psnr_masked", "ssim_masked"),
@@ -165,7 +165,11 @@ def _band_lines(rows: Sequence[Row], evaluation: Evaluation) -> Iterator[dict[st
 
 
 def wilcoxon_lines(rows: Sequence[Row], evaluation: Evaluation) -> list[dict[str, Any]]:
-    """Return the paired test of every two methods, in every group and metric."""
+    """Return the paired test of every two methods, in every group and metric.
+
+    ``p`` is that of the pair alone; ``p_holm`` is corrected (`recon.statistics.holm`) for all pairs of methods in the
+    same group (sequence, mask, acceleration, grid, region) and metric. It does not correct for groups and metrics.
+    """
     lines = []
     for metric in METRICS:
         for group, samples in groups(rows, metric, evaluation.pair_by).items():
@@ -175,7 +179,7 @@ def wilcoxon_lines(rows: Sequence[Row], evaluation: Evaluation) -> list[dict[str
                     about
                     | {"first": first, "second": second, "n": result.n, "n_zero": result.n_zero}
                     | {"median_difference": result.median_difference, "statistic": result.statistic}
-                    | {"p": result.p, "note": result.note}
+                    | {"p": result.p, "p_holm": result.p_holm, "note": result.note}
                 )
     return lines
 

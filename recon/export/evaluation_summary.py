@@ -243,6 +243,7 @@ def _tests(tests: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if len(chosen) > _MAX_TESTS:
         yield f"{len(chosen)} pairs are too many for a page."
         return
+    yield "p (Holm) is corrected for all pairs of methods with the same mask and metric."
     lines = []
     for line in chosen:
         decimals = _DECIMALS[line["metric"]]
@@ -254,11 +255,11 @@ def _tests(tests: Sequence[Mapping[str, Any]]) -> Iterator[str]:
                 f"{line['first']} − {line['second']}",
                 str(line["n"]),
                 "–" if difference is None else f"{difference:+.{decimals}f}",
-                "–" if line["p"] is None else f"{line['p']:.2g}",
+                *("–" if line[name] is None else f"{line[name]:.2g}" for name in ("p", "p_holm")),
                 line["note"],
             ]
         )
-    yield markdown(lines, ["Mask", "Metric", "Pair", "n", "Median difference", "p", "Note"], n_text=3)
+    yield markdown(lines, ["Mask", "Metric", "Pair", "n", "Median difference", "p", "p (Holm)", "Note"], n_text=3)
 
 
 def _pattern(row: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recon import metrics
-from recon.errors import ExportError, RequestError
+from recon.errors import ExportError, RequestError, needs_package
 from recon.export.atomic import atomic_file
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class _Panel:
     scores: str = ""
 
 
+@needs_package()
 def write(result: Reconstruction, path: Path, slice_index: int | None = None) -> Path:
     """Write the figure of one slice as PNG.
 
@@ -71,6 +72,8 @@ def write(result: Reconstruction, path: Path, slice_index: int | None = None) ->
         If that slice was not reconstructed.
     ExportError
         If the disk or the folder does not let it be written; an older file stays as it was.
+    MissingPackageError
+        If matplotlib is not installed.
     """
     position = _position(result, slice_index)
     if not np.isfinite(result.final[position]).all():

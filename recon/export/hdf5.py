@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recon.errors import needs_package
 from recon.export.atomic import atomic_file
 from recon.export.stored import describe_origin
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 NOTICE = "Research use only. Not for diagnosis."
 
 
+@needs_package()
 def write(result: Reconstruction, path: Path, stages: bool = False) -> Path:
     """Write a result as one HDF5 file.
 
@@ -40,6 +42,8 @@ def write(result: Reconstruction, path: Path, stages: bool = False) -> Path:
     ------
     ExportError
         If the disk or the folder does not let it be written; an older file stays as it was.
+    MissingPackageError
+        If h5py is not installed.
     """
     import h5py
 

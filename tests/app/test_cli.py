@@ -658,7 +658,7 @@ def test_doctor_finds_this_installation_healthy(run):
     assert report["healthy"]
     found = {finding["name"]: finding for finding in report["findings"]}
     assert found["torch"]["verdict"] == "ok"
-    assert {"cpu", "platform", "temporary", "dciodvfy", "bart"} <= found.keys()
+    assert {"cpu", "platform", "temporary", "dciodvfy", "bart", "plug-ins"} <= found.keys()
     status, out, _ = run("doctor")
     assert status == 0
     assert out.rstrip().endswith("Ready.")
@@ -688,6 +688,18 @@ def test_doctor_reports_broken_weights(run, weights_file):
     assert status == 1
     [finding] = [item for item in json.loads(out)["findings"] if item["name"] == "broken.safetensors"]
     assert finding["verdict"] == "broken"
+
+
+def test_doctor_makes_every_plugin_to_find_those_whose_card_promises_too_much(run, monkeypatch):
+    empty = recon.models.ModelCard(
+        name="mine", title="Mine", family="recon.errors:Mine", group="Examples", paper="None", summary="Nothing.",
+        needs_training=False, source="mine 1.0",
+    )  # fmt: skip
+    monkeypatch.setattr(recon.models, "_cards", lambda: {"mine": empty})
+    status, out, _ = run("doctor", "--json")
+    [finding] = [item for item in json.loads(out)["findings"] if item["section"] == "plug-ins"]
+    assert (status, finding["verdict"]) == (1, "broken")
+    assert "recon.errors has no class Mine" in finding["value"]
 
 
 def test_bench_measures_coil_compression(run):

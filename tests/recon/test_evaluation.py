@@ -143,7 +143,7 @@ def test_every_pair_of_methods_is_tested(finished):
         line for line in lines
         if [line[name] for name in ("sequence", "acceleration", "region", "metric")] == ["All", "4", "unmasked", "ssim"]
     ]  # fmt: skip
-    assert (line["n"], line["p"]) == ("3", "0.25")
+    assert (line["n"], line["p"], line["p_holm"]) == ("3", "0.25", "0.25")
     differences = sorted(a - b for a, b in zip(first, second, strict=True))
     assert float(line["median_difference"]) == pytest.approx(differences[1], abs=2e-6)
     assert "no conclusion" in line["note"]
@@ -466,6 +466,26 @@ def test_wilcoxon_with_ties_is_exact():
     assert statistics.signed_rank_test(differences) == (smaller, pytest.approx(expected))
     zeros = statistics.compare(samples([*differences, 0.0]), samples([0.0] * 9))
     assert (zeros.n, zeros.n_zero, zeros.p) == (9, 1, pytest.approx(expected))
+
+
+def test_p_is_corrected_for_the_number_of_pairs():
+    # 0.01 × 4, 0.013 × 3 which is not less than the one before, 0.03 × 2, 0.9 × 1; none for what was not tested.
+    assert statistics.holm([0.03, None, 0.01, 0.9, 0.013]) == pytest.approx([0.06, None, 0.04, 0.9, 0.04])
+    assert statistics.holm([0.6, 0.7]) == [1.0, 1.0]
+    assert statistics.holm([0.2]) == [0.2]
+    assert statistics.holm([]) == []
+
+
+def test_holm_seldom_finds_what_is_not_there():
+    rng = np.random.default_rng(0)
+    n_false = n_uncorrected = 0
+    for _ in range(200):
+        methods = {name: samples(rng.normal(size=12)) for name in "abcd"}
+        found = [comparison for *_, comparison in statistics.compare_all(methods)]
+        assert len(found) == 6
+        n_false += any(comparison.p_holm < 0.05 for comparison in found)
+        n_uncorrected += any(comparison.p < 0.05 for comparison in found)
+    assert n_false <= 0.05 * 200 < n_uncorrected
 
 
 @pytest.mark.parametrize("n", [1, 6, 30, 50, 60, 300])

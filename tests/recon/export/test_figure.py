@@ -12,8 +12,8 @@ import pytest
 from matplotlib.image import imread
 
 from recon import metrics
-from recon.errors import ExportError, RequestError
-from recon.export import figure
+from recon.errors import ExportError, MissingPackageError, RequestError
+from recon.export import box_plot, figure
 from recon.simulate import SimulationSpec
 
 
@@ -170,3 +170,14 @@ def test_pyplot_stays_out() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
     assert "pyplot" not in Path(figure.__file__).read_text().replace("no pyplot", "")
+
+
+@pytest.mark.parametrize("part", ["matplotlib.figure", "matplotlib.backends.backend_agg"])
+def test_without_matplotlib_it_is_said_what_to_install(result, tmp_path, monkeypatch, part):
+    monkeypatch.setitem(sys.modules, part, None)
+    with pytest.raises(MissingPackageError, match="pip install matplotlib"):
+        figure.write(result, tmp_path / "figure.png")
+    if part == "matplotlib.figure":
+        with pytest.raises(MissingPackageError, match="pip install matplotlib"):
+            box_plot.write(tmp_path / "box.png", {"PSNR": [box_plot.Panel("4x", {"method": [1.0, 2.0]})]}, "Scores")
+    assert not list(tmp_path.iterdir())

@@ -102,6 +102,21 @@ def test_plugins_are_listed_after_the_own_models_the_broken_ones_with_their_erro
     assert any(line.startswith("gone ") and "broken" in line and "no_such" in line for line in text.splitlines())
 
 
+def test_doctor_reports_the_plugins_that_work_and_the_broken_ones_with_their_errors(site):
+    [(status, out, _), (_, text, _)] = python(site, ["doctor", "--json"], ["doctor"])
+    found = {item["name"]: item for item in json.loads(out)["findings"] if item["section"] == "plug-ins"}
+    assert found["example"] == {
+        "section": "plug-ins", "name": "example", "verdict": "ok", "value": "mri-example 1.0: Shrink and measure",
+        "advice": "",
+    }  # fmt: skip
+    assert set(found) == {"example", "gone", "raising", "pcrnn-s (thief 2.0)", "pcrnn (thief 2.0)"}
+    for name, said in (("gone", "No module named 'no_such_module'"), ("raising", "ZeroDivisionError: at import")):
+        assert found[name]["verdict"] == "broken" and said in found[name]["value"]
+        assert "uninstall lost" in found[name]["advice"]
+    assert status == 1
+    assert any("✗" in line and "gone" in line and "no_such_module" in line for line in text.splitlines())
+
+
 def test_example_runs_like_any_other_and_beside_a_broken_one(site, scan, tmp_path):
     words = ["--model", "gone", "--model", "example", "--model", "zero-filled", "--stages", "--json", "--out", tmp_path]
     commands = ["reconstruct", scan, *words], ["models", "show", "example"], ["models", "show", "gone"]
