@@ -319,6 +319,8 @@ class MainWindow(QMainWindow):
         opening = f"opening {session.opening[0].name} …" if session.opening else ""
         shown = "" if session.result is None else f"result {session.result.title}"
         self.status["job"].setText("reconstructing" if session.is_running else opening or shown)
+        used = "" if session.result is None else session.result.parameter_text
+        self.status["job"].setToolTip(f"Reconstructed with {used}" if used else "")
         for label in self.status.values():
             label.setVisible(bool(label.text()))
 

@@ -87,10 +87,22 @@ class Result:
 
     @property
     def title(self) -> str:
-        """Short label, e.g. ``#2 · PC-RNN · random 4x`` or ``#3 · CS-TV, lambda 0.02 · random 4x``."""
-        values = "".join(f", {name.strip('_')} {_short(value)}" for name, value in self.request.overrides.items())
+        """Short label, e.g. ``#2 · PC-RNN · random 4x`` or ``#3 · CS-TV, lambda 0.02 · random 4x``.
+
+        It names the parameters that the user set, and once there are images those that the method chose for the scan.
+        """
+        named = dict(self.request.overrides)
+        done = self.reconstruction
+        if done is not None:
+            named |= {name: done.parameters[name] for name in done.parameter_origins if name in done.parameters}
+        values = "".join(f", {name.strip('_')} {_short(value)}" for name, value in named.items())
         pattern = self.request.mask.label if self.series.acquired_mask is None else "the scanner's pattern"
         return f"#{self.number} · {self.model_title}{values} · {pattern}"
+
+    @property
+    def parameter_text(self) -> str:
+        """What a method without training ran with, and where chosen values are from; empty before there are images."""
+        return "" if self.reconstruction is None else self.reconstruction.parameter_text
 
     @property
     def finished(self) -> tuple[int, ...]:

@@ -82,6 +82,8 @@ class Collector:
             n_virtual_coils=plan.n_virtual,
             grid="native" if plan.native else "cropped",
             weights_sha256=None if plan.weights is None else plan.weights.sha256,
+            parameters=plan.parameters,
+            parameter_origins=plan.parameter_origins,
             warnings=tuple(warnings),
             versions=versions(),
         )

@@ -283,6 +283,9 @@ class Plan:
             )
         with device.explain_memory(self.device):
             self.model = _load(self)
+        # Those of a network are its weights' business.
+        self.parameters = {} if network else parameters.used_by(self.model)
+        self.parameter_origins = dict.fromkeys(request.overrides, "set by the user") | dict(self.model.origins)
         size = series.matrix if self.native else series.recon_size
         shape = (self.n_virtual, 1, *size) if self.coil_by_coil else (1, self.n_virtual, *size)
         self.warnings += memory.check_memory(self.model, request.model, shape, self.device)
@@ -382,11 +385,13 @@ def _load_cached(path: str, sha256: str, device_name: str, dtype: torch.dtype) -
 
 
 def describe(plan: Plan) -> dict[str, Any]:
-    """Return what will happen, for the log: model, coils, device, precision, mask."""
+    """Return what will happen, for the log: model, coils, device, precision, mask, parameters."""
     return {
         "model": plan.request.model,
         "n_virtual_coils": plan.n_virtual,
         "device": str(plan.device),
         "precision": str(plan.dtype),
         "acceleration": plan.mask.acceleration,
+        "parameters": dict(plan.parameters),
+        "parameter_origins": dict(plan.parameter_origins),
     }

@@ -50,6 +50,10 @@ class Reconstruction:
         The samples that were used.
     seconds
         Wall time from the first slice's start to the last slice's end.
+    parameters
+        What a method without training ran with, also what it chose for this scan; empty for a network.
+    parameter_origins
+        Name of a parameter that the user set or the method chose, to a few words on where its value is from.
     warnings
         Sentences that the user must see.
     """
@@ -69,6 +73,8 @@ class Reconstruction:
     n_virtual_coils: int = 1
     grid: str = "cropped"
     weights_sha256: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameter_origins: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
 
@@ -91,6 +97,16 @@ class Reconstruction:
         """Stem of the files that this result is saved to: ``STEM.MODEL``."""
         model = self.request.model
         return f"{self.series.stem}.{Path(model).stem if model.endswith('.safetensors') else model}"
+
+    @property
+    def parameter_text(self) -> str:
+        """The parameters as a person reads them, such as ``lambda 0.02 (set by the user), n_iterations 200``."""
+        texts = []
+        for name, value in self.parameters.items():
+            origin = self.parameter_origins.get(name)
+            shown = f"{value:g}" if isinstance(value, float) else value
+            texts.append(f"{name.strip('_')} {shown}{f' ({origin})' if origin else ''}")
+        return ", ".join(texts)
 
     @cached_property
     def metrics(self) -> dict[str, dict[str, Any]] | None:
@@ -123,6 +139,8 @@ class Reconstruction:
             "input": self.series.name,
             "slices": list(self.indices),
             "request": self.request.to_dict(),
+            "parameters": dict(self.parameters),
+            "parameter_origins": dict(self.parameter_origins),
             "sampling": {
                 "effective_acceleration": self.mask.acceleration,
                 "n_low_frequency": self.mask.n_low_frequency,

@@ -64,7 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         action="append",
         metavar="NAME",
-        help="model or .safetensors file; repeat for several (default: pcrnn)",
+        help="model, or .safetensors file where it has several weights (`models show MODEL` lists them; without one, "
+        "your own latest for the scan's coils); repeat for several (default: pcrnn)",
     )
     sampling = parser.add_argument_group("sampling (the scanner's own pattern wins where a file has one)")
     sampling.add_argument(
@@ -334,9 +335,18 @@ def seed(text: str) -> int | str:
 
 def _write_summary(records: Sequence[dict[str, Any]], folder: Path) -> None:
     write_line(metrics_table(records))
+    for record in records:
+        for name, origin in record.get("parameter_origins", {}).items():
+            value = record["parameters"].get(name)
+            method = f"{record['input']}, {record['request']['model']}"
+            write_line(f"{method}: {name.strip('_')} {_short(value)} ({origin})")
     write_line(f"\nwritten to {folder}:")
     for record in records:
         write_line(f"  {', '.join([*record['files'], record['name'] + '.json'])}")
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def metrics_table(records: Sequence[dict[str, Any]]) -> str:

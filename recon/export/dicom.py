@@ -282,6 +282,8 @@ def _derivation(result: Reconstruction) -> str:
         f"grid {result.grid}, {result.n_virtual_coils} coils, precision {result.precision}, device {result.device}",
         ", ".join(f"{name} {version}" for name, version in result.versions.items()) or f"mri-workstation {__version__}",
     ]
+    if result.parameters:
+        parts.insert(2, f"parameters {result.parameter_text}")
     if result.series.header.source:
         parts.insert(1, f"data: {result.series.header.source}")
     simulation = result.series.simulation

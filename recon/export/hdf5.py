@@ -87,6 +87,8 @@ def _attributes(result: Reconstruction) -> dict[str, Any]:
         "input": series.name,
         "acquisition": series.header.acquisition,
         "request": json.dumps(record["request"]),
+        "parameters": json.dumps(record["parameters"]) if record.get("parameters") else None,
+        "parameter_origins": json.dumps(record["parameter_origins"]) if record.get("parameter_origins") else None,
         "versions": json.dumps(record["versions"]),
         "metrics": None if record["metrics"] is None else json.dumps(record["metrics"]),
         "weights_sha256": result.weights_sha256,

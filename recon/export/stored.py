@@ -166,6 +166,9 @@ def read(path: Path, scan: Path | None = None) -> StoredReconstruction:
             n_virtual_coils=int(record["n_virtual_coils"]),
             grid=str(record["sampling"]["grid"]),
             weights_sha256=record["weights_sha256"],
+            # Files of older versions do not have them.
+            parameters=dict(record.get("parameters", {})),
+            parameter_origins=dict(record.get("parameter_origins", {})),
             warnings=tuple(record["warnings"]),
             versions=record["versions"],
             path=path,

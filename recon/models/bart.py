@@ -16,7 +16,7 @@ from recon.errors import FileError, ModelError
 from recon.io import cfl
 from recon.masks import count_low_frequency
 from recon.models.blocks import ReconstructionModel
-from recon.models.regularization import DEFAULT, lambda_for
+from recon.models.regularization import DEFAULT, choose_lambda
 from recon.programs import Running, find, missing
 from recon.shapes import Bool, Complex
 from recon.stage import Stage
@@ -97,8 +97,9 @@ class Bart(ReconstructionModel):
     def meet_scan(self, acquisition: str | None, n_coils: int, acceleration: float) -> None:
         """Take λ from fastMRI's table, unless it is set."""
         if self.parameters_.lambda_ is None:
-            chosen = lambda_for(acquisition, n_coils, acceleration)
-            self.parameters_ = replace(self.parameters_, lambda_=chosen)
+            chosen = choose_lambda(acquisition, n_coils, acceleration)
+            self.parameters_ = replace(self.parameters_, lambda_=chosen.value)
+            self.origins = {"lambda_": chosen.origin}
 
     @property
     def n_stages(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,7 +16,7 @@ from recon.fourier import centre_crop, pad_to_multiple
 from recon.shapes import Bool, Complex, Float
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Mapping
     from typing import Self
 
     from recon.stage import Stage
@@ -44,6 +45,8 @@ class ReconstructionModel(nn.Module):
     """
 
     n_coils: int
+    # Parameters that `meet_scan` chose, and where their values are from; for the record of a reconstruction.
+    origins: Mapping[str, str] = MappingProxyType({})
 
     @abstractmethod
     def stages(
@@ -73,6 +76,8 @@ class ReconstructionModel(nn.Module):
 
     def meet_scan(self, acquisition: str | None, n_coils: int, acceleration: float) -> None:
         """Choose what depends on the scan and was left to the method; the pipeline calls it for untrained methods.
+
+        What is chosen is put into ``parameters_``, and where it is from into ``origins``, so that it is recorded.
 
         Parameters
         ----------

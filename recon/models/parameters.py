@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import math
 import types
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from recon.errors import ModelError, RequestError
@@ -32,6 +33,21 @@ _WORDS = {
     "text": "a text",
     "list": "values with commas between them",
 }
+
+
+def used_by(model: object) -> dict[str, Any]:
+    """Return the parameters that a method runs with, as plain values for JSON; none for one that shows none."""
+    values = getattr(model, "parameters_", None)
+    if not is_dataclass(values):
+        return {}
+    return {item.name: _plain(getattr(values, item.name)) for item in fields(values)}
+
+
+def _plain(value: Any) -> Any:
+    try:
+        return json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError):
+        return str(value)
 
 
 @dataclass(frozen=True)

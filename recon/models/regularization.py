@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 # Where a scan is in no table: what the table says most often.
 DEFAULT = 0.01
 
@@ -20,8 +22,15 @@ _ARRAY = {
 _BETWEEN = 6.0
 
 
-def lambda_for(acquisition: str | None, n_coils: int, acceleration: float) -> float:
-    """Return λ of total variation for a scan, as a share of the image's brightness.
+class Choice(NamedTuple):
+    """λ, and where it is from."""
+
+    value: float
+    origin: str
+
+
+def choose_lambda(acquisition: str | None, n_coils: int, acceleration: float) -> Choice:
+    """Return λ of total variation for a scan, as a share of the image's brightness, and where it is from.
 
     Parameters
     ----------
@@ -37,5 +46,14 @@ def lambda_for(acquisition: str | None, n_coils: int, acceleration: float) -> fl
     Zbontar et al., fastMRI, arXiv 1811.08839; the settings of its published compressed-sensing baseline.
     """
     name = (acquisition or "").strip().upper()
-    pair = (_ONE_COIL if n_coils == 1 else {}).get(name) or _ARRAY.get(name) or (DEFAULT, DEFAULT)
-    return pair[0] if acceleration < _BETWEEN else pair[1]
+    is_low = acceleration < _BETWEEN
+    for coils, table in (("one coil", _ONE_COIL if n_coils == 1 else {}), ("an array", _ARRAY)):
+        if name in table:
+            origin = f"fastMRI's table: {name}, {coils}, {'4x' if is_low else '8x'}"
+            return Choice(table[name][not is_low], origin)
+    return Choice(DEFAULT, "the default: the scan is not in fastMRI's table")
+
+
+def lambda_for(acquisition: str | None, n_coils: int, acceleration: float) -> float:
+    """Return what `choose_lambda` does, without where it is from."""
+    return choose_lambda(acquisition, n_coils, acceleration).value

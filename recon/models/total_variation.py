@@ -12,7 +12,7 @@ from torch import Tensor
 from recon.errors import ModelError
 from recon.models.blocks import ReconstructionModel
 from recon.models.iterative import as_real, is_due, maps_or_ones, stage_interval
-from recon.models.regularization import DEFAULT, lambda_for
+from recon.models.regularization import DEFAULT, choose_lambda
 from recon.models.scaling import bart_scale
 from recon.operator import NormalOperator
 from recon.shapes import Bool, Complex, Float
@@ -86,8 +86,9 @@ class TotalVariation(ReconstructionModel):
     def meet_scan(self, acquisition: str | None, n_coils: int, acceleration: float) -> None:
         """Take λ from fastMRI's table, unless it is set."""
         if self.parameters_.lambda_ is None:
-            chosen = lambda_for(acquisition, n_coils, acceleration)
-            self.parameters_ = replace(self.parameters_, lambda_=chosen)
+            chosen = choose_lambda(acquisition, n_coils, acceleration)
+            self.parameters_ = replace(self.parameters_, lambda_=chosen.value)
+            self.origins = {"lambda_": chosen.origin}
 
     @property
     def n_stages(self) -> int:

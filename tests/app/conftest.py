@@ -62,10 +62,11 @@ def make_card(name, title, group, needs_training=False, weights=(), **changes):
     return SimpleNamespace(**values | changes)
 
 
-def make_weights(n_coils):
+def make_weights(n_coils, name="pcrnn-s-2coil", is_bundled=True):
     score = {"scan": "a_head", "mask": "random", "acceleration": 4.0, "psnr": {"mean": 31.26}}
     story = {"accelerations": [4.0, 8.0], "scores": [score | {"zero_filled_psnr": {"mean": 25.2}}], "limits": "Heads."}
-    return SimpleNamespace(n_coils=n_coils, story=story)
+    path = Path(f"/nowhere/{name}.safetensors")
+    return SimpleNamespace(n_coils=n_coils, story=story, path=path, is_bundled=is_bundled)
 
 
 CARDS = [
@@ -193,6 +194,11 @@ class FakeRun:
             self.engine.n_closed += 1
             if done:
                 self.reconstruction = FakeReconstruction(self.engine, self.series, done)
+                if self.request.model == "cs-tv":
+                    weight = self.request.overrides.get("lambda_", 0.001)
+                    self.reconstruction.parameters = {"lambda_": weight, "tolerance": 1e-6}
+                    self.reconstruction.parameter_origins = {"lambda_": "fastMRI's table: AXT1"}
+                    self.reconstruction.parameter_text = f"lambda {weight} (fastMRI's table: AXT1), tolerance 1e-06"
 
 
 class FakeReconstruction:
@@ -202,6 +208,7 @@ class FakeReconstruction:
         volume = np.stack([series.source.image(index) for index in indices])
         self.final = self.zero_filled = volume
         self.stages = {}
+        self.parameters, self.parameter_origins, self.parameter_text = {}, {}, ""
         self.metrics = self.zero_filled_metrics = {
             key: {"volume": 31.0, "slices": [31.0] * len(indices)} for key in ("psnr", "ssim", "nmse")
         }

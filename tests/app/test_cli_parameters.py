@@ -3,10 +3,12 @@
 import json
 from pathlib import Path
 
+import h5py
 import pytest
 
 from app import cli
 from recon import phantom
+from recon.export import stored
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +51,32 @@ def test_a_method_gets_what_it_has_and_the_record_says_so(reconstruct):
     assert records["cs-tv"]["request"]["overrides"] == {"lambda_": 0.02, "n_iterations": 10}
     assert records["cs-tv"]["request"]["maps"] == "walsh"
     assert records["zero-filled"]["request"]["overrides"] == {}
+
+
+def test_what_a_method_chose_for_the_scan_is_recorded(reconstruct, scan, tmp_path, capsys):
+    with h5py.File(scan, "r+") as file:
+        acquisition = file.attrs["acquisition"]
+        file.attrs["acquisition"] = "AXT1PRE"
+    words = ("--model", "cs-tv", "--model", "zero-filled", "--set", "n_iterations=3")
+    status, records, _ = reconstruct(*words)
+    cli.main(["reconstruct", str(scan), "--out", str(tmp_path), *words])
+    text = capsys.readouterr().out
+    with h5py.File(scan, "r+") as file:
+        file.attrs["acquisition"] = acquisition
+    assert status == 0
+    record = records["cs-tv"]
+    assert record["request"]["overrides"] == {"n_iterations": 3}
+    assert record["parameters"] == {"lambda_": 0.001, "n_iterations": 3, "tolerance": 1e-6}
+    table = "fastMRI's table: AXT1PRE, an array, 4x"
+    assert record["parameter_origins"] == {"lambda_": table, "n_iterations": "set by the user"}
+    assert records["zero-filled"]["parameters"] == records["zero-filled"]["parameter_origins"] == {}
+    assert f"head.h5, cs-tv: lambda 0.001 ({table})" in text
+    path = tmp_path / "head.cs-tv.h5"
+    with h5py.File(path) as file:
+        assert json.loads(file.attrs["parameters"])["lambda_"] == 0.001
+        assert json.loads(file.attrs["parameter_origins"])["lambda_"] == table
+    found = stored.read(path)
+    assert found.parameter_text == f"lambda 0.001 ({table}), n_iterations 3 (set by the user), tolerance 1e-06"
 
 
 def test_a_parameter_changes_the_image(reconstruct):

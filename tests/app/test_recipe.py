@@ -1,5 +1,8 @@
 """Choosing a model, setting its parameters and how k-space is simulated: with the mouse and the keys of a person."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
@@ -151,13 +154,43 @@ def test_the_card_tells_paper_needs_weights_and_scores(window):
     text = card_html(cards["pcrnn-s"], "")
     for words in (
         "On PC-RNN-S",
-        "2 coils · trained at 4×, 8×",
+        "pcrnn-s-2coil · 2 coils · trained at 4×, 8×",
         "a_head, random 4×: 31.3 dB (zero-filled 25.2)",
         "Heads.",
     ):
         assert words in text
     assert "sensitivity maps" in card_html(cards["cs-tv"], "")
     assert "a &lt;reason&gt;" in card_html(cards["cs-tv"], "a <reason>")
+
+
+def test_one_of_several_weights_is_chosen_and_auto_comes_back(window, qtbot):
+    session, box = window.session, child(window, "weightsChoice")
+    assert not box.isVisible()  # one file leaves nothing to choose
+    cards = {card.name: card for card in session.models}
+    bundled = cards["pcrnn-s"].weights[0]
+    own = SimpleNamespace(**vars(bundled) | {"path": Path("/nowhere/my-run.safetensors"), "is_bundled": False})
+    several = SimpleNamespace(**vars(cards["pcrnn-s"]) | {"weights": (own, bundled)})
+    session.recipe.take_models([several, cards["cs-tv"]])
+    assert box.isVisible()
+    assert [box.itemText(row) for row in range(box.count())] == [
+        "auto",
+        "my-run · 2 coils · yours",
+        "pcrnn-s-2coil · 2 coils · bundled",
+    ]
+    assert box.currentText() == "auto"
+    box.setFocus()
+    QTest.keyClick(box, Qt.Key.Key_Down)
+    QTest.keyClick(box, Qt.Key.Key_Down)
+    assert session.request.model == "/nowhere/pcrnn-s-2coil.safetensors"
+    assert child(window, "modelChoice").currentData() == "pcrnn-s"
+    assert child(window, "modelSummary").text() == "PC-RNN-S in a test."
+    with qtbot.waitSignal(session.job_finished, timeout=20_000):
+        assert session.reconstruct()
+    assert "PC-RNN-S (pcrnn-s-2coil)" in session.result.title
+    session.set_request(model="cs-tv")
+    assert not box.isVisible()
+    session.set_request(model="pcrnn-s")
+    assert box.isVisible() and box.currentText() == "auto"
 
 
 def test_the_closed_box_steps_over_what_cannot_be_used(window):
@@ -316,6 +349,17 @@ def test_iterates_have_one_column_and_the_scrubber_counts_as_the_solver_does(met
     session.reconstruct()
     assert session.result.expected_modules == ["iterate"]
     qtbot.waitUntil(lambda: not session.is_running)
+
+
+def test_the_window_says_which_lambda_a_method_chose_for_the_scan(method, qtbot):
+    session = method.session
+    with qtbot.waitSignal(session.job_finished, timeout=30_000):
+        click(child(method, "reconstructButton"))
+    assert session.result.request.overrides == {}
+    assert "CS-TV, lambda 0.001 · " in session.result.title
+    label = child(method, "status-job")
+    qtbot.waitUntil(lambda: "lambda 0.001" in label.text(), timeout=20_000)
+    assert "lambda 0.001 (fastMRI's table: AXT1)" in label.toolTip()
 
 
 # ---------------------------------------------------------------- simulated k-space

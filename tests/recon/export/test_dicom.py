@@ -512,6 +512,16 @@ def test_every_image_says_how_it_was_made(tmp_path):
         assert float(dataset.PercentSampling) == pytest.approx(100 / 3.57, abs=6)
 
 
+def test_the_parameters_of_a_method_are_told(tmp_path):
+    result = replace(
+        result_of(raw_series()), parameters={"lambda_": 0.001, "n_iterations": 200},
+        parameter_origins={"lambda_": "fastMRI's table: AXT1, an array, 4x"},
+    )  # fmt: skip
+    _, datasets = export(result, tmp_path / "out")
+    words = "parameters lambda 0.001 (fastMRI's table: AXT1, an array, 4x), n_iterations 200"
+    assert all(words in dataset.DerivationDescription for dataset in datasets)
+
+
 @pytest.mark.parametrize(
     ("request_", "changes", "words"),
     [

@@ -28,7 +28,7 @@ from recon.models.total_variation import (
 )
 from recon.operator import Encoding, NormalOperator
 from recon.phantom import PhantomSpec, coil_maps, slice_kspace, write
-from recon.pipeline import Plan
+from recon.pipeline import Plan, describe
 from recon.request import Request
 
 
@@ -245,10 +245,19 @@ def test_lambda_follows_the_scan_unless_it_is_set():
 
 def test_the_pipeline_hands_the_contrast_over(tmp_path):
     series = open_study(write(tmp_path / "p.h5", PhantomSpec(n_slices=1, n_coils=2, matrix=(32, 32)))).series[0]
-    series = replace(series, header=Header(acquisition="AXT1PRE"))
+    known = replace(series, header=Header(acquisition="AXT1PRE"))
     request = Request(model="cs-tv", mask=MaskSpec("random", 4))
-    assert Plan(series, request).model.parameters_.lambda_ == 0.001
-    assert Plan(series, replace(request, overrides={"lambda_": 0.05})).model.parameters_.lambda_ == 0.05
+    set_by_user = replace(request, overrides={"lambda_": 0.05})
+    for scan, asked, value, origin in (
+        (known, request, 0.001, "fastMRI's table: AXT1PRE, an array, 4x"),
+        (replace(series, header=Header()), request, 0.01, "the default: the scan is not in fastMRI's table"),
+        (known, set_by_user, 0.05, "set by the user"),
+    ):
+        plan = Plan(scan, asked)
+        assert plan.model.parameters_.lambda_ == value
+        told = describe(plan)
+        assert told["parameters"] == {"lambda_": value, "n_iterations": 200, "tolerance": 1e-6}
+        assert told["parameter_origins"] == {"lambda_": origin}
 
 
 @pytest.mark.parametrize(
