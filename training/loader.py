@@ -98,5 +98,7 @@ def share_of_stream(config: TrainingConfig, first: int, n_steps: int, n_processe
 def _prepare_worker(worker: int) -> None:  # noqa: ARG001
     # Workers beside the training step must not each bring a pool of threads.
     torch.set_num_threads(1)
-    # Ctrl-C reaches all processes of a terminal; whoever trains still needs samples to finish the step.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C reaches all processes of a terminal, and the end of a SLURM job or of `timeout` all processes of a group;
+    # whoever trains still needs samples to finish the step, and ends this process with its own.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

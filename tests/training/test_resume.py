@@ -31,6 +31,8 @@ def report(event):
         os.kill(os.getpid(), signal.SIGKILL)
 main(sys.argv[1], Path(sys.argv[2]), settings=["checkpoint_steps=4"], devices="cpu", report=report)
 """
+# What the end of a SLURM job does, or `timeout`: the processes that load are told too.
+ENDED = KILLED.replace("os.kill(os.getpid(), signal.SIGKILL)", "os.killpg(0, signal.SIGTERM)")
 
 
 @pytest.fixture(autouse=True)
@@ -110,6 +112,19 @@ def test_a_run_that_is_asked_to_end_keeps_its_step(tiny_recipe, unbroken, tmp_pa
     assert_same_run(run, unbroken)
     order = [(event["event"], event["step"]) for kind in ("step", "validation") for event in read_events(run, kind)]
     assert [step for kind, step in order if kind == "validation"] == [6, 12]
+
+
+def test_a_signal_to_the_whole_group_keeps_the_step_too(tiny_recipe, unbroken, tmp_path):
+    run = tmp_path / "run"
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    words = [sys.executable, "-c", ENDED, str(tiny_recipe), str(run)]
+    done = subprocess.run(
+        words, env=environment, timeout=500, check=False, start_new_session=True, capture_output=True, text=True
+    )
+    assert "training.interruption.Stopped: stopped after step 10" in done.stderr
+    assert checkpoints.read(run)["global_step"] == read_events(run, "stopped")[0]["step"] == 10
+    main(None, run, resume=True, devices="cpu")
+    assert_same_run(run, unbroken)
 
 
 def test_ctrl_c_in_a_shell_ends_with_130(tiny_recipe, tmp_path, capsys, monkeypatch):
