@@ -81,8 +81,9 @@ def model_problem(card: Any, series: Series | None, request: Request) -> str:
     from recon import models
     from recon.errors import MRIError
 
+    chosen = request.model if any(str(weights.path) == request.model for weights in card.weights) else card.name
     try:
-        models.fit_coils(card.name, 1 if series is None else series.n_coils, request.coils)
+        models.fit_coils(chosen, 1 if series is None else series.n_coils, request.coils)
     except MRIError as error:
         return str(error)
     return ""

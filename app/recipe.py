@@ -66,6 +66,7 @@ class Recipe(QObject):
         self.refused_parameter = ""
         """Name of the parameter whose value was refused."""
         self.models: list[Any] = []
+        self._weights: dict[str, tuple[Any, ...]] = {}
         self._parameters: dict[str, tuple[Parameter, ...]] = {}
         # What was set for a method is there again when the user comes back to it.
         self._overrides: dict[str, dict[str, Any]] = {}
@@ -74,12 +75,21 @@ class Recipe(QObject):
 
     @property
     def card(self) -> Any | None:
-        """Card of the model that the request names; None until models are listed, and for a file of weights."""
+        """Card of the model that the request names; None until models are listed, and for weights that are not."""
         return self.find(self.request.model)
 
     def find(self, name: str) -> Any | None:
-        """Return the card of a preset or alias, or None."""
+        """Return the card of a preset, an alias or the path of listed weights, or None."""
+        if name.endswith(".safetensors"):
+            listed = self._weights.items()
+            name = next((preset for preset, found in listed if any(str(one.path) == name for one in found)), name)
         return self._engine.find_model(self.models, name)
+
+    @property
+    def weights(self) -> tuple[Any, ...]:
+        """Weights of the model, as they were listed, the preferred ones first."""
+        card = self.card
+        return () if card is None else self._weights.get(card.name, ())
 
     def model_problem(self, card: Any) -> str:
         """Return why a model cannot be used with the current series, or an empty string."""
@@ -89,6 +99,8 @@ class Recipe(QObject):
     def take_models(self, models: list[Any]) -> None:
         """Note which models there are."""
         self.models = models
+        # Asked for again and again; each question to a card looks into the folders.
+        self._weights = {card.name: tuple(card.weights) for card in models}
         self._judge()
         self.models_changed.emit()
         self._want_parameters()

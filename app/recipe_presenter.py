@@ -68,6 +68,7 @@ class RecipePresenter(QObject):
         # The list holds presets; an alias stands for one of them.
         request = session.request if card is None else replace(session.request, model=card.name)
         self._panel.set_request(request, keeps_text=session.recipe.is_refused)
+        self._panel.set_weights(request.model, session.recipe.weights, session.request.model)
         self._panel.set_own_mask(session.has_own_mask)
         self._panel.set_summary("" if card is None else card.summary)
         recipe = session.recipe

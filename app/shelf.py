@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Signal
@@ -46,6 +47,8 @@ class Shelf(QObject):
         """
         self._n_made += 1
         title = request.model if card is None else card.title
+        if card is not None and request.model.endswith(".safetensors"):
+            title += f" ({Path(request.model).stem})"
         return Result(self._n_made, series, request, title, announced or self._modules_of(request.model))
 
     def add(self, result: Result, n_kept: int) -> None:

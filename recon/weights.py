@@ -75,15 +75,22 @@ def user_folder() -> Path:
 
 
 def find_weights() -> tuple[Weights, ...]:
-    """List the readable weights, bundled ones first; broken files are for `verify` to report."""
+    """List the readable weights in the order in which they are preferred; broken files are for `verify` to report.
+
+    The user's own come first, the latest installed before the earlier ones, then the bundled ones by name: who has
+    trained or installed weights wants to see them, and the list of models lets him choose others.
+    """
     found = []
-    for folder in (_BUNDLED, user_folder()):
-        for path in sorted(folder.glob("*.safetensors")):
-            stamp = path.stat()
-            weights = _read_quietly(path, stamp.st_mtime_ns, stamp.st_size)
-            if weights is not None:
-                found.append(weights)
+    for path in (*_latest_first(user_folder()), *sorted(_BUNDLED.glob("*.safetensors"))):
+        stamp = path.stat()
+        weights = _read_quietly(path, stamp.st_mtime_ns, stamp.st_size)
+        if weights is not None:
+            found.append(weights)
     return tuple(found)
+
+
+def _latest_first(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.safetensors"), key=lambda path: (-path.stat().st_mtime_ns, path.name))
 
 
 @cache

@@ -76,6 +76,7 @@ def _first_sentence(text: str) -> str:
 
 def _show(arguments: argparse.Namespace) -> int:
     from recon.models import create, get_card
+    from recon.models.fit import weights_by_coils
     from recon.models.parameters import parameters_of
 
     card = get_card(arguments.name)
@@ -97,8 +98,10 @@ def _show(arguments: argparse.Namespace) -> int:
     if settable:
         write_line("\nparameters (reconstruct --set NAME=VALUE)")
         write_line(table([(item.name, item.show(item.value) or "auto", item.help) for item in settable], indent="  "))
+    preferred = list(weights_by_coils(card).values())[: 1 if card.any_coils else None] if card.weights else []
     for weights in card.weights:
-        write_line(f"\nweights {weights.path.name} ({'bundled' if weights.is_bundled else 'yours'})")
+        use = "" if weights in preferred else f"; used where it is named: --model {weights.path}"
+        write_line(f"\nweights {weights.path.name} ({'bundled' if weights.is_bundled else 'yours'}{use})")
         story = [(key.replace("_", " "), _value(value)) for key, value in weights.story.items() if key != "parameters"]
         write_line(table(story, indent="  "))
     return 0

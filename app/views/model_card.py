@@ -71,7 +71,8 @@ def _rows(card: Any) -> list[tuple[str, str]]:
 def _weights(weights: Any) -> str:
     """What a file of weights says of itself: coils, accelerations, and its scores on real scans."""
     story = weights.story
-    lines = [f"{weights.n_coils} coil{'s' if weights.n_coils != 1 else ''}"]
+    owner = "" if weights.is_bundled else "yours: "
+    lines = [f"{owner}{weights.path.stem} · {weights.n_coils} coil{'s' if weights.n_coils != 1 else ''}"]
     if story.get("accelerations"):
         lines[0] += " · trained at " + ", ".join(f"{factor:g}×" for factor in story["accelerations"])
     for score in (story.get("scores") or ())[:_N_SCORES]:

@@ -28,6 +28,7 @@ from app.views.model_choice import ModelChoice
 from app.views.named import named
 from app.views.parameter_form import ParameterForm
 from app.views.section import Section
+from app.views.weights_choice import WeightsChoice
 from recon.masks import KINDS, default_center_fraction
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ class RecipePanel(QWidget):
         )
         self.own_mask.setProperty("muted", True)
         self.model = ModelChoice()
+        self.weights = named("weightsChoice", WeightsChoice())
         self.summary = named("modelSummary", QLabel(wordWrap=True))
         self.summary.setProperty("muted", True)
         self.maps = named("mapsChoice", QComboBox())
@@ -156,6 +158,7 @@ class RecipePanel(QWidget):
         model = form()
         model.addRow("Model", self.model)
         model.addRow(self.summary)
+        model.addRow("Weights", self.weights)
         model.addRow("Maps", self.maps)
         self._model_form = model
         model.addRow(beside(Coils=self.coils, Device=self.device, Precision=self.precision))
@@ -215,6 +218,7 @@ class RecipePanel(QWidget):
             (self.seed, "Seed", "A whole number; empty draws the pattern from the file name, as fastMRI does"),
             (self.grid, "Grid", "Cropped: crop the image first and mask its k-space. Native: mask what was measured"),
             (self.model, "Model", "What rebuilds the image"),
+            (self.weights, "Weights", "Which trained weights of the model; auto takes those for the scan's coils"),
             (self.maps, "Sensitivity maps", "How the coils' sensitivities are estimated from the centre of k-space"),
             (self.coils, "Virtual coils", "Number of coils after compression; empty lets the model choose"),
             (self.device, "Device", "Where the network runs"),
@@ -229,8 +233,8 @@ class RecipePanel(QWidget):
         theme.set_icon(self.reconstruct_button, "play", "on_accent")
 
     def _connect(self) -> None:
-        fields = (self.mask_type, self.acceleration, self.grid, self.model, self.maps, self.device, self.precision)
-        KeepsKeys(self).watch(*fields)
+        sampling = self.mask_type, self.acceleration, self.grid
+        KeepsKeys(self).watch(*sampling, self.model, self.weights, self.maps, self.device, self.precision)
         self.mask_type.activated.connect(self._choose_mask)
         self.acceleration.valueChanged.connect(lambda value: self._emit(acceleration=value))
         self.acceleration.corrected.connect(self.corrected)
@@ -238,8 +242,8 @@ class RecipePanel(QWidget):
         self.seed.editingFinished.connect(self._read_seed)
         self.coils.editingFinished.connect(self._read_coils)
         for combo, field in (
-            (self.grid, "grid"), (self.model, "model"), (self.maps, "maps"), (self.device, "device"),
-            (self.precision, "precision"),
+            (self.grid, "grid"), (self.model, "model"), (self.weights, "model"), (self.maps, "maps"),
+            (self.device, "device"), (self.precision, "precision"),
         ):  # fmt: skip
             combo.currentIndexChanged.connect(
                 lambda _index, combo=combo, field=field: self._emit(**{field: combo.currentData()})
@@ -326,6 +330,12 @@ class RecipePanel(QWidget):
         self.model.set_groups(groups, current)
         self._is_setting = False
 
+    def set_weights(self, preset: str, weights: Sequence[Any], chosen: str) -> None:
+        """List the weights of the model where there are several; see `WeightsChoice.set_weights`."""
+        self._is_setting = True
+        self._model_form.setRowVisible(self.weights, self.weights.set_weights(preset, weights, chosen))
+        self._is_setting = False
+
     def set_method(self, parameters: Sequence[Parameter], request: Request, *, needs_maps: bool) -> None:
         """Show what can be set of the chosen model.
 
@@ -403,8 +413,8 @@ class RecipePanel(QWidget):
         )  # fmt: skip
         stops = (
             *simulation, self.mask_type, self.acceleration, self.grid, self.center_fraction, self.seed, self.model,
-            self.maps, self.coils, self.device, self.precision, self.parameter_section.button, *self.parameters.stops(),
-            self.reconstruct_button, self.volume_button, self.cancel_button,
+            self.weights, self.maps, self.coils, self.device, self.precision, self.parameter_section.button,
+            *self.parameters.stops(), self.reconstruct_button, self.volume_button, self.cancel_button,
         )  # fmt: skip
         for first, second in pairwise(stops):
             QWidget.setTabOrder(first, second)

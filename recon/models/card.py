@@ -81,7 +81,7 @@ class ModelCard:
 
     @property
     def weights(self) -> tuple[Weights, ...]:
-        """Weights that exist for this preset, bundled ones first."""
+        """Weights that exist for this preset, the preferred ones first; see `recon.weights.find_weights`."""
         return tuple(weights for weights in find_weights() if weights.preset == self.name)
 
     @property

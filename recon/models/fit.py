@@ -78,18 +78,19 @@ def fit_card(card: ModelCard, n_coils: int, asked: int | None) -> Fit:
 
 
 def weights_by_coils(card: ModelCard) -> dict[int, Weights]:
-    """Return the weights of a preset by their number of coils; of several, the ones that somebody installed.
+    """Return the weights of a preset by their number of coils; of several, those that `find_weights` prefers.
 
     Raises
     ------
     ModelError
         If there are none.
     """
-    found = {weights.n_coils: weights for weights in sorted(card.weights, key=lambda one: not one.is_bundled)}
+    found: dict[int, Weights] = {}
+    for weights in card.weights:
+        found.setdefault(weights.n_coils, weights)
     if not found:
         raise ModelError(
-            f"{card.title} has no weights yet; train it or install some, or choose a model that `models list` shows "
-            "as ready."
+            f"{card.title} has no weights yet; train it, install some, or choose a model that has weights or needs none."
         )
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from recon import models, weights
 from recon.errors import ModelError
+from recon.models.fit import weights_by_coils
 
 PARAMETERS = {"modules": ["4x"], "widths": [6], "refine_width": 4, "n_iterations": 2}
 
@@ -107,6 +109,32 @@ def test_huge_headers_and_lying_offsets_are_refused(tmp_path):
     path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
     with pytest.raises(ModelError, match="outside the file"):
         weights.read_header(path)
+
+
+def test_the_latest_installed_weights_are_preferred(stored, tmp_path, monkeypatch):
+    _, saved = stored
+    folder = tmp_path / "installed"
+    folder.mkdir()
+    monkeypatch.setenv("MRI_WORKSTATION_WEIGHTS", str(folder))
+    bundled = models.get_card("pcrnn-s").weights
+    names = ["zebra", "apple", "middle"]  # in the order in which they come
+    for number, name in enumerate(names):
+        path = weights.save(
+            folder / f"{name}.safetensors",
+            weights.load_tensors(saved),
+            {key: value for key, value in saved.story.items() if key != "sha256"} | {"preset": "pcrnn-s"},
+        ).path
+        os.utime(path, (1e9 + number, 1e9 + number))
+    card = models.get_card("pcrnn-s")
+    assert [one.path.stem for one in card.weights] == [*reversed(names), *(one.path.stem for one in bundled)]
+    by_coils = weights_by_coils(card)
+    assert by_coils[2].path.stem == "middle"
+    assert by_coils[4].is_bundled
+    assert models.fit_coils("pcrnn-s", 2).weights == by_coils[2]
+    named = models.fit_coils(str(folder / "zebra.safetensors"), 2).weights
+    assert named.path.stem == "zebra"
+    os.utime(folder / "zebra.safetensors")  # installed again
+    assert models.fit_coils("pcrnn-s", 2).weights.path.stem == "zebra"
 
 
 def test_installed_weights_are_found(stored, tmp_path, monkeypatch):
