@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -90,9 +89,12 @@ def step_fits(config: TrainingConfig, shape: tuple[int, int, int, int] | None, d
         Where to.
     """
     from training.module import ReconstructionTask
+    from training.timing import do_step
 
     try:
-        _do_step(ReconstructionTask(config, begin=False).to(device), _random_batch(config, shape, device))
+        task = ReconstructionTask(config, begin=False).to(device)
+        # The optimiser's state takes memory too.
+        do_step(task, task.configure_optimizers(), _random_batch(config, shape, device))
     except Exception as error:
         if is_out_of_memory(error):
             return False
@@ -107,15 +109,6 @@ def release() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-
-
-def _do_step(task: Any, batch: dict[str, Any]) -> None:
-    device = batch["target"].device.type
-    bf16 = task.config.precision == "bf16"
-    with torch.autocast(device, torch.bfloat16) if bf16 else nullcontext():
-        loss = task.batch_loss(batch)
-    loss.backward()
-    task.configure_optimizers().step()  # the optimiser's state takes memory too
 
 
 def _random_batch(

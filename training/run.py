@@ -139,7 +139,7 @@ def train(
 
     is_first = process_number() == 0
     board = _open_board(out, checkpoint) if tensorboard and is_first else None
-    data = SampleLoader(config, devices.n_processes, _n_workers(devices.n_local))
+    data = SampleLoader(config, devices.n_processes, count_workers(devices.n_local))
     task = ReconstructionTask(config, begin=checkpoint is None, n_processes=devices.n_processes)
     task.guard.describe = data.describe
     events = EventLog(out, _tell(report, board), is_first=is_first)
@@ -153,14 +153,14 @@ def train(
     is_validated = checkpoint is None or bool(checkpoint.get("validated", True))
     if checkpoint is None or not (is_over and is_validated):
         missing = not is_validated and (task.is_epoch_over or is_over)
-        trainer = _make_trainer(out, config, devices, [events, keeper, interruption], validate_first=missing)
+        trainer = make_trainer(out, config, devices, [events, keeper, interruption], validate_first=missing)
         events.write(_beginning(config, task, devices, resumed=checkpoint is not None))
         events.write({"event": "data", **data.data.story})
         events.skip((str(declined.path), declined.reason) for declined in data.data.declined)
         started = time.time()
         try:
             with products(config.precision):
-                _fit(trainer, task, data)
+                fit(trainer, task, data)
         except Stopped as stop:
             events.write({"event": "stopped", "step": stop.step})
             raise Stopped(stop.step, f"stopped after step {stop.step}; go on with: {_again(out)}") from None
@@ -182,9 +182,20 @@ def train(
     return publish(task, out, task.n_steps, device_name(task.device))
 
 
-def _make_trainer(
+def make_trainer(
     out: Path, config: TrainingConfig, devices: Devices, callbacks: list[Any], *, validate_first: bool
 ) -> Trainer:
+    """Return lightning's trainer of a recipe; the task knows its end.
+
+    Parameters
+    ----------
+    out, config, devices
+        See `train`.
+    callbacks
+        Who is told what happens.
+    validate_first
+        Validate before the first step.
+    """
     import lightning
 
     # Its advice and advertisements are not events of the run.
@@ -208,7 +219,8 @@ def _make_trainer(
         )
 
 
-def _fit(trainer: Trainer, task: ReconstructionTask, data: Any) -> None:
+def fit(trainer: Trainer, task: ReconstructionTask, data: Any) -> None:
+    """Do the steps that are left."""
     with warnings.catch_warnings():
         # lightning advises more loader workers than the recipe needs, and warns of its own defaults.
         warnings.filterwarnings("ignore", module="lightning.*")
@@ -301,6 +313,6 @@ def _tell(*listeners: Report | None) -> Report:
     return tell
 
 
-def _n_workers(n_local: int) -> int:
+def count_workers(n_local: int) -> int:
     """Processes that load for each process that trains; each of those keeps a core."""
     return max(1, min((os.cpu_count() or 2) // n_local - 1, _MOST_WORKERS))

@@ -2,8 +2,8 @@
 
 Each measurement runs in a process of its own (``python -m app.bench NAME``), so that what one imports or allocates
 does not colour the next, and prints its rows as JSON. Runs of a value and of its anchor are interleaved and the median
-is taken, so that a busy machine disturbs both alike. Networks, coils and compressed sensing are measured on one thread
-and in CPU seconds; what a user waits for (start-up, opening) is measured by the clock.
+is taken, so that a busy machine disturbs both alike. Networks, coils, compressed sensing and steps of training are
+measured on one thread and in CPU seconds; what a user waits for (start-up, opening) is measured by the clock.
 """
 
 from __future__ import annotations
@@ -14,27 +14,37 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
-from app.bench import coils, compressed_sensing, networks, opening, window
+from app.bench import coils, compressed_sensing, networks, opening, training, window
 from app.bench.measuring import TIMEOUT_S, Row, child_environment, last_line
 from recon.errors import MRIError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-NETWORKS = "networks"
-"""Stands for the measurements of all networks, each of which has the name of its preset."""
-
 MEASUREMENTS: dict[str, Callable[..., list[Row]]] = {
     "window": window.measure_window,
     "scrolling": window.measure_scrolling,
     "opening": opening.measure_opening,
-    "coils": coils.measure_coils,
+    "compression": coils.measure_coils,
+    "compression-bart": coils.measure_compression,
     "maps": coils.measure_maps,
-    "compression": coils.measure_compression,
     "compressed-sensing": compressed_sensing.measure_compressed_sensing,
     "precision": networks.measure_precision,
     **{preset: partial(networks.measure_network, preset) for preset in networks.presets()},
+    "training-step": training.measure_step,
+    "training-loader": training.measure_loader,
+    "training-gpu": training.measure_gpu,
 }
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "window": ("window", "scrolling"),
+    "opening": ("opening",),
+    "coils": ("compression", "compression-bart", "maps"),
+    "compressed-sensing": ("compressed-sensing",),
+    "networks": ("precision", *networks.presets()),
+    "training": ("training-step", "training-loader", "training-gpu"),
+}
+"""Measurements that are asked for together; every one is in a group."""
 
 
 def select(only: Sequence[str] | None, *, quick: bool) -> list[str]:
@@ -43,26 +53,28 @@ def select(only: Sequence[str] | None, *, quick: bool) -> list[str]:
     Parameters
     ----------
     only
-        Names, `NETWORKS` among them; None takes all.
+        Names of groups, of measurements, or of networks; None takes all.
     quick
-        Whether all means few networks.
+        Whether all, or the group of networks, means few networks.
 
     Raises
     ------
     MRIError
         If there is none of a name.
     """
-    if only is None:
-        left_out = set(networks.presets()) - set(networks.QUICK_PRESETS) if quick else set()
-        return [name for name in MEASUREMENTS if name not in left_out]
+    left_out = set(networks.presets()) - set(networks.QUICK_PRESETS) if quick else set()
     chosen: dict[str, None] = {}
-    for name in only:
-        if name not in (NETWORKS, *MEASUREMENTS):
-            others = [other for other in MEASUREMENTS if other not in networks.presets()]
+    for name in GROUPS if only is None else only:
+        if name in GROUPS:
+            chosen |= dict.fromkeys(one for one in GROUPS[name] if one not in left_out)
+        elif name in MEASUREMENTS:
+            chosen[name] = None
+        else:
+            others = [other for other in MEASUREMENTS if other not in GROUPS and other not in networks.presets()]
             raise MRIError(
-                f"no measurement {name!r}; there are {', '.join(others)}, {NETWORKS}, and the name of any network."
+                f"no measurement {name!r}; there are the groups {', '.join(GROUPS)}, of which one can take "
+                f"{', '.join(others)}, or a network by its name."
             )
-        chosen |= dict.fromkeys(networks.presets() if name == NETWORKS else [name])
     return list(chosen)
 
 
@@ -84,4 +96,4 @@ def measure(name: str, *, quick: bool) -> list[Row]:
     return [Row(**values) for values in json.loads(done.stdout.strip().splitlines()[-1])]
 
 
-__all__ = ["MEASUREMENTS", "NETWORKS", "Row", "measure", "select"]
+__all__ = ["GROUPS", "MEASUREMENTS", "Row", "measure", "select"]

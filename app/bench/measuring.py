@@ -7,7 +7,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recon import programs
 from recon.errors import MRIError
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 TIMEOUT_S = 900
+GIGABYTE = 1e9
 _INSTALL_BART = "apt install bart"
 
 
@@ -106,3 +107,37 @@ def cpu_seconds_of(command: list[str], folder: str) -> float:
 def missing_bart() -> str:
     """Return the sentence for a machine without BART; empty where it is."""
     return programs.missing("bart", _INSTALL_BART, "the comparison")
+
+
+def plain_layout() -> Any:
+    """Let networks run in the layout of plain PyTorch code; ours lay their input out channels-last."""
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class PlainLayout(TorchFunctionMode):
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            kwargs = dict(kwargs or {})
+            if function is torch.Tensor.to and kwargs.get("memory_format") is torch.channels_last:
+                kwargs["memory_format"] = torch.contiguous_format
+            return function(*args, **kwargs)
+
+    return PlainLayout()
+
+
+def precision() -> tuple[Any, str]:
+    """Return the type that networks run in here, and what the CPU has for it."""
+    import torch
+
+    from recon import device
+
+    dtype = device.resolve_precision("auto", torch.device("cpu"))
+    if dtype != torch.bfloat16:
+        return dtype, "this CPU has no bf16 units; the program computes in fp32 channels-last here"
+    if getattr(torch.cpu, "_is_amx_tile_supported", bool)():
+        return dtype, ""
+    return dtype, "this CPU has bf16 dot products (AVX512_BF16) and no matrix units (AMX)"
+
+
+def joined(*parts: str) -> str:
+    """Return notes as one, without those that are empty."""
+    return "; ".join(filter(None, parts))

@@ -12,7 +12,7 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from app.bench.measuring import Row, cpu_seconds
+from app.bench.measuring import GIGABYTE, Row, cpu_seconds, joined, plain_layout, precision
 
 if TYPE_CHECKING:
     from recon.models.card import ModelCard
@@ -23,7 +23,6 @@ _SIDE, _SMALL_SIDE = 320, 160
 # So many operations that a run at full size in plain float32 takes the better part of a minute.
 _HEAVY = ("pcrnn-b", "oucr", "vn", "kiunet", "oucr-oc", "oucr-oc-rm", "oucr-uc-oc")
 QUICK_PRESETS = ("pcrnn-s", "d5c5", "unet-oucr")
-_GIGABYTE = 1e9
 
 
 @cache
@@ -46,7 +45,7 @@ def measure_network(preset: str, *, quick: bool) -> list[Row]:
 
     card = get_card(preset)
     torch.set_num_threads(1)
-    dtype, units = _precision()
+    dtype, units = precision()
     plain, note = _network(card)
     fast: Any = copy.deepcopy(plain).to(dtype=dtype, memory_format=torch.channels_last)
     is_heavy = preset in _HEAVY
@@ -65,7 +64,7 @@ def measure_network(preset: str, *, quick: bool) -> list[Row]:
                 total, share = _clocked(fast, data)
                 totals.append(total)
                 shares.append(share)
-            with _plain_layout():
+            with plain_layout():
                 total, share = _clocked(plain, data)
             plains.append(total)
             plain_shares.append(share)
@@ -86,7 +85,7 @@ def measure_network(preset: str, *, quick: bool) -> list[Row]:
             value / own,
             "≤ 1.3 × anchor",
             value <= 1.3 * own,
-            _joined(form, note),
+            joined(form, note),
         ),
         Row(
             f"{title}: {form} channels-last",
@@ -96,7 +95,7 @@ def measure_network(preset: str, *, quick: bool) -> list[Row]:
             anchor / value,
             "≥ 3 × faster",
             speed_is_met,
-            _joined(units, gain),
+            joined(units, gain),
         ),
         *rows,
     ]
@@ -123,7 +122,7 @@ def measure_precision(*, quick: bool) -> list[Row]:
     data, full = _scan(card, side), _scan(card, side, acceleration=1)
     reference = root_sum_of_squares(full.zero_filled * full.scale, dim=1).numpy()
     with torch.inference_mode():
-        with _plain_layout():
+        with plain_layout():
             exact = root_sum_of_squares(_run(plain, data) * data.scale, dim=1).numpy()
         rounded = root_sum_of_squares(_run(fast, data) * data.scale, dim=1).numpy()
         value = statistics.median(cpu_seconds(lambda: _run(fast, data)) for _ in range(3))
@@ -140,7 +139,7 @@ def measure_precision(*, quick: bool) -> list[Row]:
             "dB",
             goal="≤ 0.05 dB",
             met=loss <= 0.05,
-            note=_joined(f"between the two {between:.1f} dB", note),
+            note=joined(f"between the two {between:.1f} dB", note),
         ),
         Row(f"{title}: data consistency", 100 * share, "% of the slice", goal="≤ 10 %", met=share <= 0.1),
     ]
@@ -150,7 +149,7 @@ def _memory_row(card: ModelCard, model: Any, data: Prepared) -> Row:
     """Measure how the resident memory grows at its most, in the first slice that this process reconstructs."""
     from recon.peak_memory import PeakMemory
 
-    announced = model.peak_memory_bytes(tuple(data.zero_filled.shape)) / _GIGABYTE
+    announced = model.peak_memory_bytes(tuple(data.zero_filled.shape)) / GIGABYTE
     title = f"{card.title}, {data.zero_filled.shape[-1]}²: peak memory"
     goal = "≤ 1.0 GB" if announced < 1 else "as announced"
     with PeakMemory("cpu") as before:
@@ -159,7 +158,7 @@ def _memory_row(card: ModelCard, model: Any, data: Prepared) -> Row:
         _run(model, data)
     if before.gigabytes is None or during.gigabytes is None:
         return Row(title, None, "GB", goal=goal, note="the peak of resident memory can be measured on Linux only")
-    growth = (during.gigabytes - before.gigabytes) * 2**30 / _GIGABYTE
+    growth = (during.gigabytes - before.gigabytes) * 2**30 / GIGABYTE
     met = growth <= (1 if announced < 1 else 1.1 * announced)
     lighter = f"lighter: {model.lighter_setting}" if model.lighter_setting else ""
     return Row(title, growth, "GB", f"announced {announced:.2f} GB", growth / announced, goal, met, lighter)
@@ -219,21 +218,6 @@ def _clocked(model: Any, data: Prepared) -> tuple[float, float]:
     return total, inside
 
 
-def _plain_layout() -> Any:
-    """Let networks run in the layout of plain PyTorch code; ours lay their input out channels-last."""
-    import torch
-    from torch.overrides import TorchFunctionMode
-
-    class PlainLayout(TorchFunctionMode):
-        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            kwargs = dict(kwargs or {})
-            if function is torch.Tensor.to and kwargs.get("memory_format") is torch.channels_last:
-                kwargs["memory_format"] = torch.contiguous_format
-            return function(*args, **kwargs)
-
-    return PlainLayout()
-
-
 def _seconds_of_experts(model: Any, side: int) -> float:
     """Return what the filters of a variational network take as convolutions, there and back, without activations.
 
@@ -250,21 +234,3 @@ def _seconds_of_experts(model: Any, side: int) -> float:
     image = image.to(dtype=kernels.dtype, memory_format=torch.channels_last)
     seconds = cpu_seconds(lambda: F.conv_transpose2d(F.conv2d(image, kernels), kernels))
     return seconds * len(steps)
-
-
-def _precision() -> tuple[Any, str]:
-    """Return the type that networks run in here, and what the CPU has for it."""
-    import torch
-
-    from recon import device
-
-    dtype = device.resolve_precision("auto", torch.device("cpu"))
-    if dtype != torch.bfloat16:
-        return dtype, "this CPU has no bf16 units; the program computes in fp32 channels-last here"
-    if getattr(torch.cpu, "_is_amx_tile_supported", bool)():
-        return dtype, ""
-    return dtype, "this CPU has bf16 dot products (AVX512_BF16) and no matrix units (AMX)"
-
-
-def _joined(*parts: str) -> str:
-    return "; ".join(filter(None, parts))

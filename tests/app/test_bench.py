@@ -10,9 +10,9 @@ import torch.nn.functional as F
 
 from app import bench
 from app.bench import __main__ as child
-from app.bench import coils, networks
+from app.bench import coils, measuring, networks
 from app.bench.measuring import Row
-from app.commands.bench import as_text
+from app.commands.bench import as_markdown, as_text, summary
 from recon import peak_memory, programs
 from recon.errors import MRIError
 from recon.models import FAMILIES, get_card, list_models
@@ -54,25 +54,32 @@ def small_networks(small_scan, monkeypatch):
 def test_every_network_of_the_registry_is_measured():
     trained = {card.name for card in list_models() if card.family in FAMILIES and card.needs_training}
     assert trained == set(networks.presets())
-    assert trained < set(bench.select(None, quick=False))
-    assert bench.select([bench.NETWORKS], quick=False) == list(networks.presets())
+    assert bench.select(["networks"], quick=False) == ["precision", *networks.presets()]
+
+
+def test_groups_hold_every_measurement_once():
+    members = [name for group in bench.GROUPS.values() for name in group]
+    assert sorted(members) == sorted(bench.MEASUREMENTS)
+    assert bench.select(None, quick=False) == members
+    assert bench.select(["training", "opening"], quick=False) == [*bench.GROUPS["training"], "opening"]
 
 
 def test_quick_takes_few_networks_and_everything_else():
     names = bench.select(None, quick=True)
     assert set(networks.presets()) & set(names) == set(networks.QUICK_PRESETS)
     assert set(bench.MEASUREMENTS) - set(networks.presets()) < set(names)
+    assert bench.select(["vn"], quick=True) == ["vn"]
 
 
 def test_selection_keeps_order_and_counts_nothing_twice():
-    assert bench.select(["coils", "vn", "coils"], quick=True) == ["coils", "vn"]
-    names = bench.select(["vn", bench.NETWORKS], quick=False)
+    assert bench.select(["maps", "vn", "maps"], quick=True) == ["maps", "vn"]
+    names = bench.select(["vn", "networks"], quick=False)
     assert names[0] == "vn"
-    assert sorted(names) == sorted(networks.presets())
+    assert sorted(names) == sorted(bench.GROUPS["networks"])
 
 
 def test_an_unknown_measurement_is_refused_by_name():
-    with pytest.raises(MRIError, match=r"no measurement 'vm'.*window, .*networks, and the name of any network"):
+    with pytest.raises(MRIError, match=r"no measurement 'vm'.*groups window, .*training, .*or a network by its name"):
         bench.select(["coils", "vm"], quick=False)
 
 
@@ -147,7 +154,7 @@ def test_without_bfloat16_units_the_layout_alone_is_reported(small_networks, mon
 
 def test_plain_layout_keeps_networks_from_channels_last():
     channels = torch.ones(1, 4, 8, 8)
-    with networks._plain_layout():
+    with measuring.plain_layout():
         assert channels.to(memory_format=torch.channels_last).is_contiguous()
     assert channels.to(memory_format=torch.channels_last).is_contiguous(memory_format=torch.channels_last)
 
@@ -202,10 +209,31 @@ def test_maps_agree_with_barts_and_compression_says_what_files_take(small_coils)
     assert "bart copy" in compression.note
 
 
+ROWS = [
+    Row("fast", 1.0, "s", "slow 4.00 s", 4.0, "≥ 3 × faster", True),
+    Row("late | slow", 2.0, "s", "slow 4.00 s", 2.0, "≥ 3 × faster", False, "why"),
+    Row("elsewhere", None, "s", goal="≤ 1 s", note="cannot be measured here"),
+]
+
+
+def test_tables_say_met_and_missed():
+    text, markdown = as_text(ROWS).splitlines(), as_markdown(ROWS).splitlines()
+    assert " met" in text[2] and "MISSED" in text[3] and "met" not in text[4].lower()
+    assert markdown[0] == "| what | value | against | ratio | goal | verdict | note |"
+    assert set(markdown[1]) <= set("| -")
+    assert markdown[2] == "| fast | 1 s | slow 4.00 s | 4.00 | ≥ 3 × faster | met |  |"
+    assert markdown[3].startswith(r"| late \| slow |") and "| MISSED | why |" in markdown[3]
+
+
+def test_the_summary_names_what_is_missed():
+    assert summary(ROWS) == "1 goal met, 1 missed: late | slow. 1 row without a verdict on this machine."
+    assert summary(ROWS[:1]) == "1 goal met, 0 missed."
+
+
 def test_a_child_prints_its_rows_as_json(monkeypatch, capsys):
     row = Row("one", None, "s", goal="none", note="cannot be measured here")
-    monkeypatch.setitem(bench.MEASUREMENTS, "coils", constantly([row]))
-    assert child.main(["coils", "--quick"]) == 0
+    monkeypatch.setitem(bench.MEASUREMENTS, "maps", constantly([row]))
+    assert child.main(["maps", "--quick"]) == 0
     assert [Row(**values) for values in json.loads(capsys.readouterr().out)] == [row]
 
 

@@ -703,7 +703,7 @@ def test_doctor_makes_every_plugin_to_find_those_whose_card_promises_too_much(ru
 
 
 def test_bench_measures_coil_compression(run):
-    status, out, _ = run("bench", "--quick", "--json", "--only", "coils")
+    status, out, _ = run("bench", "--quick", "--json", "--only", "compression")
     assert status == 0
     [row] = json.loads(out)
     assert row["value"] > 0
