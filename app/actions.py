@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from app.main_window import MainWindow
     from app.session import Session
 
-MENUS = ("File", "View", "Reconstruct", "Window", "Help")
+LEVELS = "Window/level"
+MENUS = ("File", "View", LEVELS, "Reconstruct", "Help")
 
 
 def _always(_session: Session) -> bool:
@@ -208,13 +209,13 @@ COMMANDS: tuple[Command, ...] = (
         _has_series,
         lambda session: session.view.is_inverted,
     ),
-    Command("fit", "View", "Zoom to fit", lambda w: w.grid.zoom_to_fit(), "", ("=", "Ctrl+0"), _has_series, gap=True),
-    Command("zoomIn", "View", "Zoom in", lambda w: w.grid.zoom_by(1.25), "", ("+", "Ctrl++"), _has_series),
-    Command("zoomOut", "View", "Zoom out", lambda w: w.grid.zoom_by(0.8), "", ("-", "Ctrl+-"), _has_series),
+    Command("fit", "View", "Zoom to fit", lambda w: w.zoom(), "", ("=", "Ctrl+0"), _has_series, gap=True),
+    Command("zoomIn", "View", "Zoom in", lambda w: w.zoom(1.25), "", ("+", "Ctrl++"), _has_series),
+    Command("zoomOut", "View", "Zoom out", lambda w: w.zoom(0.8), "", ("-", "Ctrl+-"), _has_series),
     *(
         Command(
             f"level-{preset.key}",
-            "Window",
+            LEVELS,
             preset.title,
             _preset(preset.key),
             "",
@@ -265,10 +266,12 @@ MOUSE = (
     ("Wheel", "Previous and next slice"),
     ("Shift + wheel", "Previous and next iteration"),
     ("Ctrl + wheel", "Zoom at the pointer"),
+    ("Alt + wheel", "Previous and next coil of the k-space"),
     ("Left click or drag", "Crosshair and values in all images"),
     ("Right drag", "Window and level: right is wider, up is brighter"),
     ("Middle drag, Space + left drag", "Pan"),
     ("Double click", "One image fills the grid, and back"),
+    ("Ctrl + left drag", "Window and level of what is in the box"),
     ("Double right click", "Window and level from the data"),
 )
 
@@ -279,6 +282,8 @@ class Actions:
     def __init__(self, window: MainWindow) -> None:
         self._window = window
         self.by_name: dict[str, QAction] = {}
+        self.help_menu: QAction | None = None
+        """The last menu, as action of the menu bar; None until `fill`."""
         for command in COMMANDS:
             action = QAction(command.text, window)
             action.setObjectName(command.identifier)
@@ -305,6 +310,7 @@ class Actions:
         for name in MENUS:
             menu = window.menuBar().addMenu(name)
             menu.setObjectName(f"menu{name}")
+            self.help_menu = menu.menuAction()
             for command in COMMANDS:
                 if command.menu == name:
                     if command.gap:

@@ -81,7 +81,7 @@ class MainWindow(QMainWindow):
         self._make_status()
         self.commands = Actions(self)
         self.commands.fill(self)
-        self.menuBar().addMenu(self._panes_menu())
+        self.menuBar().insertMenu(self.commands.help_menu, self._panes_menu())
         self._connect()
         self.resize(1280, 800)
         self._show_page()
@@ -185,6 +185,8 @@ class MainWindow(QMainWindow):
         self._log_handler.bridge.line.connect(self.log_view.add)
         self.banner.acted.connect(self._act)
         self.banner.details_wanted.connect(self.show_details)
+        session.job_changed.connect(self._greet_job)
+        self.grid.coilStep.connect(self.kspace.step_coil)
         session.message.connect(self.banner.show_message)
         session.studies_changed.connect(self._show_studies)
         session.studies_changed.connect(self._show_page)
@@ -203,8 +205,7 @@ class MainWindow(QMainWindow):
         self.recipe.model.train_wanted.connect(self.ask_training)
         self.level_bar.sliceRequested.connect(lambda index: session.select(index=index))
         self.level_bar.presetChosen.connect(session.apply_preset)
-        self.level_bar.zoomToFitRequested.connect(self.grid.zoom_to_fit)
-        self.level_bar.zoomToFitRequested.connect(self._show_status)
+        self.level_bar.zoomToFitRequested.connect(self.zoom)
         self.grid.viewChanged.connect(lambda _zoom: self._show_status())
         self.grid.contextMenuRequested.connect(self._open_menu)
         for signal in (
@@ -342,6 +343,19 @@ class MainWindow(QMainWindow):
         if isinstance(application, QApplication) and theme.choice() != settings.theme:
             theme.apply(application, settings.theme)
         self.start_page.set_recent(settings.recent)
+
+    def _greet_job(self) -> None:
+        # What the last run met says nothing about the one that starts now.
+        if self.session.is_running:
+            self.banner.clear()
+
+    def zoom(self, factor: float | None = None) -> None:
+        """Magnify all images, or show them whole again."""
+        if factor is None:
+            self.grid.zoom_to_fit()
+        else:
+            self.grid.zoom_by(factor)
+        self._show_status()
 
     def _open_menu(self, _key: str, position: Any) -> None:
         menu = self.commands.menu(

@@ -90,6 +90,7 @@ class GridPresenter(_Settling):
         self._session = session
         self._grid = grid
         self._shown: dict[str, tuple[Any, Any]] = {}
+        self._has_errors = False
         self._tables = [levels.packed(table) for table in (levels.gray_table(), levels.gray_table()[::-1])]
         for signal in (
             session.series_changed, session.slice_changed, session.preview_changed, session.result_changed,
@@ -131,6 +132,7 @@ class GridPresenter(_Settling):
     def _change_series(self) -> None:
         series = self._session.series
         self._shown.clear()
+        self._has_errors = False
         self._grid.clear()
         self._grid.zoom_to_fit()
         if series is not None:
@@ -148,10 +150,13 @@ class GridPresenter(_Settling):
             self._shown.clear()
         grid.set_panels(specs)
         grid.set_slice(session.slice_index, session.series.n_slices)
-        grid.set_error_row(None if session.view.shows_errors else False)
-        self._apply_options()
         preview, item = session.preview, session.slice_result
         reference = None if preview is None else preview.reference
+        if preview is not None:
+            self._has_errors = reference is not None and reference.shape == preview.zero_filled.shape
+        # While a slice is read the row stays as it was: images that change their size are hard to follow.
+        grid.set_error_row(session.view.shows_errors and self._has_errors)
+        self._apply_options()
         if reference is not None:
             grid.set_data_range(float(reference.max()))
         if preview is None and item is None:
@@ -160,6 +165,8 @@ class GridPresenter(_Settling):
         for spec in specs:
             if spec.is_reference:
                 self._put(spec.key, reference, None, None)
+                if preview is None:
+                    grid.set_message(spec.key, "Reading …")
             elif spec.key == "zero-filled":
                 self._put_zero_filled(reference)
             else:

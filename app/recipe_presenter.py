@@ -116,7 +116,8 @@ class RecipePresenter(QObject):
             self._mask_preview.set_error("no pattern" if problem else "")
         else:
             centre = f"{mask.n_low_frequency} centre " + ("lines" if mask.is_line_mask else "points wide")
-            self._mask_preview.set_mask(mask.mask, f"{mask.acceleration:.2f}× effective · {centre}")
+            words = f"{mask.acceleration:.2f}× effective · {centre}"
+            self._mask_preview.set_mask(mask.mask, "All samples are kept." if mask.mask.all() else words)
         self._show_problem()
 
     def _show_job(self) -> None:

@@ -118,6 +118,7 @@ class Session(QObject):
         self.slice_index = 0
         self.devices: tuple[str, ...] = ("auto", "cpu")
         self._is_following = False
+        self._notes: dict[Path, str] = {}
         self._last_slices: tuple[int, ...] | None = None
         self._filer = Worker(self)
         request = Request(device=self.settings.device, precision=self.settings.precision)  # type: ignore[arg-type]
@@ -278,6 +279,10 @@ class Session(QObject):
         self.series_changed.emit()
         self.result_changed.emit()
         self._show_slice(self.slice_index)
+        study = self.library.study_of(series)
+        note = "" if study is None else self._notes.pop(study.path, "")
+        if note:
+            self.say("info", note)
 
     def _show_slice(self, index: int) -> None:
         self.slice_index = index
@@ -293,8 +298,8 @@ class Session(QObject):
         if arrival.replaced is not None:
             self._forget(arrival.replaced)
         notes = dict.fromkeys(note for series in study.series for note in series.notes)
-        if notes:
-            self.say("info", f"{study.title}: {' '.join(notes)}")
+        # Said when the study comes into view: over the images of another it would be taken for theirs.
+        self._notes[study.path] = f"{study.title}: {' '.join(notes)}" if notes else ""
         self.change_settings(recent=self.settings.with_recent(arrival.path).recent)
         self.studies_changed.emit()
         same = counterpart(self.series, arrival.replaced, study)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 FORMATS = (
     ("dicom", "DICOM series", "MR Image Storage, one file per slice; opens in every viewer"),
     ("hdf5", "HDF5", "float32 volume with the request that made it"),
+    ("nifti", "NIfTI", "float32 volume with its position in space"),
     ("png", "PNG figure", "stages, error maps and scores of one slice, ready for a slide"),
 )
 

@@ -7,7 +7,7 @@ from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from app import theme
-from app.actions import COMMANDS, MENUS, MOUSE
+from app.actions import COMMANDS, LEVELS, MENUS, MOUSE
 
 
 class ShortcutsDialog(QDialog):
@@ -33,7 +33,7 @@ class ShortcutsDialog(QDialog):
         columns = QHBoxLayout()
         columns.setSpacing(4 * theme.GAP)
         by_title = dict(blocks)
-        for titles in (("Mouse in the images", "File"), ("View",), ("Window", "Reconstruct", "Help")):
+        for titles in (("Mouse in the images", "File"), ("View",), (LEVELS, "Reconstruct", "Help")):
             column = QVBoxLayout()
             column.setSpacing(theme.GAP)
             for title in titles:

@@ -122,6 +122,7 @@ class Banner(QFrame):
         self._symbol.setAccessibleName(message.level)
         self._text.setText(message.text + (f"  (×{count})" if count > 1 else ""))
         self._more.setText(f"+{len(self._messages) - 1} more" if len(self._messages) > 1 else "")
+        self._more.setToolTip("\n".join(other.text for other in reversed(self._messages[:-1])))
         self._more.setVisible(len(self._messages) > 1)
         self._action.setVisible(message.action in _ACTIONS)
         self._action.setText(_ACTIONS.get(message.action, ""))

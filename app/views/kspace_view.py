@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _DECADES = 4.0
 """Range shown below the maximum."""
+DIMS = "Dim what the mask leaves out"
+ELSEWHERE = "The mask lies on the cropped image; choose the grid As measured (native) to see it on the measured k-space"
 
 
 class KSpaceView(QWidget):
@@ -50,7 +52,7 @@ class KSpaceView(QWidget):
         self.coil_number = QLabel("–", self)
         self.coil_number.setProperty("muted", True)
         self.overlay = QCheckBox("Mask", self)
-        self.overlay.setToolTip("Dim what the mask leaves out")
+        self.overlay.setToolTip(DIMS)
         self.overlay.setAccessibleName("Show the sampling mask on k-space")
         bar = QHBoxLayout()
         bar.setSpacing(theme.GAP)
@@ -138,8 +140,9 @@ class KSpaceView(QWidget):
             self.coilChanged.emit(self.coil())
 
     def _show(self) -> None:
-        has_mask = self._mask is not None
-        self.overlay.setEnabled(has_mask)
+        is_elsewhere = self._mask is not None and self._kspace is not None and not self._fits(self._kspace[0])
+        self.overlay.setEnabled(self._mask is not None and not is_elsewhere)
+        self.overlay.setToolTip(ELSEWHERE if is_elsewhere else DIMS)
         if self._kspace is None:
             self.coil_number.setText("–")
             self.well.set_image(None)

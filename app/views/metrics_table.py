@@ -83,7 +83,7 @@ class MetricsRow:
 
 
 class MetricsTable(QTableWidget):
-    """Table of scores (object name ``metricsTable``); the best of each block is bold.
+    """Table of scores (object name ``metricsTable``); the best of each block is bold, and all that read the same.
 
     Setters: ``set_rows(slice_rows, volume_rows, slice_title)``, ``set_message(text)``, ``clear_rows()``.
     Ctrl+C copies it as tab-separated text; the context menu offers both forms.
@@ -209,7 +209,7 @@ class MetricsTable(QTableWidget):
         item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         item.setToolTip(metric.hint)
         font = theme.number_font(self.font())
-        if score is not None and score == best:
+        if score is not None and best is not None and item.text() == f"{best:.{metric.decimals}f}":
             font.setWeight(QFont.Weight.Bold)
             item.setData(Qt.ItemDataRole.AccessibleTextRole, f"{item.text()}, best")
         item.setFont(font)

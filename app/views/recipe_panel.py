@@ -6,7 +6,7 @@ import textwrap
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
 from PySide6.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -56,10 +56,13 @@ FROM_FILE = "file"
 N_SUMMARY = 68
 
 
+def _first_sentence(text: str) -> str:
+    return text.split(". ")[0].rstrip(".") + "." if text else ""
+
+
 def _shortened(text: str, n_characters: int) -> str:
-    """First sentence of a text, cut between words where it is too long."""
-    first = text.split(". ")[0].rstrip(".")
-    return textwrap.shorten(first, n_characters, placeholder=" …") + ("." if len(first) <= n_characters else "")
+    """A sentence, cut between words where it is too long."""
+    return text if len(text) <= n_characters + 1 else textwrap.shorten(text, n_characters, placeholder=" …")
 
 
 class RecipePanel(QWidget):
@@ -95,6 +98,8 @@ class RecipePanel(QWidget):
         super().__init__(parent)
         self.setObjectName("recipePanel")
         self._is_setting = False
+        self._has_own_mask = False
+        self._sentence = ""
         self._mask_preview = mask_preview
         self.mask_type = named("maskType", QComboBox())
         for kind in KINDS:
@@ -151,10 +156,9 @@ class RecipePanel(QWidget):
     def _lay_out(self) -> None:
         sampling = form()
         sampling.addRow("Pattern", self.mask_type)
-        sampling.addRow("Acceleration", self.acceleration)
+        sampling.addRow(beside(Acceleration=self.acceleration, Centre_fraction=self.center_fraction, Seed=self.seed))
         sampling.addRow("Grid", self.grid)
         self._sampling = sampling
-        sampling.addRow(beside(Centre_fraction=self.center_fraction, Seed=self.seed))
         model = form()
         model.addRow("Model", self.model)
         model.addRow(self.summary)
@@ -191,6 +195,7 @@ class RecipePanel(QWidget):
         scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(fields)
+        scroll.viewport().installEventFilter(self)
 
         bottom = QVBoxLayout()
         bottom.setContentsMargins(theme.MARGIN, theme.SPACE, theme.MARGIN, theme.GAP)
@@ -317,6 +322,7 @@ class RecipePanel(QWidget):
         ):
             if not (keeps_text or field.hasFocus()):
                 field.setText(text)
+        self._enable_sampling()
         self._choose(self.grid, request.grid)
         self._choose(self.device, request.device)
         self._choose(self.precision, request.precision)
@@ -412,7 +418,7 @@ class RecipePanel(QWidget):
             else (self.simulation_section.button, *self.simulation.stops)
         )  # fmt: skip
         stops = (
-            *simulation, self.mask_type, self.acceleration, self.grid, self.center_fraction, self.seed, self.model,
+            *simulation, self.mask_type, self.acceleration, self.center_fraction, self.seed, self.grid, self.model,
             self.weights, self.maps, self.coils, self.device, self.precision, self.parameter_section.button,
             *self.parameters.stops(), self.reconstruct_button, self.volume_button, self.cancel_button,
         )  # fmt: skip
@@ -420,10 +426,23 @@ class RecipePanel(QWidget):
             QWidget.setTabOrder(first, second)
 
     def set_summary(self, text: str) -> None:
-        """Say what the chosen model is: a line or two here, all of it where the pointer rests."""
-        self.summary.setText(_shortened(text, N_SUMMARY))
+        """Say what the chosen model is: a sentence here, all of it where the pointer rests."""
+        self._sentence = _first_sentence(text)
         self.summary.setToolTip(text)
         self.summary.setVisible(bool(text))
+        self._fit_summary()
+
+    def _fit_summary(self) -> None:
+        """Cut the sentence only where the panel would have to scroll for the rest of it."""
+        self.summary.setText(self._sentence)
+        if self._inner.totalHeightForWidth(self._scroll.width()) > self._scroll.viewport().height():
+            self.summary.setText(_shortened(self._sentence, N_SUMMARY))
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Fit the text to the room that the fields have."""
+        if event.type() == QEvent.Type.Resize:
+            self._fit_summary()
+        return super().eventFilter(watched, event)
 
     def set_devices(self, devices: tuple[str, ...]) -> None:
         """List the devices that this machine has."""
@@ -437,12 +456,20 @@ class RecipePanel(QWidget):
 
     def set_own_mask(self, has_own: bool) -> None:
         """Take away the sampling fields of a scan that was undersampled by the scanner."""
-        for widget in (self.mask_type, self.acceleration, self.center_fraction, self.seed, self.grid):
-            widget.setEnabled(not has_own)
+        self._has_own_mask = has_own
+        self.mask_type.setEnabled(not has_own)
+        self.grid.setEnabled(not has_own)
+        self._enable_sampling()
         for row in range(self._sampling.rowCount()):
             # Values that are not used would only mislead.
             self._sampling.setRowVisible(row, not has_own)
         self.own_mask.setVisible(has_own)
+
+    def _enable_sampling(self) -> None:
+        """Let only those numbers be set that decide the pattern: full sampling and a file have none."""
+        is_drawn = not self._has_own_mask and self.mask_type.currentData() not in ("none", FROM_FILE)
+        for widget in (self.acceleration, self.center_fraction, self.seed):
+            widget.setEnabled(is_drawn)
 
     def set_problem(self, text: str, *, can_start: bool) -> None:
         """Say in place why Reconstruct is disabled."""

@@ -14,9 +14,12 @@ from app.views.named import named
 if TYPE_CHECKING:
     from PySide6.QtGui import QResizeEvent
 
+SEPARATOR = " · "
+"""Between the parts of a summary."""
+
 
 class _Elided(QLabel):
-    """One line of text that is cut at its end where there is little room."""
+    """One line of parts; where there is little room, whole parts are left out: half a number would be another one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,7 +40,10 @@ class _Elided(QLabel):
 
     def _fit(self) -> None:
         width = max(0, self.width() - 2)
-        self.setText(QFontMetrics(self.font()).elidedText(self._whole, Qt.TextElideMode.ElideRight, width))
+        metrics = QFontMetrics(self.font())
+        parts = self._whole.split(SEPARATOR)
+        texts = [self._whole, *(SEPARATOR.join(parts[:n]) + " …" for n in range(len(parts) - 1, 0, -1))]
+        self.setText(next((text for text in texts if metrics.horizontalAdvance(text) <= width), ""))
 
 
 class Section(QWidget):

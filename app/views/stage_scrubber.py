@@ -306,7 +306,7 @@ class StageScrubber(QAbstractSlider):
             is_current = first <= self.value() <= last
             painter.setPen(QColor(colours.text if is_current else colours.muted))
             width = metrics.horizontalAdvance(name)
-            start = min(max(0.5 * (left + right) - 0.5 * width, _CONTROLS_WIDTH + 2), self.width() - width - 2)
+            start = self._name_start(first, last, width)
             if start >= last_right + 4:
                 painter.drawText(QPointF(start, self.height() - metrics.descent() - 3), name)
                 last_right = start + width
@@ -318,6 +318,11 @@ class StageScrubber(QAbstractSlider):
             height = 4.0 if index in ends else 2.5
             painter.setPen(QPen(QColor(colours.muted), 1.5 if index in ends else 1.0))
             painter.drawLine(QPointF(self.x_of(index), track - height), QPointF(self.x_of(index), track + height))
+
+    def _name_start(self, first: int, last: int, width: int) -> float:
+        """Where the name of a module begins: in the middle of its stages, but never out of the widget."""
+        middle = 0.5 * (self.x_of(first) + self.x_of(last))
+        return min(max(middle - 0.5 * width, _CONTROLS_WIDTH + 2), self.width() - width - 2)
 
     def _paint_scores(self, painter: QPainter) -> None:
         colours = theme.colours()

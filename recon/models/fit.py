@@ -90,7 +90,7 @@ def weights_by_coils(card: ModelCard) -> dict[int, Weights]:
         found.setdefault(weights.n_coils, weights)
     if not found:
         raise ModelError(
-            f"{card.title} has no weights yet; train it, install some, or choose a model that has weights or needs none."
+            f"{card.title} has no weights yet; train it, install some, or choose a model that has some or needs none."
         )
     return found
 

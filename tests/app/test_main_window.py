@@ -201,6 +201,27 @@ def test_view_keys(window, qtbot):
     assert view.preset == "matched"
 
 
+def test_the_zoom_that_is_shown_follows_the_keys(window):
+    window.grid.setFocus()
+    press(window, Qt.Key.Key_Plus)
+    assert window.grid.view().zoom == pytest.approx(1.25)
+    assert window.status["zoom"].text() == "zoom 125%"
+    press(window, Qt.Key.Key_Equal)
+    assert window.grid.view().zoom == 1
+    assert window.status["zoom"].text() == "zoom 100%"
+
+
+def test_help_is_the_last_menu(window):
+    titles = [action.text() for action in window.menuBar().actions()]
+    assert titles == ["File", "View", "Window/level", "Reconstruct", "Panes", "Help"]
+
+
+def test_alt_wheel_over_an_image_turns_the_coil(window, qtbot):
+    qtbot.waitUntil(lambda: window.kspace.coil_slider.maximum() > 0, timeout=20_000)
+    window.grid.coilStep.emit(1)
+    assert window.kspace.coil() == 1
+
+
 def test_iteration_keys_move_the_scrubber_and_the_column(window, qtbot):
     reconstruct(window, qtbot)
     press(window, Qt.Key.Key_Left)
@@ -256,6 +277,31 @@ def test_an_impossible_recipe_is_said_in_place_and_stops_the_button(window, qtbo
     QTest.keyClick(field, Qt.Key.Key_Return)
     assert not problem.isVisible()
     assert button.isEnabled()
+
+
+def test_numbers_that_decide_nothing_cannot_be_typed(window):
+    names = ("acceleration", "centerFraction", "seed")
+    assert all(child(window, name).isEnabled() for name in names)
+    window.session.set_request(kind="none")
+    assert not any(child(window, name).isEnabled() for name in names)
+    window.session.set_request(kind="random")
+    assert all(child(window, name).isEnabled() for name in names)
+
+
+def test_full_sampling_is_said_in_words(window, qtbot):
+    window.session.set_request(kind="none")
+    qtbot.waitUntil(lambda: window.mask_preview.text() == "All samples are kept.", timeout=20_000)
+
+
+def test_the_description_is_cut_only_where_there_is_no_room(window, qtbot):
+    words = "a network that says a good deal about itself and about others"
+    text = f"This is {words}, and then {words} again. More is in the card."
+    window.resize(1280, 1000)
+    window.recipe.set_summary(text)
+    qtbot.waitUntil(lambda: window.recipe.summary.text() == text.split(". ")[0] + ".", timeout=20_000)
+    window.resize(1280, 640)
+    qtbot.waitUntil(lambda: window.recipe.summary.text().endswith("…"), timeout=20_000)
+    assert window.recipe.summary.toolTip() == text
 
 
 def test_an_acceleration_out_of_range_comes_back_with_a_sentence(window):
@@ -326,6 +372,18 @@ def test_columns_appear_live_and_stay(window, engine, qtbot):
     assert "31.0 dB" in window.grid.panel("final").caption()
     assert child(window, "reconstructButton").isEnabled()
     assert not child(window, "cancelButton").isEnabled()
+
+
+def test_the_row_of_errors_stays_while_a_slice_is_read(window, engine, qtbot):
+    reconstruct(window, qtbot)
+    assert window.grid.has_error_row()
+    engine.preview_delay_s = 0.3
+    window.session.set_request(kind="random", seed=5)
+    window.session.select(index=4)
+    window.grid_presenter.refresh()
+    assert window.session.preview is None
+    assert window.grid.has_error_row()
+    qtbot.waitUntil(lambda: window.session.preview is not None, timeout=20_000)
 
 
 def test_slices_without_a_result_say_so(window, qtbot):
@@ -412,6 +470,32 @@ def test_out_of_memory_has_a_button_that_takes_the_cpu(window, engine, qtbot):
     with qtbot.waitSignal(window.session.job_finished, timeout=10_000):
         QTest.mouseClick(action, LEFT)
     assert window.session.result.request.device == "cpu"
+
+
+def test_a_new_run_takes_the_failure_of_the_last_one_away(window, engine, impossible, qtbot):
+    engine.error = impossible
+    reconstruct(window, qtbot)
+    assert "cannot be done" in window.banner.text
+    engine.error = None
+    reconstruct(window, qtbot)
+    assert window.banner.text == ""
+
+
+def test_what_waits_behind_a_message_is_told_by_the_pointer(window):
+    window.session.say("error", "The first thing is wrong.")
+    window.session.say("error", "The second thing is wrong.")
+    assert window.banner.text == "The second thing is wrong."
+    assert window.banner._more.toolTip() == "The first thing is wrong."
+
+
+def test_notes_of_a_study_come_with_its_images(window, engine, new_series, qtbot):
+    session = window.session
+    engine.series["noted.h5"] = new_series(name="noted.h5", notes=("It was made up.",))
+    session.open("/nowhere/noted.h5", is_shown=False)
+    qtbot.waitUntil(lambda: len(session.studies) == 2, timeout=20_000)
+    assert window.banner.text == ""
+    session.select(session.studies[1].series[0])
+    assert window.banner.text == "noted: It was made up."
 
 
 def test_news_disappear_and_errors_stay(window, qtbot):

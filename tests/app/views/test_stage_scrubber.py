@@ -123,6 +123,14 @@ def test_hovering_tells_the_value_there(scrubber):
     assert scrubber.grab().toImage() != hovering
 
 
+def test_a_module_has_its_name_in_the_middle_of_its_stages(scrubber):
+    scrubber.set_stages([("zero-filled", "zero-filled", None), ("SENSE", "SENSE", None), ("final", "final", None)])
+    width = 60
+    assert scrubber._name_start(1, 1, width) == pytest.approx(scrubber.x_of(1) - width / 2)
+    assert abs(scrubber._name_start(0, 0, width) + width / 2 - scrubber.x_of(0)) < width
+    assert scrubber._name_start(2, 2, width) + width <= scrubber.width()
+
+
 def test_every_place_is_the_nearest_stage(scrubber):
     for index in range(len(STAGES)):
         assert scrubber.index_at(scrubber.x_of(index) + 3) == index

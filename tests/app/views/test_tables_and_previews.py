@@ -54,6 +54,13 @@ def test_scores_are_aligned_and_the_best_is_bold(table):
     assert "maximum of the reference" in table.item(0, 1).toolTip()
 
 
+def test_scores_that_read_the_same_are_equally_bold(table):
+    table.set_rows([MetricsRow("zero-filled", 25.5491, 0.70551, 0.064), MetricsRow("final", 25.5489, 0.70549, 0.064)])
+    for column in (1, 3):
+        assert table.item(0, column).text() == table.item(1, column).text()
+        assert table.item(0, column).font().bold() == table.item(1, column).font().bold() is True
+
+
 def test_table_fits_a_dock_of_240_pixels(table):
     assert not table.horizontalScrollBar().isVisible()
     for column in range(1, 4):
@@ -192,6 +199,16 @@ def test_overlay_dims_what_is_left_out(qtbot, kspace):
     assert view.well.image[:, ~mask].mean() < 0.5 * plain[:, ~mask].mean()
     view.set_mask(np.ones(7, dtype=bool))
     np.testing.assert_array_equal(view.well.image, plain)
+
+
+def test_overlay_of_another_grid_is_grey_and_says_where_it_is_seen(qtbot, kspace):
+    view = shown(qtbot, KSpaceView(), 220, 240)
+    view.set_kspace(kspace)
+    view.set_mask(np.ones((1, kspace.shape[-1] // 2), bool))
+    assert not view.overlay.isEnabled()
+    assert "native" in view.overlay.toolTip()
+    view.set_mask(np.ones((1, kspace.shape[-1]), bool))
+    assert view.overlay.isEnabled()
 
 
 @pytest.mark.parametrize("data", [np.zeros((2, 8, 8), np.complex64), np.full((8, 8), np.nan, np.complex64)])
