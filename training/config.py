@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from recon.errors import FileError, RequestError
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 PRESETS = Path(__file__).resolve().parent.parent / "resources" / "presets" / "training"
+
+_KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+_LISTS = {int: "a list of whole numbers", float: "a list of numbers", str: "a list of texts"}
 
 
 @dataclass(frozen=True)
@@ -279,17 +282,24 @@ def from_dict(values: Mapping[str, Any]) -> TrainingConfig:
             hint = f"did you mean {close[0]!r}? " if close else ""
             raise RequestError(f"a training recipe has no key {key!r}; {hint}It has {', '.join(sorted(defaults))}.")
         wanted = kinds[key]
-        fits = {
-            int: isinstance(value, int) and not isinstance(value, bool),
-            float: isinstance(value, (int, float)) and not isinstance(value, bool),
-            str: isinstance(value, str),
-            bool: isinstance(value, bool),
-        }.get(wanted, isinstance(value, (list, tuple, dict)))
-        if not fits:
-            raise RequestError(
-                f"{key} = {value!r} is of the wrong kind; expected {getattr(wanted, '__name__', 'a list')}."
-            )
+        if not _fits(value, wanted):
+            raise RequestError(f"{key} = {value!r} is of the wrong kind; expected {_name(wanted)}.")
     return TrainingConfig(**values)
+
+
+def _fits(value: Any, wanted: Any) -> bool:
+    """Whether a plain value is of the kind of a field of the recipe."""
+    if get_origin(wanted) is tuple:
+        return isinstance(value, (list, tuple)) and all(_fits(one, get_args(wanted)[0]) for one in value)
+    if wanted in (int, float):
+        return isinstance(value, (int, wanted)) and not isinstance(value, bool)
+    return isinstance(value, get_origin(wanted) or wanted)
+
+
+def _name(wanted: Any) -> str:
+    if get_origin(wanted) is tuple:
+        return _LISTS[get_args(wanted)[0]]
+    return _KINDS.get(wanted, "a table")
 
 
 def _parse(text: str) -> Any:

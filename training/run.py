@@ -96,9 +96,6 @@ def main(
             config = from_dict(read_values(config_path, settings))
             if (out / CHECKPOINT).exists():
                 raise RequestError(f"{out} holds a run already; give --resume to go on, or another --out.")
-        if is_first:
-            out.mkdir(parents=True, exist_ok=True)
-            (out / "config.json").write_text(json.dumps(config.to_dict(), indent=2), "utf-8")
         return train(config, out, chosen, checkpoint=checkpoint, tensorboard=tensorboard, report=report)
     except (MRIError, Stopped) as error:
         if is_first:
@@ -138,10 +135,14 @@ def train(
     from training.publish import publish
 
     is_first = process_number() == 0
-    board = _open_board(out, checkpoint) if tensorboard and is_first else None
     data = SampleLoader(config, devices.n_processes, count_workers(devices.n_local))
     task = ReconstructionTask(config, begin=checkpoint is None, n_processes=devices.n_processes)
     task.guard.describe = data.describe
+    if is_first:
+        # Not before: a run that is refused leaves no folder behind.
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "config.json").write_text(json.dumps(config.to_dict(), indent=2), "utf-8")
+    board = _open_board(out, checkpoint) if tensorboard and is_first else None
     events = EventLog(out, _tell(report, board), is_first=is_first)
     interruption = Interruption()
     keeper = Checkpoints(out, config, interruption, events)
@@ -291,6 +292,7 @@ def _beginning(config: TrainingConfig, task: ReconstructionTask, devices: Device
         "model": config.model,
         "n_parameters": task.model.n_parameters,
         "n_steps": None if config.minutes else config.epochs * task.epoch_steps,
+        "epoch_steps": task.epoch_steps,
         "step_samples": task.step_samples,
         "processes": devices.n_processes,
         "accelerator": devices.accelerator,

@@ -16,10 +16,11 @@ from training import subjects
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from recon.data import Series
+    from recon.data import Series, Study
 
 # Smaller k-space has no room for the networks' coarsest scale.
 _MIN_SIZE = 32
+_EXPECTED = "a folder of fully sampled raw data in the fastMRI layout was expected"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +49,8 @@ def find_scans(folder: Path) -> tuple[list[Scan], list[Declined]]:
         If the folder cannot be read or holds nothing that can be opened.
     """
     if not folder.is_dir():
-        raise FileError(folder, "is no folder; a folder of fully sampled fastMRI files was expected.")
-    study = open_study(folder)
+        raise FileError(folder, f"is no folder; {_EXPECTED}.")
+    study = _open(folder)
     scans, declined = [], list(study.declined)
     for series in study.series:
         reason = why_not(series)
@@ -59,6 +60,12 @@ def find_scans(folder: Path) -> tuple[list[Scan], list[Declined]]:
         subject = series.header.patient_id or subjects.subject_of(series.path, folder)
         scans.append(Scan(series, subjects.part_of(series.path, folder), subject))
     return scans, declined
+
+
+def _open(folder: Path) -> Study:
+    if not any(folder.iterdir()):
+        raise FileError(folder, f"is an empty folder; {_EXPECTED}.")
+    return open_study(folder)
 
 
 def why_not(series: Series) -> str | None:
@@ -106,12 +113,11 @@ def split_scans(folder: Path, share: float, seed: int) -> tuple[list[Scan], list
 
 def nothing(declined: list[Declined]) -> str:
     """Return the sentence about a folder of which no file can train."""
-    expected = "fully sampled raw data in the fastMRI layout was expected"
     if not declined:
-        return f"holds no scan; {expected}."
+        return f"holds no scan; {_EXPECTED}."
     first = declined[0]
     others = f", and {len(declined) - 1} more cannot either" if len(declined) > 1 else ""
-    return f"holds no scan that can train: {first.path.name} {first.reason.rstrip('.')}{others}; {expected}."
+    return f"holds no scan that can train: {first.path.name} {first.reason.rstrip('.')}{others}; {_EXPECTED}."
 
 
 def readable(series: Series, indices: range | list[int]) -> str | None:

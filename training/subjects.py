@@ -105,7 +105,13 @@ def split(
         candidates = [index for index, (part, _) in enumerate(entries) if part == "train"]
         training = [index for index in candidates if entries[index][1] not in held_out]
         if not training:
-            raise FileError(folder, "every subject in its training folder is also in its validation folder.")
+            names = sorted({entries[index][1] for index in candidates})
+            shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+            raise FileError(
+                folder,
+                f"every subject in its training folder is also in its validation folder ({shown}), which would flatter "
+                "the scores; move the files of each subject into one of the two.",
+            )
         return training, validation, [index for index in candidates if entries[index][1] in held_out]
     subjects = [subject for _, subject in entries]
     if len(set(subjects)) < 2:

@@ -260,11 +260,19 @@ def test_one_patient_is_too_few(tmp_path):
         open_data(recipe(tmp_path))
 
 
+def test_patients_who_are_all_on_both_sides_are_named(tmp_path):
+    for part in ("train", "val"):
+        for name in ("anna", "ben"):
+            write_scan(tmp_path / part / f"{name}.h5", 1, patient=name, matrix=(32, 32), n_coils=2)
+    with pytest.raises(FileError, match=r"also in its validation folder \(anna, ben\).* move the files of each"):
+        open_data(recipe(tmp_path))
+
+
 # ---- bad input ------------------------------------------------------------------------------------------------------
 
 
 def test_files_that_cannot_train_are_named(folder, tmp_path):
-    with pytest.raises(FileError, match="empty folder"):
+    with pytest.raises(FileError, match="is an empty folder; a folder of fully sampled raw data in the fastMRI layout"):
         open_data(recipe(tmp_path))
     with pytest.raises(FileError, match="is no folder"):
         open_data(recipe(tmp_path / "nowhere"))

@@ -133,3 +133,4 @@ def test_impossible_runs_are_refused(recipe, tmp_path):
         main(str(recipe), tmp_path / "run", settings=["images="])
     with pytest.raises(FileError, match="cannot be read as HDF5"):
         main(str(recipe), tmp_path / "run", settings=["images=/nowhere.h5"], devices="cpu")
+    assert not (tmp_path / "run").exists()
