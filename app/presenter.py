@@ -274,9 +274,10 @@ class StagePresenter(_Settling):
             for step in steps[self._n_shown :]:
                 self._scrubber.append(_entry(step), _psnr(step))
         self._shown, self._n_shown = item, len(steps)
-        if steps:
-            position = self._session.position
-            self._scrubber.set_position(len(steps) - 1 if position is None else position)
+        self._scrubber.set_lacking(place for place, step in enumerate(steps) if step.image is None)
+        current = self._session.step
+        if current is not None:
+            self._scrubber.set_position(steps.index(current))
         self._show_scores(item)
 
     def _show_scores(self, item: SliceResult | None) -> None:

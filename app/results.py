@@ -1,9 +1,11 @@
-"""What the window keeps of a reconstruction: every stage of every slice, with its scores."""
+"""What the window keeps of a reconstruction: every stage of every slice with its scores, and the images of most."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
+
+from recon.collector import survives
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +29,8 @@ class Step:
         First part of the path: ``zero-filled``, ``4x``, ``OC``, ``final``.
     iteration
         Second part of the path, counted from 1; None for stages without iterations.
+    image
+        None where it was given up: of a solver that runs on several slices, few iterates of each slice are kept.
     scores
         ``psnr``, ``ssim`` and ``nmse`` against the reference; None without one.
     """
@@ -34,7 +38,7 @@ class Step:
     module: str
     iteration: int | None
     title: str
-    image: NDArray[np.float32]
+    image: NDArray[np.float32] | None
     is_final: bool
     scores: dict[str, float] | None = None
 
@@ -50,6 +54,34 @@ class SliceResult:
     """The steps of one slice, in order of appearance."""
 
     steps: list[Step] = field(default_factory=list)
+    is_thin: bool = False
+
+    def thin(self) -> None:
+        """Give up the images of most iterates of each module; their scores stay."""
+        if self.is_thin:
+            return
+        self.is_thin = True
+        counts = dict.fromkeys(self.modules, 0)
+        last = {module: self.last_of(module) for module in counts}
+        for place, step in enumerate(self.steps):
+            counts[step.module] += 1
+            if not (survives(counts[step.module]) or step is last[step.module]):
+                self.steps[place] = replace(step, image=None)
+
+    def shown_at(self, place: int, direction: int = 0) -> int:
+        """Return the place of the step with an image that is nearest to a place.
+
+        Parameters
+        ----------
+        place
+            Index of a step; beyond the ends counts as the first or last.
+        direction
+            1 or -1: the first one from there on in this direction, while there is one.
+        """
+        place = max(0, min(place, len(self.steps) - 1))
+        having = [index for index, step in enumerate(self.steps) if step.image is not None]
+        ahead = [index for index in having if (index - place) * direction >= 0]
+        return min(ahead or having, key=lambda index: abs(index - place), default=place)
 
     @property
     def final(self) -> Step | None:
@@ -80,6 +112,7 @@ class Result:
     request: Request
     model_title: str
     announced: tuple[str, ...] = ()
+    is_thinned: bool = False
     state: State = "running"
     seconds: float = 0.0
     slices: dict[int, SliceResult] = field(default_factory=dict)
@@ -129,6 +162,13 @@ class Result:
         self.slices.setdefault(stage.slice_index, SliceResult()).steps.append(step)
         return step
 
+    def thin(self, shown: int | None) -> None:
+        """Give up most iterates of the slices that are finished, where they are thinned, but for the slice in view."""
+        if self.is_thinned:
+            for index, item in self.slices.items():
+                if index != shown and item.final is not None:
+                    item.thin()
+
     def adopt(self, reconstruction: Reconstruction | None) -> None:
         """Keep what the pipeline collected, drop slices that were cut off, and share its images.
 
@@ -143,7 +183,7 @@ class Result:
             place = finished[index]
             item.steps = [replace(step, image=self._stored(step, place)) for step in item.steps]
 
-    def _stored(self, step: Step, place: int) -> NDArray[np.float32]:
+    def _stored(self, step: Step, place: int) -> NDArray[np.float32] | None:
         """The image of a step inside the collected volumes, so that it is in memory once."""
         assert self.reconstruction is not None
         if step.is_final:

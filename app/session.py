@@ -286,6 +286,7 @@ class Session(QObject):
 
     def _show_slice(self, index: int) -> None:
         self.slice_index = index
+        self.shelf.look(self.series, index)
         self.slice_changed.emit(index)
         self.previews.look(self.series, index, self.request)
 
@@ -406,6 +407,7 @@ class Session(QObject):
             self.reconstruct(slices)
 
     def _take_stage(self, result: Result, index: int) -> None:
+        result.thin(self.slice_index if result.series is self.series else None)
         if result is not self.result:
             return
         if self._is_following and index != self.slice_index:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QObject, Signal
 
 from app.results import Result
+from recon.collector import is_thinned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,7 +50,10 @@ class Shelf(QObject):
         title = request.model if card is None else card.title
         if card is not None and request.model.endswith(".safetensors"):
             title += f" ({Path(request.model).stem})"
-        return Result(self._n_made, series, request, title, announced or self._modules_of(request.model))
+        return Result(
+            self._n_made, series, request, title, announced or self._modules_of(request.model),
+            is_thinned=card is not None and is_thinned(card, len(request.slices or ())),
+        )  # fmt: skip
 
     def add(self, result: Result, n_kept: int) -> None:
         """Put a result at the end and show it; of more than `n_kept`, the oldest go."""
@@ -91,6 +95,11 @@ class Shelf(QObject):
         """Bring a result into view, at its newest stage."""
         self.result, self.position = result, None
 
+    def look(self, series: Series | None, index: int) -> None:
+        """Say which slice is in view: of the others, results of solvers give up most iterates."""
+        for result in self.results:
+            result.thin(index if result.series is series else None)
+
     def slice(self, index: int) -> SliceResult | None:
         """Return the steps of a slice in the result in view, or None."""
         return None if self.result is None else self.result.slices.get(index)
@@ -100,14 +109,17 @@ class Shelf(QObject):
         item = self.slice(index)
         if item is None or not item.steps:
             return None
-        return item.steps[-1 if self.position is None else min(self.position, len(item.steps) - 1)]
+        return item.steps[-1 if self.position is None else item.shown_at(self.position)]
 
-    def set_position(self, index: int, position: int | None) -> None:
-        """Put the scrubber on a step of a slice; None follows the newest."""
+    def set_position(self, index: int, position: int | None, direction: int = 0) -> None:
+        """Put the scrubber on a step of a slice; None follows the newest.
+
+        A step whose image was given up gives way to the nearest that has one, or to the next in a direction, 1 or -1.
+        """
         item = self.slice(index)
         n_steps = 0 if item is None else len(item.steps)
         if position is not None:
-            position = max(0, position)
+            position = 0 if item is None else item.shown_at(position, direction)
             # On the last step the scrubber follows what is still to come.
             position = position if position < n_steps - 1 else None
         if position != self.position:
@@ -118,4 +130,5 @@ class Shelf(QObject):
         """Go some steps on."""
         item = self.slice(index)
         if item is not None:
-            self.set_position(index, (len(item.steps) - 1 if self.position is None else self.position) + by)
+            here = len(item.steps) - 1 if self.position is None else item.shown_at(self.position)
+            self.set_position(index, here + by, 1 if by > 0 else -1)

@@ -13,20 +13,59 @@ from recon.result import Reconstruction, versions
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from recon.models.card import ModelCard
     from recon.pipeline import Plan
     from recon.stage import Stage
 
 
-class Collector:
-    """Gathers a stream of stages into a Reconstruction."""
+# Which stages stay; see `recon.run`.
+Keep = Literal["all", "thinned", "modules", "none"]
 
-    def __init__(self, plan: Plan, keep: Literal["all", "modules", "none"] = "all") -> None:
+
+def is_thinned(card: ModelCard, n_slices: int) -> bool:
+    """Return True where the iterates of a method are thinned: those of a solver that runs on several slices.
+
+    A network has as many stages as it has modules and iterations. A solver has as many as it takes, and a volume of
+    them fills the memory.
+    """
+    return n_slices > 1 and not card.needs_training
+
+
+def survives(ordinal: int) -> bool:
+    """Return True for the iterates of a slice that stay where they are thinned: the first, second, 4th, 8th, 16th …
+
+    The last one stays too. A solver goes far in its first steps and hardly moves in its last; and slices on which it
+    stops sooner or later keep the same iterates, so that they make a volume.
+
+    Parameters
+    ----------
+    ordinal
+        Place among the iterates that came out, from 1.
+    """
+    return ordinal & (ordinal - 1) == 0
+
+
+class Collector:
+    """Gathers a stream of stages into a Reconstruction.
+
+    Parameters
+    ----------
+    plan
+        What is computed.
+    keep
+        Which stages stay in the result, see `recon.run`; the others are forgotten as soon as the next one is there.
+    """
+
+    def __init__(self, plan: Plan, keep: Keep = "thinned") -> None:
         self.plan = plan
-        self._keep = keep
+        self._keep: Keep = keep
+        if keep == "thinned" and not is_thinned(plan.card, len(plan.indices)):
+            self._keep = "all"
         self._finals: dict[int, NDArray[np.float32]] = {}
         self._zero_filled: dict[int, NDArray[np.float32]] = {}
         self._stages: dict[tuple[str | int, ...], dict[int, NDArray[np.float32]]] = {}
-        self._last: dict[str, tuple[str | int, ...]] = {}
+        # Module -> slice, path and ordinal of its newest stage.
+        self._last: dict[str, tuple[int, tuple[str | int, ...], int]] = {}
         self._started = time.perf_counter()
         self._seconds = 0.0
 
@@ -39,11 +78,16 @@ class Collector:
         elif stage.path == ("zero-filled",) and index not in self._zero_filled:
             self._zero_filled[index] = stage.image
         elif self._keep != "none":
-            previous = self._last.get(stage.name)
-            if self._keep == "modules" and previous is not None and previous != stage.path:
-                self._stages.get(previous, {}).pop(index, None)
-            self._last[stage.name] = stage.path
+            last_index, path, ordinal = self._last.get(stage.name, (index, stage.path, 0))
+            if last_index != index:
+                ordinal = 0
+            elif path != stage.path and not self._stays(ordinal):
+                self._stages.get(path, {}).pop(index, None)
+            self._last[stage.name] = index, stage.path, ordinal + 1
             self._stages.setdefault(stage.path, {})[index] = stage.image
+
+    def _stays(self, ordinal: int) -> bool:
+        return self._keep == "all" or (self._keep == "thinned" and survives(ordinal))
 
     def result(self) -> Reconstruction:
         """Return what is complete.

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from recon import coils, contract, device, fourier, masks, memory, models, noise
-from recon.collector import Collector
+from recon.collector import Collector, Keep
 from recon.data import Series
 from recon.errors import FileError, RequestError
 from recon.models import parameters
@@ -151,7 +151,7 @@ def run(
     series: Series,
     request: Request,
     callback: Callable[[Stage], bool | None] | None = None,
-    keep: Literal["all", "modules", "none"] = "all",
+    keep: Keep = "thinned",
 ) -> Reconstruction:
     """Exhaust the stream and collect it.
 
@@ -162,7 +162,9 @@ def run(
     callback
         Called with every stage; returning False stops, and the slices done so far are the result.
     keep
-        Which stages stay in the result: all, the last iteration of each module, or none.
+        Which stages stay in the result: ``all``; ``thinned``, all but most iterates of a solver (a method without
+        training) where it runs on several slices, see `recon.collector.survives`; the last iteration of each of the
+        ``modules``; or ``none``.
 
     Raises
     ------

@@ -43,7 +43,8 @@ class Reconstruction:
     reference
         The fully sampled magnitudes, or None.
     stages
-        Title to ``(slices, y, x)``, in order of appearance: the iterations or module outputs that were kept.
+        Title to ``(slices, y, x)``, in order of appearance: the iterations or module outputs that were kept, see
+        `recon.run`, and that all slices have.
     stage_paths
         The paths that belong to the titles.
     mask

@@ -77,7 +77,12 @@ class ExportDialog(QDialog):
         browse.clicked.connect(self._browse)
         for widget, name, words in (
             (self.result_choice, "Result", "Which result of this session is written"),
-            (self.stages, "Write every iteration", "The HDF5 file then holds each stage beside the final image"),
+            (
+                self.stages,
+                "Write every iteration",
+                "The HDF5 file then holds each stage beside the final image; of a solver that ran on several slices, "
+                "the iterates that were kept",
+            ),
             (self.folder, "Folder", "Where the files go; it is made where there is none"),
             (browse, "Choose the folder", "Choose the folder in a dialog"),
         ):

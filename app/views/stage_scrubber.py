@@ -23,7 +23,7 @@ from PySide6.QtWidgets import QAbstractSlider, QComboBox, QSizePolicy, QToolButt
 from app import theme
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 FRAMES_PER_SECOND = (2, 4, 8, 15)
 _AXIS_WIDTH = 48
@@ -53,7 +53,8 @@ class StageScrubber(QAbstractSlider):
     """Slider over stages (object name ``stageScrubber``).
 
     Setters, which never emit: ``set_stages(entries)``, ``set_scores(values)``, ``set_score(index, value)``,
-    ``append(entry, score)``, ``set_position(index)``, ``set_score_name(name, unit)``, ``clear()``.
+    ``append(entry, score)``, ``set_lacking(indices)``, ``set_position(index)``,
+    ``set_score_name(name, unit)``, ``clear()``.
     """
 
     positionChanged = Signal(int)
@@ -74,6 +75,7 @@ class StageScrubber(QAbstractSlider):
         self.setPageStep(5)
         self._stages: list[StageEntry] = []
         self._scores: list[float | None] = []
+        self._lacking: frozenset[int] = frozenset()
         self._score_name = "PSNR"
         self._unit = "dB"
         self._is_silent = False
@@ -96,6 +98,8 @@ class StageScrubber(QAbstractSlider):
         self.rate.currentIndexChanged.connect(self._set_interval)
         self._set_interval()
         self.valueChanged.connect(self._value_changed)
+        # The keys are those of every slider; it tells where they lead before it goes there.
+        self.actionTriggered.connect(lambda: self.setSliderPosition(self._beyond(self.sliderPosition())))
         self._update_state()
 
     # -- setters ---------------------------------------------------------------------------------------------------
@@ -121,6 +125,16 @@ class StageScrubber(QAbstractSlider):
         self._stages.append(StageEntry(*stage))
         self._scores.append(score)
         self._update_state()
+
+    def set_lacking(self, indices: Iterable[int]) -> None:
+        """Say which stages have a score and no image any more: they have no tick, and no way leads there."""
+        lacking = frozenset(indices)
+        if lacking != self._lacking:
+            self._lacking = lacking
+            hint = "Every stage that came out, with its PSNR: click, drag, turn the wheel; Space plays them"
+            kept = "\nOf several slices a few iterates are kept, which have a tick; the line shows the PSNR of all"
+            self.setToolTip(hint + (kept if lacking else ""))
+            self.update()
 
     def set_position(self, index: int) -> None:
         """Show a stage as the current one."""
@@ -195,13 +209,13 @@ class StageScrubber(QAbstractSlider):
         if event.button() == Qt.MouseButton.LeftButton and self._stages and event.position().x() >= _CONTROLS_WIDTH:
             self.set_playing(False)
             self.setSliderDown(True)
-            self.setValue(self.index_at(event.position().x()))
+            self.setValue(self._nearest(self.index_at(event.position().x())))
         event.accept()
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         """Drag the position, or tell the value under the cursor."""
         if self.isSliderDown():
-            self.setValue(self.index_at(event.position().x()))
+            self.setValue(self._nearest(self.index_at(event.position().x())))
         is_over = self._stages and event.position().x() >= self._area().left() - 8
         self._set_hover(self.index_at(event.position().x()) if is_over else None)
 
@@ -220,7 +234,7 @@ class StageScrubber(QAbstractSlider):
         delta = event.angleDelta().y() or event.angleDelta().x()
         if delta:
             self.set_playing(False)
-            self.setValue(self.value() + (1 if delta > 0 else -1))
+            self.setValue(self._beyond(self.value() + (1 if delta > 0 else -1)))
         event.accept()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -315,6 +329,8 @@ class StageScrubber(QAbstractSlider):
         painter.drawLine(QPointF(self.x_of(0), track), QPointF(self.x_of(len(self._stages) - 1), track))
         ends = {last for _, _, last in self._groups()}
         for index in range(len(self._stages)):
+            if index in self._lacking:
+                continue
             height = 4.0 if index in ends else 2.5
             painter.setPen(QPen(QColor(colours.muted), 1.5 if index in ends else 1.0))
             painter.drawLine(QPointF(self.x_of(index), track - height), QPointF(self.x_of(index), track + height))
@@ -361,7 +377,8 @@ class StageScrubber(QAbstractSlider):
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(QColor(colours.accent))
         for index, score in known:
-            painter.drawEllipse(point(index, score), 2.0, 2.0)
+            radius = 1.0 if index in self._lacking else 2.0
+            painter.drawEllipse(point(index, score), radius, radius)
 
     def _paint_position(self, painter: QPainter) -> None:
         colours = theme.colours()
@@ -425,4 +442,15 @@ class StageScrubber(QAbstractSlider):
         self._timer.setInterval(round(1000 / self.rate.currentData()))
 
     def _next_frame(self) -> None:
-        self.setValue((self.value() + 1) % len(self._stages))
+        following = self.value() + 1
+        self.setValue(self._beyond(following) if following < len(self._stages) else self._nearest(0))
+
+    def _nearest(self, index: int) -> int:
+        """The stage with an image that is nearest to a stage."""
+        having = (place for place in range(len(self._stages)) if place not in self._lacking)
+        return min(having, key=lambda place: abs(place - index), default=index)
+
+    def _beyond(self, index: int) -> int:
+        """The first stage with an image from a stage on, away from the present one, which stays if there is none."""
+        way = range(index, len(self._stages)) if index > self.value() else range(index, -1, -1)
+        return next((place for place in way if place not in self._lacking), self.value())

@@ -351,6 +351,24 @@ def test_iterates_have_one_column_and_the_scrubber_counts_as_the_solver_does(met
     qtbot.waitUntil(lambda: not session.is_running)
 
 
+def test_after_a_volume_the_line_is_whole_and_the_ticks_are_the_iterates_that_were_kept(method, qtbot):
+    session, scrubber = method.session, child(method, "stageScrubber")
+    with qtbot.waitSignal(session.job_finished, timeout=30_000):
+        click(child(method, "volumeButton"))
+    session.select(index=1)
+    method.stage_presenter.flush()
+    assert len(scrubber.stages()) == len(scrubber.scores()) == 7
+    assert None not in scrubber.scores()
+    click(scrubber, QPoint(int(scrubber.x_of(2)), scrubber.height() // 2))
+    QTest.keyClick(scrubber, Qt.Key.Key_Right)
+    method.stage_presenter.flush()
+    method.grid_presenter.flush()
+    assert session.step.title == "iterate · 80"
+    assert scrubber.position() == 4
+    assert method.grid.panel("iterate").title() == "Iterate · 80/100"
+    np.testing.assert_array_equal(method.grid.panel("iterate").well.image, session.step.image)
+
+
 def test_the_window_says_which_lambda_a_method_chose_for_the_scan(method, qtbot):
     session = method.session
     with qtbot.waitSignal(session.job_finished, timeout=30_000):

@@ -204,6 +204,38 @@ def test_scrubbing_goes_back_and_follows_again_at_the_end(opened, qtbot):
     assert opened.step.title == "zero-filled"
 
 
+def test_a_volume_of_a_solver_keeps_few_iterates_and_every_score(opened, qtbot):
+    opened.set_request(model="cs-tv")
+    finish(opened, qtbot, "volume")
+    titles = ["zero-filled", *(f"iterate · {number}" for number in (20, 40, 60, 80, 100)), "final"]
+    in_view = opened.slice_index
+    for index, item in opened.result.slices.items():
+        assert [step.title for step in item.steps] == titles
+        assert all(step.scores is not None for step in item.steps)
+        lacking = [step.title for step in item.steps if step.image is None]
+        # The slice that he looks at keeps all; of the others the 1st, 2nd, 4th and last iterate stay.
+        assert lacking == ([] if index == in_view else ["iterate · 60"])
+    opened.set_position(3)
+    assert opened.step.title == "iterate · 60"
+    opened.select(index=1)
+    assert opened.step.image is not None
+    assert opened.result.slices[in_view].steps[3].image is None
+    opened.set_position(2)
+    for by, title in ((1, "iterate · 80"), (-1, "iterate · 40"), (-1, "iterate · 20")):
+        opened.step_position(by)
+        assert opened.step.title == title
+    opened.set_position(3)
+    assert opened.step.title in ("iterate · 40", "iterate · 80")
+
+
+@pytest.mark.parametrize(("model", "slices"), [("cs-tv", None), ("pcrnn-s", "volume")])
+def test_one_slice_of_a_solver_and_volumes_of_a_network_keep_everything(opened, qtbot, model, slices):
+    opened.set_request(model=model)
+    finish(opened, qtbot, slices)
+    opened.select(index=0)
+    assert all(step.image is not None for item in opened.result.slices.values() for step in item.steps)
+
+
 def test_the_view_goes_along_with_a_volume_until_the_user_looks_elsewhere(opened, engine, qtbot):
     engine.gate.clear()
     assert opened.reconstruct("volume")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,7 @@ import torch
 
 import recon
 from recon import coils, fourier, metrics, models, weights
+from recon.collector import Collector
 from recon.errors import DeviceError, ModelError, MRIError, RequestError, UnknownDeviceError
 from recon.pipeline import prepare, preview, sampling_mask
 
@@ -217,6 +220,37 @@ def test_keep_modules_only(series):
     result = recon.run(series, REQUEST, keep="modules")
     assert list(result.stages) == ["4x · 2", "1x · 2"]
     assert recon.run(series, REQUEST, keep="none").stages == {}
+
+
+SOLVER = replace(REQUEST, model="cs-tv", maps="walsh", mask=recon.MaskSpec("equispaced-fraction", 2, 0.3))
+
+
+def test_the_iterates_of_a_volume_are_thinned_and_those_of_a_slice_are_not(series):
+    def iterates(n_iterations, slices=None, **keep):
+        request = replace(SOLVER, slices=slices, overrides={"n_iterations": n_iterations, "tolerance": 0.0})
+        result = recon.run(series, request, **keep)
+        assert all(len(volume) == len(result.indices) for volume in result.stages.values())
+        return [number for _, number in result.stage_paths]
+
+    assert iterates(40, keep="all") == iterates(40, slices=(1,)) == [5, 10, 15, 20, 25, 30, 35]
+    assert iterates(40) == [5, 10, 20, 35]
+    assert iterates(80) == [5, 10, 20, 40, 75]
+
+
+def test_what_is_thinned_is_forgotten_at_once(series):
+    plan = recon.pipeline.Plan(series, replace(SOLVER, overrides={"n_iterations": 60, "tolerance": 0.0}))
+    collector = Collector(plan)
+    alive = []
+    with torch.inference_mode():
+        for position, index in enumerate(plan.indices):
+            for stage in plan.stream(index, position):
+                collector.add(stage)
+                alive.append(weakref.ref(stage.image))
+                del stage
+    gc.collect()
+    # Of each slice: zero-filled, the iterates 5, 10, 20, 40 and 55, final.
+    assert len(alive) == 3 * 13
+    assert sum(image() is not None for image in alive) == 3 * 7
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,31 @@ def test_keys_and_wheel_step(scrubber, moves, turn_wheel):
     assert moves[6:] == [1, 0]
 
 
+def test_no_way_leads_to_a_stage_without_an_image(scrubber, moves, drag, turn_wheel, qtbot):
+    scrubber.set_lacking([3, 4, 5, 6])
+    assert moves == [] and len(scrubber.scores()) == 18 and None not in scrubber.scores()
+    where = {index: QPoint(round(scrubber.x_of(index)), 60) for index in (4, 5, 6)}
+    QTest.mouseClick(scrubber, Qt.MouseButton.LeftButton, pos=where[4])
+    QTest.mouseClick(scrubber, Qt.MouseButton.LeftButton, pos=where[6])
+    assert moves == [2, 7]
+    drag(scrubber, Qt.MouseButton.LeftButton, where[6], where[4])
+    assert moves[2:] == [2]
+    QTest.keyClick(scrubber, Qt.Key.Key_Right)
+    QTest.keyClick(scrubber, Qt.Key.Key_Left)
+    turn_wheel(scrubber, 120)
+    turn_wheel(scrubber, -120)
+    assert moves[3:] == [7, 2, 7, 2]
+    scrubber.rate.setCurrentIndex(scrubber.rate.count() - 1)
+    scrubber.set_playing(True)
+    qtbot.waitUntil(lambda: scrubber.position() == 9, timeout=20_000)
+    scrubber.set_playing(False)
+    assert moves[7:10] == [7, 8, 9]
+    assert not scrubber.grab().isNull()
+    scrubber.set_lacking([])
+    QTest.mouseClick(scrubber, Qt.MouseButton.LeftButton, pos=where[4])
+    assert scrubber.position() == 4
+
+
 def test_setters_are_silent_and_stages_grow_live(scrubber, moves):
     scrubber.set_position(5)
     scrubber.clear()
