@@ -25,6 +25,7 @@ MEASUREMENTS: dict[str, Callable[..., list[Row]]] = {
     "window": window.measure_window,
     "scrolling": window.measure_scrolling,
     "opening": opening.measure_opening,
+    "volume": opening.measure_volume,
     "compression": coils.measure_coils,
     "compression-bart": coils.measure_compression,
     "maps": coils.measure_maps,
@@ -38,7 +39,7 @@ MEASUREMENTS: dict[str, Callable[..., list[Row]]] = {
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "window": ("window", "scrolling"),
-    "opening": ("opening",),
+    "opening": ("opening", "volume"),
     "coils": ("compression", "compression-bart", "maps"),
     "compressed-sensing": ("compressed-sensing",),
     "networks": ("precision", *networks.presets()),

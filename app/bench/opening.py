@@ -1,4 +1,4 @@
-"""Rows of the benchmark for opening a study: the seconds to its first slice, and the memory that it takes."""
+"""Rows of the benchmark for files: the time to a first slice, the memory that it takes, and whole volumes."""
 
 from __future__ import annotations
 
@@ -11,38 +11,35 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.bench.measuring import TIMEOUT_S, Row, child_environment, elapsed
+from app.bench.measuring import TIMEOUT_S, Row, child_environment, cpu_seconds, elapsed
 from recon.errors import MRIError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _N_SLICES, _N_COILS, _MATRIX = 35, 15, (640, 368)
+_SIDE = 320
+_MODEL = "pcrnn-s"
 
 
 def measure_opening(*, quick: bool) -> list[Row]:
     """Open a 35-slice, 15-coil, 640 × 368 file and show its first slice, torch being loaded already.
 
     The clock runs from the path to the zero-filled image, mask and reference that the window shows. The anchor does
-    the same with h5py, numpy.fft and shifts. Memory is the resident set of the process after the slice is shown,
-    less before, in slices of k-space (28 MB each); the file is written by another process and deleted afterwards.
+    the same with h5py, numpy.fft and shifts; both have one thread. Memory is the resident set of the process after the
+    slice is shown, less before, in slices of k-space (28 MB each); the file is written by another process and deleted
+    afterwards.
     """
     import torch
 
     import recon
     from recon.pipeline import preview
 
+    torch.set_num_threads(1)
     slice_bytes = 8 * _N_COILS * _MATRIX[0] * _MATRIX[1]
     n_slices = 8 if quick else _N_SLICES
     with tempfile.TemporaryDirectory(prefix="mri-workstation-bench-") as folder:
-        path = Path(folder) / "volume.h5"
-        # Written by another process, whose memory does not count here.
-        subprocess.run(
-            [sys.executable, "-m", "app.bench", "write-volume", str(path), str(n_slices)],
-            check=True,
-            timeout=TIMEOUT_S,
-            env=child_environment(),
-        )
+        path = _volume(folder, n_slices)
         torch.fft.ifft2(torch.ones(4, 4, dtype=torch.complex64))  # loads what torch loads on its first transform
         request = recon.Request(model="zero-filled", mask=recon.MaskSpec("equispaced-fraction", 4))
 
@@ -78,6 +75,53 @@ def measure_opening(*, quick: bool) -> list[Row]:
     ]
 
 
+def measure_volume(*, quick: bool) -> list[Row]:
+    """What share of the time of a volume is its network's: reading, cropping, compression and stages are the rest.
+
+    PC-RNN-S on slices of 15 coils of 640 × 368, reconstructed on the cropped grid as the program does it; one thread,
+    CPU seconds. The network alone runs on the same size.
+    """
+    import torch
+
+    import recon
+    from recon.pipeline import Plan, prepare
+
+    torch.set_num_threads(1)
+    n_slices = 2 if quick else 4
+    request = recon.Request(model=_MODEL, mask=recon.MaskSpec("equispaced-fraction", 4), device="cpu")
+    with tempfile.TemporaryDirectory(prefix="mri-workstation-bench-") as folder, torch.inference_mode():
+        series = recon.open_study(_volume(folder, n_slices)).series[0]
+        plan = Plan(series, request)
+        kspace = torch.randn(plan.n_virtual, *series.recon_size, dtype=torch.complex64)
+        data = prepare(kspace, torch.from_numpy(plan.mask.mask), plan.n_virtual)
+
+        def reconstruct_alone() -> Any:
+            return plan.model(data.zero_filled, data.kspace, data.mask)
+
+        reconstruct_alone()  # warms up
+        alone = [cpu_seconds(reconstruct_alone) for _ in range(n_slices)]
+        whole = cpu_seconds(lambda: recon.run(series, request, keep="none"))
+        alone += [cpu_seconds(reconstruct_alone) for _ in range(n_slices)]
+    value, anchor = whole / n_slices, statistics.median(alone)
+    share = anchor / value
+    size = f"{_N_COILS} × {_MATRIX[0]} × {_MATRIX[1]}"
+    note = f"{n_slices} slices of {size}; {100 * share:.0f} % of the time is the network's"
+    title = f"volume with {plan.card.title}: a slice"
+    return [Row(title, value, "CPU s", f"network alone {anchor:.3g} s", share, "network ≥ 95 %", share >= 0.95, note)]
+
+
+def _volume(folder: str, n_slices: int) -> Path:
+    """Let another process, whose memory does not count here, write the volume."""
+    path = Path(folder) / "volume.h5"
+    subprocess.run(
+        [sys.executable, "-m", "app.bench", "write-volume", str(path), str(n_slices)],
+        check=True,
+        timeout=TIMEOUT_S,
+        env=child_environment(),
+    )
+    return path
+
+
 def write_volume(path: Path, n_slices: int) -> None:
     """Write a volume of noise with a bright centre in the layout of fastMRI; every slice holds the same samples."""
     import h5py
@@ -93,7 +137,7 @@ def write_volume(path: Path, n_slices: int) -> None:
         dataset = file.create_dataset("kspace", (n_slices, *kspace.shape), np.complex64)
         for index in range(n_slices):
             dataset[index] = kspace
-        file.create_dataset("reconstruction_rss", data=np.ones((n_slices, 320, 320), np.float32))
+        file.create_dataset("reconstruction_rss", data=np.ones((n_slices, _SIDE, _SIDE), np.float32))
         file.attrs["acquisition"] = "CORPD_FBK"
 
 
