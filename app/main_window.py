@@ -396,7 +396,9 @@ class MainWindow(QMainWindow):
         results = [result for result in self.session.results if result.reconstruction is not None]
         dialog = ExportDialog(results, self.session.result, self.session.settings.export_folder, self)
         dialog.export_wanted.connect(
-            lambda folder, formats, stages, result: self.session.export(folder, formats, stages=stages, result=result)
+            lambda folder, formats, stages, result: self.session.exports.write(
+                folder, formats, stages=stages, result=result
+            )
         )
         self._open(dialog)
 

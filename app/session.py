@@ -2,26 +2,25 @@
 
 Views read the session and call its commands; they never talk to each other. What takes time runs in a worker thread
 and comes back by signal. The state itself is kept by its parts: `Library` (studies), `Recipe` (what to do), `Shelf`
-(results), `Previews` (what is seen before any model), `ViewState` (how images are looked at).
+(results), `Previews` (what is seen before any model), `ViewState` (how images are looked at), `Preferences` (settings).
 """
 
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import replace
 from functools import partial
 from operator import attrgetter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Signal
 
 from app import engine as default_engine
-from app import settings as settings_file
+from app.exports import Exports
 from app.job import Worker
 from app.library import Library, can_simulate, counterpart
 from app.messages import Message, explain, explain_declined
+from app.preferences import Preferences
 from app.previews import Previews
 from app.recipe import Recipe
 from app.runner import Runner
@@ -33,11 +32,13 @@ from recon.request import Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
     from types import ModuleType
 
     from app.engine import Preview
     from app.library import Arrival
     from app.results import Result, SliceResult, Step
+    from app.settings import Settings
     from recon.data import Series, Study
     from recon.masks import SamplingMask
     from recon.simulate import SimulationSpec
@@ -82,8 +83,9 @@ class Session(QObject):
     result_changed = Signal()
     position_changed = Signal()
     settings_changed = Signal()
-    exported = Signal(object)
 
+    settings: Settings = _of("preferences.values")
+    """What the user has set; see `change_settings`."""
     studies: list[Study] = _of("library.studies")
     """Studies that are open, in the order in which they came."""
     opening: list[Path] = _of("library.opening")
@@ -110,8 +112,7 @@ class Session(QObject):
     def __init__(self, config: Path | None = None, engine: ModuleType | Any | None = None) -> None:
         super().__init__()
         self._engine = default_engine if engine is None else engine
-        self._config = config or settings_file.default_file()
-        self.settings, self._settings_problem = settings_file.load(self._config)
+        self.preferences = Preferences(config, self)
         self.view = ViewState(self.settings.error_gain, self)
         self.training = TrainingRun(self)
         self.series: Series | None = None
@@ -127,10 +128,13 @@ class Session(QObject):
         self.shelf = Shelf(self)
         self.previews = Previews(self._engine, self)
         self.runner = Runner(self._engine, self)
+        self.exports = Exports(self, self._file)
         self._trainings = TrainingMemory(self)
         self._connect()
 
     def _connect(self) -> None:
+        self.preferences.changed.connect(self.settings_changed)
+        self.preferences.missed.connect(partial(self.say, "warning"))
         self.library.opening_changed.connect(self.opening_changed)
         self.library.arrived.connect(self._welcome)
         self.library.declined.connect(lambda study: self._tell(explain_declined(study)))
@@ -154,9 +158,9 @@ class Session(QObject):
 
     def start(self) -> None:
         """Do what can wait until the window is on the screen: list the models, import torch."""
-        if self._settings_problem:
-            self.say("warning", self._settings_problem)
-            self._settings_problem = ""
+        problem = self.preferences.take_problem()
+        if problem:
+            self.say("warning", problem)
         self._trainings.recall()
         self.list_models()
         self._file("warm-up", self._engine.warm_up, self._take_devices, "preparing the device")
@@ -464,43 +468,6 @@ class Session(QObject):
         if result is not None:
             self.show_result(result)
 
-    def export(
-        self, folder: Path | str, formats: Iterable[str], *, stages: bool = False, result: Result | None = None
-    ) -> bool:
-        """Write a result in a worker thread; `exported` brings the files.
-
-        Parameters
-        ----------
-        folder
-            Where the files go.
-        formats
-            Some of ``hdf5``, ``dicom``, ``png``.
-        stages
-            Write the stages too, where the format can hold them.
-        result
-            The result; None takes the current one.
-
-        Returns
-        -------
-        started
-            False when there is nothing to export; a message says so.
-        """
-        result = self.result if result is None else result
-        if result is None or result.reconstruction is None:
-            self.say("warning", "There is no finished result to export; reconstruct a slice first.")
-            return False
-        folder = Path(folder).expanduser().absolute()
-        self.say("info", f"Exporting to {folder} …")
-        work = partial(result.reconstruction.save, folder, list(formats), stages=stages)
-        self._file(f"export {result.number}", work, partial(self._take_files, folder), "exporting")
-        return True
-
-    def _take_files(self, folder: Path, files: list[Path]) -> None:
-        self.change_settings(export_folder=str(folder))
-        names = ", ".join(path.name for path in files)
-        self.say("success", f"Exported to {folder}: {names}", action="open-folder", target=str(folder))
-        self.exported.emit(files)
-
     # ---------------------------------------------------------------- settings, training
 
     def change_settings(self, **values: Any) -> None:
@@ -511,13 +478,7 @@ class Session(QObject):
         ValueError
             If a name is unknown or a value is outside its limits.
         """
-        self.settings = self.settings.changed(**values)
-        try:
-            settings_file.save(self.settings, self._config)
-        except OSError as error:
-            reason = os.strerror(error.errno) if error.errno else str(error)
-            self.say("warning", f"Settings could not be written to {self._config}: {reason}.")
-        self.settings_changed.emit()
+        self.preferences.change(**values)
 
     def train(self, config: Path | str | dict[str, Any] | None = None, output: Path | str | None = None) -> bool:
         """Start training in a process of its own, which outlives the window; `training` reports.

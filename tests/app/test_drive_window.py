@@ -192,7 +192,7 @@ def test_a_stranger_opens_the_demo_and_leaves_with_dicom(window, qtbot, tmp_path
     folder.selectAll()
     QTest.keyClicks(folder, str(tmp_path / "out"))
     QTest.mouseClick(child(dialog, "format-hdf5"), LEFT, NONE, QPoint(8, 8))
-    with qtbot.waitSignal(session.exported, timeout=LONG_MS):
+    with qtbot.waitSignal(session.exports.written, timeout=LONG_MS):
         click(child(dialog, "exportButton"))
     assert problems == []
     assert "Exported" in child(window, "bannerText").text()

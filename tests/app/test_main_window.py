@@ -548,7 +548,7 @@ def test_export_dialog_validates_in_place(window, qtbot, tmp_path):
     assert "format" in problem.text()
     child(dialog, "format-hdf5").click()
     child(dialog, "exportStages").click()
-    with qtbot.waitSignal(window.session.exported, timeout=5000):
+    with qtbot.waitSignal(window.session.exports.written, timeout=5000):
         QTest.mouseClick(button, LEFT)
     assert window.session._engine.saved == [(tmp_path / "new" / "deep", ["hdf5"], True)]
     assert "Exported" in window.banner.text

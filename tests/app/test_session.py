@@ -336,8 +336,8 @@ def test_a_stored_result_brings_its_series_back(opened, engine, new_series, qtbo
 
 def test_export_writes_in_the_background_and_says_where(opened, engine, qtbot, tmp_path):
     finish(opened, qtbot)
-    with qtbot.waitSignal(opened.exported, timeout=5000):
-        assert opened.export(tmp_path / "out", ["dicom"], stages=True)
+    with qtbot.waitSignal(opened.exports.written, timeout=5000):
+        assert opened.exports.write(tmp_path / "out", ["dicom"], stages=True)
     assert engine.saved == [(tmp_path / "out", ["dicom"], True)]
     assert opened.seen[-1].level == "success"
     assert opened.seen[-1].target == str(tmp_path / "out")
@@ -347,7 +347,7 @@ def test_export_writes_in_the_background_and_says_where(opened, engine, qtbot, t
 def test_a_full_disk_is_one_sentence(opened, engine, qtbot, tmp_path):
     finish(opened, qtbot)
     engine.error = ExportError("the disk is full; free some space.")
-    opened.export(tmp_path, ["dicom"])
+    opened.exports.write(tmp_path, ["dicom"])
     qtbot.waitUntil(lambda: bool(texts(opened, "error")), timeout=5000)
     assert texts(opened, "error") == ["The disk is full; free some space."]
     assert opened.seen[-1].details == ""
@@ -374,7 +374,7 @@ def test_a_file_opened_again_replaces_its_study_and_results(opened, qtbot, engin
 
 
 def test_export_without_a_result_says_what_to_do(opened, tmp_path):
-    assert not opened.export(tmp_path, ["dicom"])
+    assert not opened.exports.write(tmp_path, ["dicom"])
     assert "reconstruct a slice first" in texts(opened, "warning")[0]
 
 

@@ -1,0 +1,79 @@
+"""Writes results to files in a thread, and tells the user where they went."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject, Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from app.results import Result
+    from app.session import Session
+
+
+class Exports(QObject):
+    """Exports the results of a session.
+
+    Parameters
+    ----------
+    session
+        Whose results, and who tells the user.
+    file
+        Queues work for a thread: key, work, what takes the result, what was going on.
+
+    Signals
+    -------
+    written
+        The files of an export.
+    """
+
+    written = Signal(object)
+
+    def __init__(
+        self, session: Session, file: Callable[[str, Callable[[], Any], Callable[[Any], None], str], None]
+    ) -> None:
+        super().__init__(session)
+        self._session = session
+        self._file = file
+
+    def write(
+        self, folder: Path | str, formats: Iterable[str], *, stages: bool = False, result: Result | None = None
+    ) -> bool:
+        """Write a result; `written` brings the files.
+
+        Parameters
+        ----------
+        folder
+            Where the files go.
+        formats
+            Some of ``hdf5``, ``dicom``, ``png``.
+        stages
+            Write the stages too, where the format can hold them.
+        result
+            The result; None takes the current one.
+
+        Returns
+        -------
+        started
+            False when there is nothing to export; a message says so.
+        """
+        session = self._session
+        result = session.result if result is None else result
+        if result is None or result.reconstruction is None:
+            session.say("warning", "There is no finished result to export; reconstruct a slice first.")
+            return False
+        folder = Path(folder).expanduser().absolute()
+        session.say("info", f"Exporting to {folder} …")
+        work = partial(result.reconstruction.save, folder, list(formats), stages=stages)
+        self._file(f"export {result.number}", work, partial(self._take_files, folder), "exporting")
+        return True
+
+    def _take_files(self, folder: Path, files: list[Path]) -> None:
+        self._session.change_settings(export_folder=str(folder))
+        names = ", ".join(path.name for path in files)
+        self._session.say("success", f"Exported to {folder}: {names}", action="open-folder", target=str(folder))
+        self.written.emit(files)
