@@ -39,8 +39,8 @@ class Preferences(QObject):
 
     def take_problem(self) -> str:
         """Return what was wrong with the file, the first time; else an empty string."""
-        problem, self._problem = self._problem, ""
-        return problem
+        problem, self._problem = self._problem, None
+        return problem or ""
 
     def change(self, **values: Any) -> None:
         """Change settings and write them.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import os
 import time
 from contextlib import suppress
@@ -232,7 +233,9 @@ def changed_recipe(
     new = from_dict({**checkpoint["config"], **values})
     before, after = old.to_dict(), new.to_dict()
     lines = [
-        f"{key}: {before[key]!r} -> {after[key]!r}" for key in after if key not in _FREE and before[key] != after[key]
+        f"{key}: {json.dumps(before[key])} -> {json.dumps(after[key])}"
+        for key in after
+        if key not in _FREE and before[key] != after[key]
     ]
     then = int(checkpoint.get("n_processes", 1))
     if samples_per_step(old, then) == samples_per_step(new, n_processes):

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from recon.models.blocks import ReconstructionModel
     from training.config import TrainingConfig
 
-_SCORES = ("psnr", "ssim", "nmse", "zero_filled_psnr")
+_SCORES = ("psnr", "ssim", "nmse", "zero_filled_psnr", "zero_filled_ssim")
 
 
 class ReconstructionTask(lightning.LightningModule):
@@ -258,7 +258,7 @@ class ReconstructionTask(lightning.LightningModule):
             return {}  # more processes than slices; this one only keeps the others company
         for one, wanted, start in zip(image, target, zero_filled, strict=True):
             scores = metrics.psnr(wanted, one), metrics.ssim(wanted, one), metrics.nmse(wanted, one)
-            self._sums += [*scores, metrics.psnr(wanted, start), 1.0]
+            self._sums += [*scores, metrics.psnr(wanted, start), metrics.ssim(wanted, start), 1.0]
         return {"image": image, "target": target, "zero_filled": zero_filled}
 
     def on_validation_epoch_end(self) -> None:

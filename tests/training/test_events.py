@@ -44,12 +44,16 @@ def test_programs_get_lines_of_json(tiny_recipe, tmp_path, capsys):
         "psnr",
         "ssim",
         "nmse",
+        "zero_filled_psnr",
+        "zero_filled_ssim",
         "samples_per_second",
         "memory_gb",
         "seconds",
         "eta_seconds",
     } <= scores.keys()
     assert scores["share"] == 1 and scores["eta_seconds"] == 0
+    assert 0 < scores["zero_filled_ssim"] < 1
+    assert printed[0]["epoch_steps"] == scores["step"]
 
 
 def test_a_terminal_gets_a_bar_and_the_names_of_skipped_files(capsys):

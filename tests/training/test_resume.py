@@ -156,7 +156,7 @@ def test_a_finished_run_is_published_again_without_training(unbroken, tmp_path):
     [
         (["learning_rate=1e-4"], "learning_rate: 0.003 -> 0.0001"),
         (["batch_size=2"], "batch_size: 1 -> 2"),
-        (["sizes=[32,48]", "seed=5"], r"sizes: \(32,\) -> \(32, 48\); seed: 1 -> 5"),
+        (["sizes=[32,48]", "seed=5"], r"sizes: \[32\] -> \[32, 48\]; seed: 1 -> 5"),
     ],
 )
 def test_changes_of_the_recipe_are_listed_and_refused(unbroken, settings, listed):
