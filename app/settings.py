@@ -101,6 +101,7 @@ class Settings:
     training_folder: str = field(default="", metadata={"hidden": True})
     training_pid: int = field(default=0, metadata={"hidden": True})
     training_started: str = field(default="", metadata={"hidden": True})
+    training_axis: str = field(default="steps", metadata={"hidden": True, "choices": ("steps", "epochs", "minutes")})
     training_compared: tuple[str, ...] = field(default=(), metadata={"hidden": True})
     recent: tuple[str, ...] = field(default=(), metadata={"hidden": True})
     layout: str = field(default="", metadata={"hidden": True})

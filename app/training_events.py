@@ -22,8 +22,8 @@ _N_PACE = 24
 
 # Numbers of an event that become a curve, by the kind of the event.
 _CURVES = {
-    "step": ("loss", "learning_rate", "samples_per_second"),
-    "validation": ("psnr", "zero_filled_psnr", "ssim", "zero_filled_ssim", "nmse"),
+    "step": ("loss", "learning_rate", "samples_per_second", "seconds"),
+    "validation": ("psnr", "zero_filled_psnr", "ssim", "zero_filled_ssim", "nmse", "seconds"),
 }
 
 
@@ -134,6 +134,7 @@ class Record:
     """Files that could not be read and were left out."""
     offer: dict[str, Any] = field(default_factory=dict)
     """Values of the recipe with which the training would fit into the memory that ran out."""
+    _derived_epoch_steps: float | None = None
     _pace: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=_N_PACE))
 
     def take(self, event: dict[str, Any]) -> None:
@@ -168,6 +169,9 @@ class Record:
         loss = number(event, "loss") if kind == "validation" else None
         if loss is not None:
             self._add("epoch_loss", step, loss)
+        epoch = number(event, "epoch") if kind == "validation" else None
+        if epoch is not None and step > 0:
+            self._derived_epoch_steps = self._derived_epoch_steps or step / (epoch + 1)
         image = event.get("image") if kind == "preview" else event.get("preview")
         if isinstance(image, str) and image:
             while self.previews and self.previews[-1].step >= step:
@@ -194,6 +198,12 @@ class Record:
     def forget_pace(self) -> None:
         """Take the pace anew, as after a pause."""
         self._pace.clear()
+
+    @property
+    def epoch_steps(self) -> float | None:
+        """Steps of an epoch, as the run says, or as its first validation shows; None before either."""
+        said = self.latest.get("epoch_steps")
+        return said if said else self._derived_epoch_steps
 
     @property
     def share(self) -> float | None:

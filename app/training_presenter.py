@@ -72,6 +72,8 @@ class TrainingPresenter(QObject):
         monitor.publish_wanted.connect(run.publish)
         monitor.compare_menu_opened.connect(self._offer_comparisons)
         monitor.compare_wanted.connect(self.compare)
+        monitor.axis_chosen.connect(self._choose_axis)
+        monitor.set_axis(session.settings.training_axis)
         monitor.preview.wanted.connect(self._want_preview)
         self.comparison.changed.connect(self._show_curves)
         self.comparison.missed.connect(lambda text: session.say("warning", text))
@@ -141,13 +143,17 @@ class TrainingPresenter(QObject):
 
     def _show_curves(self) -> None:
         run = self._run
-        runs = [] if run.folder is None else [RunCurves(run.folder.name, run.record.curves)]
+        runs = [] if run.folder is None else [_curves(run.folder, run.record, is_main=True)]
         runs += [
-            RunCurves(folder.name, record.curves, is_main=False)
+            _curves(folder, record, is_main=False)
             for folder, record in self.comparison.records.items()
             if folder != run.folder
         ]
         self._monitor.set_runs(runs)
+
+    def _choose_axis(self, axis: str) -> None:
+        self._monitor.set_axis(axis)
+        self._session.change_settings(training_axis=axis)
 
     # ---------------------------------------------------------------- previews, comparison
 
@@ -175,6 +181,10 @@ class TrainingPresenter(QObject):
         chosen = [folder for folder in self.comparison.records if folder != run.folder]
         found = siblings(run.folder) if run.folder is not None else []
         self._monitor.set_comparisons([*chosen, *(one for one in found if one not in chosen)], chosen)
+
+
+def _curves(folder: Path, record: Record, *, is_main: bool) -> RunCurves:
+    return RunCurves(folder.name, record.curves, is_main, record.epoch_steps)
 
 
 def _load(folder: Path, preview: Preview) -> QImage:

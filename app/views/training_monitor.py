@@ -25,7 +25,8 @@ from PySide6.QtWidgets import (
 from app import theme
 from app.views.named import named
 from app.views.preview_strip import PreviewStrip
-from app.views.training_plots import RunCurves, TrainingPlots, colour_of
+from app.views.segmented import Segmented
+from app.views.training_plots import AXES, RunCurves, TrainingPlots, colour_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,6 +55,8 @@ class TrainingMonitor(QWidget):
     folder_wanted = Signal()
     compare_wanted = Signal(object, bool)
     """A run folder, and whether its curves are to be shown."""
+    axis_chosen = Signal(str)
+    """One of `app.views.training_plots.AXES`."""
     compare_other_wanted = Signal()
     compare_menu_opened = Signal()
 
@@ -111,6 +114,8 @@ class TrainingMonitor(QWidget):
         self.preview = PreviewStrip()
         self.legend = QLabel(wordWrap=True)
         self.legend.setTextFormat(Qt.TextFormat.RichText)
+        self.axis = named("trainingAxis", Segmented(AXES, "Draw against"))
+        self.axis.chosen.connect(lambda index: self.axis_chosen.emit(AXES[index]))
         head = QHBoxLayout()
         head.setSpacing(theme.GAP)
         head.addWidget(self.title, 1)
@@ -126,6 +131,7 @@ class TrainingMonitor(QWidget):
         layout.addLayout(self._number_grid())
         layout.addLayout(self._button_row())
         layout.addWidget(self.plots, 3)
+        layout.addWidget(self.axis)
         layout.addWidget(self.legend)
         layout.addWidget(self.preview, 2)
         return page
@@ -265,6 +271,11 @@ class TrainingMonitor(QWidget):
         self._legend = [run.name for run in runs]
         self._has_zero_filled = any(run.is_main and "zero_filled_psnr" in run.curves for run in runs)
         self._show_legend()
+
+    def set_axis(self, axis: str) -> None:
+        """Draw the curves against one of `app.views.training_plots.AXES`."""
+        self.axis.set_index(AXES.index(axis))
+        self.plots.set_axis(axis)
 
     def set_comparisons(self, folders: Sequence[Path], chosen: Sequence[Path]) -> None:
         """Offer runs to compare with."""

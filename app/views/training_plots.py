@@ -1,4 +1,4 @@
-"""Curves of training runs: loss, PSNR, SSIM and learning rate against the step, one colour a run."""
+"""Curves of training runs: loss, PSNR, SSIM and learning rate against steps, epochs or minutes, one colour a run."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+AXES = ("steps", "epochs", "minutes")
 N_POINTS = 1500
 """Points of a curve that are drawn; longer ones are averaged in blocks."""
 N_MARKED = 30
@@ -38,11 +39,30 @@ class RunCurves:
         Steps and values by name, as in `app.training_events.Record`.
     is_main
         The run that is followed; others are only compared with it.
+    epoch_steps
+        Steps of an epoch; None while nobody knows.
     """
 
     name: str
     curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]
     is_main: bool = True
+    epoch_steps: float | None = None
+
+    def places(self, steps: NDArray, axis: str) -> NDArray:
+        """Return where steps lie on one of `AXES`; not a number where the run does not tell.
+
+        Minutes are those of training: pauses, and what validation takes, do not count.
+        """
+        if axis == "steps":
+            return steps
+        unknown: NDArray = np.full(len(steps), np.nan)
+        if axis == "epochs":
+            return steps / self.epoch_steps if self.epoch_steps else unknown
+        known, seconds = self.curves.get("seconds", ((), ()))
+        if not len(known):
+            return unknown
+        places: NDArray = np.interp(steps, [0.0, *known], [0.0, *seconds]) / 60.0
+        return places
 
 
 @dataclass(frozen=True)
@@ -101,12 +121,13 @@ def colour_of(number: int) -> str:
 
 
 class TrainingPlots(QWidget):
-    """Four plots with one axis of steps; made with the first curve, as their library takes half a second to import."""
+    """Four plots over one axis; made with the first curve, as their library takes half a second to import."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._plots: list[Any] = []
         self._runs: tuple[RunCurves, ...] = ()
+        self._axis = AXES[0]
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setSpacing(theme.SPACE)
@@ -119,6 +140,13 @@ class TrainingPlots(QWidget):
         if any(run.curves for run in runs):
             self._make()
         self._draw()
+
+    def set_axis(self, axis: str) -> None:
+        """Draw against one of `AXES`; all of it comes into view."""
+        self._axis = axis
+        self._draw()
+        for widget in self._plots:
+            widget.enableAutoRange()
 
     def drawn(self) -> dict[str, list[str]]:
         """Return the names of the curves in each plot, by the plot's title."""
@@ -193,7 +221,8 @@ class TrainingPlots(QWidget):
     def _line(
         self, widget: Any, run: RunCurves, key: str, pen: Any, *, is_smooth: bool = False, is_named: bool = True
     ) -> None:
-        x, y = (np.asarray(values, dtype=np.float64) for values in run.curves.get(key, ((), ())))
+        steps, y = (np.asarray(values, dtype=np.float64) for values in run.curves.get(key, ((), ())))
+        x = run.places(steps, self._axis)
         good = np.isfinite(x) & np.isfinite(y)
         if widget.getAxis("left").logMode:
             good &= y > 0
@@ -202,7 +231,8 @@ class TrainingPlots(QWidget):
             return
         x, y = thinned(x, smoothed(y) if is_smooth else y)
         # A single point is no line; it has to be seen all the same.
-        symbol = "o" if len(x) < N_MARKED and pen.style() == Qt.PenStyle.SolidLine else None
+        is_marked = len(x) == 1 or (len(x) < N_MARKED and pen.style() == Qt.PenStyle.SolidLine)
+        symbol = "o" if is_marked else None
         name = f"{run.name}: {key}" if is_named else None
         widget.plot(x, y, pen=pen, name=name, symbol=symbol, symbolSize=4, symbolBrush=pen.color(), symbolPen=None)
 

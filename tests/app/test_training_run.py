@@ -17,11 +17,12 @@ from PySide6.QtWidgets import QApplication, QWidget
 from app import training_process, training_watch
 from app.main_window import MainWindow
 from app.session import Session
-from app.training_events import EVENTS
+from app.training_events import EVENTS, Record
 from app.training_process import Identity
 from app.training_recipe import list_recipes, to_toml
 from app.training_run import TrainingRun
 from app.training_watch import remaining, resolve_image, siblings
+from app.views.training_plots import RunCurves
 
 LEFT, NONE = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
 LONG_MS = 240_000
@@ -150,7 +151,7 @@ def test_a_lab_trains_from_the_window(qtbot, tmp_path, images, monkeypatch):
     assert monitor.numbers()["PSNR"].split()[1] == "dB"
     drawn = monitor.plots.drawn()
     assert [name.partition(": ")[2] for name in drawn["PSNR, dB"]] == ["zero_filled_psnr", "psnr"]
-    assert drawn["SSIM"] == [f"{folder.name}: ssim"]
+    assert [name.partition(": ")[2] for name in drawn["SSIM"]] == ["zero_filled_ssim", "ssim"]
     assert session.settings.training_pid == run.identity.pid
 
     # The window closes, the training goes on, and the next window finds it.
@@ -397,6 +398,40 @@ def test_curves_of_other_runs_are_laid_over(monitored, qtbot, tmp_path):
     presenter.compare(tmp_path / "other", is_on=False)
     assert monitor.plots.drawn()["SSIM"] == ["mine: ssim"]
     presenter.close()
+
+
+def test_curves_are_drawn_against_steps_epochs_or_minutes(monitored, qtbot, tmp_path):
+    window, monitor, run = monitored
+    write_events(
+        tmp_path / "run", {"event": "start", "step": 0, "epoch_steps": 4},
+        *({"event": "step", "step": n, "loss": 1 / n, "seconds": 30.0 * n} for n in (2, 4, 6)),
+        {"event": "validation", "step": 8, "epoch": 1, "seconds": 240.0, "psnr": 30.0},
+    )  # fmt: skip
+    run.adopt(tmp_path / "run")
+    qtbot.waitUntil(lambda: "run: psnr" in monitor.plots.drawn().get("PSNR, dB", []), timeout=20_000)
+
+    def shown():
+        import pyqtgraph
+
+        plots = monitor.plots.findChildren(pyqtgraph.PlotWidget)
+        return [plot.listDataItems()[0].getData()[0].tolist() for plot in plots[:2]]
+
+    assert shown() == [[2, 4, 6], [8]]
+    QTest.mouseClick(monitor.axis.button(1), Qt.MouseButton.LeftButton)
+    assert shown() == [[0.5, 1, 1.5], [2]]
+    QTest.mouseClick(monitor.axis.button(2), Qt.MouseButton.LeftButton)
+    assert shown() == [[1, 2, 3], [4]]
+    assert window.session.settings.training_axis == "minutes"
+
+
+def test_a_run_of_an_earlier_version_shows_its_epochs_by_its_validations():
+    record = Record()
+    for step, epoch in ((30, 0), (60, 1)):
+        record.take({"event": "validation", "step": step, "epoch": epoch, "psnr": 30.0})
+    curves = RunCurves("old", record.curves, epoch_steps=record.epoch_steps)
+    assert curves.places(np.array([15.0, 60.0]), "epochs").tolist() == [0.5, 2.0]
+    assert np.isnan(curves.places(np.array([15.0]), "minutes")).all()
+    assert np.isnan(RunCurves("new", {}).places(np.array([15.0]), "epochs")).all()
 
 
 def test_previews_can_be_looked_through(monitored, qtbot, tmp_path):
