@@ -115,10 +115,13 @@ class Job(QThread):
             closing(self._make_stream()) as stream,  # type: ignore[type-var]
         ):
             for stage in stream:
-                if self._cancel.is_set():
+                # The stream counts a slice as finished that came out meanwhile; so must whoever listens.
+                if self._cancel.is_set() and not stage.is_final:
                     return False
                 self.stage.emit(stage, self._inspect(stage) if self._inspect else None)
                 self.progress.emit(stage.progress, clock.tick(stage.progress))
+                if self._cancel.is_set():
+                    return False
         return not self._cancel.is_set()
 
 

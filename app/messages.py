@@ -71,7 +71,11 @@ def explain(error: BaseException, details: str, doing: str, device: str) -> Mess
 
 def explain_declined(study: Study) -> Message:
     """Turn the files that were not opened into one message with all reasons in its details."""
-    lines = [f"{declined.path.name}: {declined.reason}" for declined in study.declined]
+    # A reason that begins with the name of the series goes on where the name of the file ends.
+    lines = [
+        f"{declined.path.name}{' ' if declined.reason.startswith('(') else ': '}{declined.reason}"
+        for declined in study.declined
+    ]
     if not lines:
         return Message("error", f"{study.path}: nothing in it can be reconstructed.")
     more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""

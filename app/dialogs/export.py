@@ -63,6 +63,7 @@ class ExportDialog(QDialog):
         self.formats: dict[str, QCheckBox] = {}
         boxes = QVBoxLayout()
         boxes.setSpacing(theme.SPACE)
+        boxes.setContentsMargins(0, theme.SPACE, 0, 0)  # the first box on a line with the name at its left
         for key, text, hint in FORMATS:
             box = named(f"format-{key}", QCheckBox(f"{text}: {hint}"))
             box.setChecked(key == "dicom")

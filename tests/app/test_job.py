@@ -86,6 +86,28 @@ def test_cancel_before_the_thread_runs_is_heard(qtbot, repeat):
     assert stream.n_made == 0
 
 
+def test_a_slice_that_was_finished_before_the_cancel_is_heard_arrives(qtbot):
+    is_waiting, gate = threading.Event(), threading.Event()
+
+    def stream():
+        yield Stage("4x", ("4x", 1), 1, progress=0.3)
+        is_waiting.set()
+        assert gate.wait(20)
+        yield Stage("final", ("final",), 2, True, progress=0.5)
+        yield Stage("4x", ("4x", 1), 3, slice_index=1, progress=0.8)
+
+    job = Job(stream)
+    seen = []
+    job.stage.connect(lambda stage, _note: seen.append(stage.image))
+    job.start()
+    assert is_waiting.wait(20)
+    with qtbot.waitSignal(job.cancelled, timeout=20_000):
+        job.cancel()
+        gate.set()
+    job.wait()
+    assert seen == [1, 2]
+
+
 def test_an_exception_is_handed_over_with_its_traceback(qtbot):
     stream = Stream(5, error_at=2)
     job = Job(stream)

@@ -1,5 +1,8 @@
 """The window on a session: names, keys, recipe, banner, docks, layout."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QKeySequence
@@ -9,7 +12,7 @@ from PySide6.QtWidgets import QApplication, QDockWidget, QLabel, QPushButton, QW
 from app import theme
 from app.actions import COMMANDS
 from app.main_window import MainWindow
-from app.messages import Message
+from app.messages import Message, explain_declined
 from recon.errors import DeviceError
 
 LEFT = Qt.MouseButton.LeftButton
@@ -586,6 +589,16 @@ def test_both_themes_paint(window, qtbot, choice):
 
 def test_the_title_never_shows_a_file_name(window):
     assert "disc" not in window.windowTitle()
+
+
+def test_a_declined_series_is_named_behind_its_file():
+    declined = (
+        SimpleNamespace(path=Path("a.dcm"), reason="(“EPI”) is a time series."),
+        SimpleNamespace(path=Path("b.txt"), reason="no image."),
+    )
+    message = explain_declined(SimpleNamespace(path=Path("folder"), declined=declined))
+    assert message.text == "Not opened: a.dcm (“EPI”) is a time series. (and 1 more)"
+    assert message.details.splitlines()[1] == "b.txt: no image."
 
 
 def test_a_message_is_data():

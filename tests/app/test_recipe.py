@@ -512,7 +512,7 @@ def test_tab_walks_the_recipe_from_top_to_bottom(images, qtbot):
     names = [widget.objectName() for widget in walked]
     wanted = [
         "simulationButton", "simulatedCoils", "simulatedPhaseOn", "simulatedPhase", "simulatedNoise", "simulatedSeed",
-        "maskType", "acceleration", "grid", "centerFraction", "seed", "modelChoice", "mapsChoice", "virtualCoils",
+        "maskType", "acceleration", "centerFraction", "seed", "grid", "modelChoice", "mapsChoice", "virtualCoils",
         "deviceChoice", "precision", "parametersButton", "parameter-lambda_", "parameter-n_iterations",
         "parameter-prior", "parameter-is_isotropic", "parameter-rank", "reconstructButton", "volumeButton",
     ]  # fmt: skip
