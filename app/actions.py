@@ -282,8 +282,6 @@ class Actions:
     def __init__(self, window: MainWindow) -> None:
         self._window = window
         self.by_name: dict[str, QAction] = {}
-        self.help_menu: QAction | None = None
-        """The last menu, as action of the menu bar; None until `fill`."""
         for command in COMMANDS:
             action = QAction(command.text, window)
             action.setObjectName(command.identifier)
@@ -305,12 +303,13 @@ class Actions:
             if command.checked is not None:
                 action.setChecked(command.checked(session))
 
-    def fill(self, window: MainWindow) -> None:
-        """Make the menus."""
+    def fill(self, window: MainWindow, panes: QMenu) -> None:
+        """Make the menus, with that of the panes before the last one, where help is looked for."""
         for name in MENUS:
+            if name == MENUS[-1]:
+                window.menuBar().addMenu(panes)
             menu = window.menuBar().addMenu(name)
             menu.setObjectName(f"menu{name}")
-            self.help_menu = menu.menuAction()
             for command in COMMANDS:
                 if command.menu == name:
                     if command.gap:
