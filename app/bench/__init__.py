@@ -2,8 +2,8 @@
 
 Each measurement runs in a process of its own (``python -m app.bench NAME``), so that what one imports or allocates
 does not colour the next, and prints its rows as JSON. Runs of a value and of its anchor are interleaved and the median
-is taken, so that a busy machine disturbs both alike. Networks, coils, compressed sensing and steps of training are
-measured on one thread and in CPU seconds; what a user waits for (start-up, opening) is measured by the clock.
+is taken, so that a busy machine disturbs both alike. One thread and CPU seconds are the measure where nothing else is
+said; the start of the window and the loader of a training, where processes wait for each other, go by the clock.
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ from recon.errors import MRIError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-TIMEOUT_S = 900
+# Generous: on a busy machine BART alone takes minutes.
+TIMEOUT_S = 1800
 GIGABYTE = 1e9
 _INSTALL_BART = "apt install bart"
 

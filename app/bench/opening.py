@@ -25,8 +25,9 @@ _MODEL = "pcrnn-s"
 def measure_opening(*, quick: bool) -> list[Row]:
     """Open a 35-slice, 15-coil, 640 × 368 file and show its first slice, torch being loaded already.
 
-    The clock runs from the path to the zero-filled image, mask and reference that the window shows. The anchor does
-    the same with h5py, numpy.fft and shifts; both have one thread. Memory is the resident set of the process after the
+    From the path to the zero-filled image, mask and reference that the window shows, on one thread and in CPU seconds:
+    the file was written just before, so nothing waits for the disk. The anchor does the same with h5py, numpy.fft and
+    shifts. Memory is the resident set of the process after the
     slice is shown, less before, in slices of k-space (28 MB each); the file is written by another process and deleted
     afterwards.
     """
@@ -53,23 +54,24 @@ def measure_opening(*, quick: bool) -> list[Row]:
         first_s = time.perf_counter() - started
         growth = (_resident_bytes() - before) / slice_bytes
         del shown
-        times, anchors = [first_s], []
-        for _ in range(3 if quick else 5):
-            anchors.append(elapsed(lambda: _show_with_numpy(path)))
-            times.append(elapsed(show))
+        clocked, times, anchors = [], [], []
+        for _ in range(3 if quick else 7):
+            anchors.append(cpu_seconds(lambda: _show_with_numpy(path)))
+            times.append(cpu_seconds(lambda: clocked.append(elapsed(show))))
     value, anchor = 1000 * statistics.median(times), 1000 * statistics.median(anchors)
+    by_clock = 1000 * statistics.median(clocked)
     limit = 2.0
     size = f"{n_slices} × {_N_COILS} × {_MATRIX[0]} × {_MATRIX[1]}"
     return [
         Row(
             "open and show first slice",
             value,
-            "ms",
+            "CPU ms",
             f"h5py + numpy.fft {anchor:.0f} ms",
             value / anchor,
             "≤ 300 ms",
             value <= 300,
-            f"{size}; the very first time {1000 * first_s:.0f} ms",
+            f"{size}; by the clock {by_clock:.0f} ms, the very first time {1000 * first_s:.0f} ms",
         ),
         Row("resident growth after it", growth, "slices", goal=f"≤ {limit:g}", met=growth <= limit),
     ]
