@@ -161,7 +161,8 @@ def _memory_row(card: ModelCard, model: Any, data: Prepared) -> Row:
     growth = (during.gigabytes - before.gigabytes) * 2**30 / GIGABYTE
     met = growth <= (1 if announced < 1 else 1.1 * announced)
     lighter = f"lighter: {model.lighter_setting}" if model.lighter_setting else ""
-    return Row(title, growth, "GB", f"announced {announced:.2f} GB", growth / announced, goal, met, lighter)
+    note = joined(f"beside the program; {during.gigabytes * 2**30 / GIGABYTE:.2f} GB with it", lighter)
+    return Row(title, growth, "GB", f"announced {announced:.2f} GB", growth / announced, goal, met, note)
 
 
 def _network(card: ModelCard) -> tuple[Any, str]:
