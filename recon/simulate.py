@@ -231,10 +231,28 @@ def smooth_phase(rng: Generator, size: tuple[int, int]) -> NDArray[np.float32]:
     return np.asarray(resize(phase[None], size)[0], np.float32)
 
 
-def _blob(rng: Generator, y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
+def field_phase(rng: Generator, size: tuple[int, int]) -> NDArray[np.float32]:
+    """Return the phase ``(y, x)`` of one to three narrow fields, of peak 1 rad each.
+
+    Air cavities make them, as those above the sinuses: late gradient echoes show several turns within a few pixels.
+    """
+    rows, columns = size
+    y = np.linspace(-1, 1, rows)[:, None] * rows / max(rows, columns)
+    x = np.linspace(-1, 1, columns)[None] * columns / max(rows, columns)
+    signs = rng.choice([-1.0, 1.0], rng.integers(1, 4))
+    return np.asarray(sum(sign * _blob(rng, y, x, (0.08, 0.3)) for sign in signs), np.float32)
+
+
+def _blob(
+    rng: Generator,
+    y: NDArray[np.float64],
+    x: NDArray[np.float64],
+    widths: tuple[float, float] = (0.12, 0.45),
+) -> NDArray[np.float64]:
     """A local field such as the sinuses make: Gaussian, somewhere in the middle three quarters."""
     centre_y, centre_x = rng.uniform(-0.75, 0.75, 2)
-    width_y, width_x = np.exp(rng.uniform(np.log(0.12), np.log(0.45), 2))
+    low, high = np.log(widths)
+    width_y, width_x = np.exp(rng.uniform(low, high, 2))
     return np.asarray(np.exp(-0.5 * (((y - centre_y) / width_y) ** 2 + ((x - centre_x) / width_x) ** 2)))
 
 

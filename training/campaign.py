@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 # What has to be the same for all methods for their scores to be compared; a recipe's loss and rate are its own.
 _OF_DATA = (
-    "n_coils", "sizes", "accelerations", "mask_kinds", "noise", "phase_scale", "tissue_phase", "max_simulated_coils",
-    "contrast", "grid", "target", "validation_share", "split_seed", "validation_slices", "max_validation_volumes",
-    "seed",
+    "n_coils", "sizes", "accelerations", "mask_kinds", "noise", "phase_scale", "tissue_phase", "field_phase",
+    "max_simulated_coils", "contrast", "grid", "target", "validation_share", "split_seed", "validation_slices",
+    "max_validation_volumes", "seed",
 )  # fmt: skip
 _BASE = "pcrnn-quick"
 _N_VALIDATIONS = 4

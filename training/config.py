@@ -59,6 +59,9 @@ class TrainingConfig:
         Median of the factor on the smooth object phase, which spreads by half an octave or so to either side.
     tissue_phase
         Spread of the phase, in radians, that the brightest tissue has beyond the smooth one.
+    field_phase
+        Median of the peak phase, in radians, of narrow local fields such as air cavities make in gradient echoes; half
+        of the samples have them. 0: none.
     contrast
         Share of the simulated samples whose tissues trade their brightness, as between T1 and T2 weighting.
     accelerations
@@ -137,6 +140,7 @@ class TrainingConfig:
     noise: tuple[float, ...] = (0.0005, 0.015)
     phase_scale: float = 1.0
     tissue_phase: float = 0.5
+    field_phase: float = 0.0
     contrast: float = 0.0
     accelerations: tuple[float, ...] = (4.0, 4.0, 8.0)
     mask_kinds: tuple[str, ...] = ("random", "equispaced-fraction")
@@ -199,15 +203,15 @@ class TrainingConfig:
                 raise RequestError(f"{name} is {getattr(self, name)}; it must be 0 or more.")
         if not (self.accelerations and self.mask_kinds and self.sizes and min(self.sizes) >= 32):
             raise RequestError("accelerations, mask_kinds and sizes need at least one value, sizes of 32 or more.")
+        phases = min(self.phase_scale, self.tissue_phase, self.field_phase)
         if (
             not 0 <= self.ema_decay < 1
             or self.learning_rate <= 0
-            or min(self.minutes, self.module_loss_weight, self.fan_in_reference, self.phase_scale, self.tissue_phase)
-            < 0
+            or min(self.minutes, self.module_loss_weight, self.fan_in_reference, phases) < 0
         ):
             raise RequestError(
                 "ema_decay must lie in [0, 1), learning_rate above 0, and minutes, fan_in_reference, "
-                "phase_scale, tissue_phase and module_loss_weight at 0 or above."
+                "phase_scale, tissue_phase, field_phase and module_loss_weight at 0 or above."
             )
         self._check_data()
 

@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import Dataset
 
 from recon import masks, models
-from recon.simulate import assemble, coil_maps, smooth_phase
+from recon.simulate import assemble, coil_maps, field_phase, smooth_phase
 from training.augmentation import augment
 from training.sample import make_sample
 
@@ -118,6 +118,9 @@ def simulate_sample(
     phase = config.phase_scale * float(np.exp(rng.normal(0.0, 0.7))) * smooth_phase(rng, size)
     # Phase also differs between tissues (chemical shift, susceptibility), as gradient echoes show.
     phase = phase + np.float32(rng.normal(0, config.tissue_phase)) * image.numpy()
+    if config.field_phase > 0 and rng.random() < 0.5:
+        peak = config.field_phase * float(np.exp(rng.normal(0.0, 0.6)))
+        phase = phase + np.float32(peak) * field_phase(rng, size)
     sigma = float(np.exp(rng.uniform(*np.log(config.noise))))
     kspace, _ = assemble(image, maps, phase.astype(np.float32), sigma, rng)
     acceleration = float(rng.choice(config.accelerations)) if acceleration is None else acceleration
