@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 # Longer filters see too little of the coarse levels, and their padding grows.
 _LONGEST_FILTER = 20
-# Side of the smallest coarse image, as in BART.
-_SMALLEST = 16
+# Sides from here on are halved, so that the coarsest image has sides of 8 to 15, as in BART.
+_HALVED = 16
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class WaveletParameters:
     wavelet
         Orthogonal wavelet by its name in PyWavelets: ``db1`` (Haar) to ``db10``, ``sym2`` to ``sym10``, ``coif1`` …
     n_levels
-        Coarsest level; fewer on images that are too small for it.
+        How often the image is halved, at most; sides below 16 are not.
     is_shifted
         Shift the grid of the wavelets at random in every iteration, which hides its blocks (cycle spinning).
     """
@@ -71,13 +71,25 @@ class WaveletParameters:
 
 
 class Wavelet(ReconstructionModel):
-    """Minimise ½‖y/s − A x‖² + λ‖Ψ x‖₁ over the detail coefficients by FISTA.
+    """Minimise ½‖y/s − A x‖² + λ‖Ψ x‖₁ over all wavelet coefficients by FISTA.
 
     1. z = x + t (x − x_previous), with the momentum t of FISTA, started again where it points uphill
-    2. x ← Ψᴴ S_λ(Ψ (z − Aᴴ(A z − y/s))), where S_λ shortens each detail by λ and leaves the coarsest image alone
+    2. x ← Ψᴴ S_λ(Ψ (z − Aᴴ(A z − y/s))), where S_λ shortens each coefficient by λ
+
+    The coarsest image is shortened too, as in BART: nothing else bounds its coefficients where no coil sees anything.
 
     x lives on a grid whose sides the wavelets halve evenly; what lies outside of the image is free, so step 2 is the
     exact proximal operator for any size. s is BART's scale: λ is a share of the image's brightness.
+
+    Notes
+    -----
+    ``bart pics -S -R W:7:0:λ`` (0.8.00) minimises the same where the boundary does not matter, and shows another point:
+    its last step moves along the data once more without shortening, x + 0.95 (Aᴴ y/s − AᴴA x), which returns a part of
+    what λ took away. On eight coils of 96 × 96 at 4x, for ``-n --wavelet haar`` and db1 without shifts, the images
+    differ by 0.9 % (λ 0.003) and 2.8 % (λ 0.01), and by 0.1 % and 0.04 % once ours has moved likewise. Its default
+    wavelet (dau2, our db2) mirrors the image at its edges, ours are periodic. With random shifts, the default of both,
+    no iterate rests: 7 to 12 % lie between ours and BART's, and as much between BART's after 30 iterations, its
+    default, and after 150.
 
     References
     ----------
@@ -164,7 +176,7 @@ class WaveletSolver:
     def _n_levels(shape: Sequence[int], taps: Sequence[float], wanted: int) -> int:
         side, n_levels = min(shape[-2:]), 0
         # A filter that is longer than the image would meet itself.
-        while n_levels < wanted and (side + 1) // 2 >= _SMALLEST and side >= len(taps):
+        while n_levels < wanted and side >= max(_HALVED, len(taps)):
             side, n_levels = (side + 1) // 2, n_levels + 1
         return max(1, n_levels)
 
@@ -193,7 +205,7 @@ class WaveletSolver:
         return change
 
     def shrink(self, image: Complex[Tensor, "batch y x"]) -> Complex[Tensor, "batch y x"]:
-        """Return the proximal operator of the weighted details, on the grid of the wavelets."""
+        """Return the proximal operator of the weighted coefficients, on the grid of the wavelets."""
         if self._generator is None:
             shifts = (0, 0)
         else:
@@ -202,8 +214,8 @@ class WaveletSolver:
             shifts = (rows, columns)
         coarse, details = self._transform.forward(image.roll(shifts, (-2, -1)))
         # The steps of the entries of a batch may differ, and with them their thresholds.
-        limit = (self._lambda * self._step)[:, None]
-        details = [shorten(detail, limit) for detail in details]
+        limit = self._lambda * self._step
+        coarse, details = shorten(coarse, limit), [shorten(detail, limit[:, None]) for detail in details]
         result: Tensor = self._transform.inverse(coarse, details).roll((-shifts[0], -shifts[1]), (-2, -1))
         return result
 
@@ -211,8 +223,9 @@ class WaveletSolver:
         """Return ½‖y − A x‖² + λ‖Ψ x‖₁ without shifts, less ½‖y‖², which does not depend on x."""
         image = self.image
         data = torch.real((image.conj() * (0.5 * self._normal(image) - self._aligned)).sum(dim=(-2, -1)))
-        _, details = self._transform.forward(self._estimate)
-        return data + self._lambda * torch.stack([detail.abs().sum(dim=(-3, -2, -1)) for detail in details]).sum(0)
+        coarse, details = self._transform.forward(self._estimate)
+        sums = [coarse.abs().sum(dim=(-2, -1)), *(detail.abs().sum(dim=(-3, -2, -1)) for detail in details)]
+        return data + self._lambda * torch.stack(sums).sum(0)
 
     def _pad(self, image: Complex[Tensor, "batch y x"]) -> Complex[Tensor, "batch h w"]:
         return self._transform.pad(image)

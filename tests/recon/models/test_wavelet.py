@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from itertools import pairwise
 
 import pytest
@@ -10,6 +12,7 @@ import torch
 from recon import masks, models
 from recon.errors import ModelError
 from recon.fourier import fft2c, ifft2c
+from recon.io import cfl
 from recon.masks import MaskSpec
 from recon.models.wavelet import WaveletParameters, WaveletSolver, WaveletTransform, scaling_filter, shorten
 from recon.operator import NormalOperator
@@ -125,6 +128,25 @@ def test_a_phantom_gains(scan):
     assert torch.equal(again, image)
     # λ is a share of the brightness: the unit of the data does not matter.
     torch.testing.assert_close(louder / 1000, image, rtol=1e-3, atol=1e-3 * float(image.abs().max()))
+
+
+@pytest.mark.skipif(shutil.which("bart") is None, reason="BART is not installed")
+@pytest.mark.parametrize(("weight", "before"), [(0.01, 0.02), (0.05, 0.06)])
+def test_bart_finds_the_same_minimum_and_moves_along_the_data_once_more(tmp_path, weight, before):
+    spec = PhantomSpec(n_coils=4, matrix=(64, 64), n_slices=1, noise=0.002)
+    maps = torch.from_numpy(coil_maps(spec)).to(torch.complex64)[None]
+    maps = maps / maps.abs().square().sum(1, keepdim=True).sqrt()
+    mask = torch.from_numpy(masks.make(MaskSpec("random", acceleration=3, center_fraction=0.2, seed=1), (64, 64)).mask)
+    measured = torch.from_numpy(slice_kspace(spec, 0))[None] * mask
+    for name, values in (("kspace", measured), ("maps", maps)):
+        cfl.write(tmp_path / name, values[0].permute(1, 2, 0)[None].numpy())
+    command = f"pics -d0 -n -S -i 150 -R W:7:0:{weight} --wavelet haar kspace maps image"
+    subprocess.run(["bart", *command.split()], cwd=tmp_path, check=True)
+    theirs = torch.from_numpy(cfl.read(tmp_path / "image").reshape(1, 1, 64, 64))
+    values = {"lambda_": weight, "wavelet": "db1", "is_shifted": False, "n_iterations": 150, "tolerance": 0.0}
+    ours = models.create("cs-wavelet", 4, **values)(ifft2c(measured), measured, mask, maps)
+    step = 0.95 * (maps.conj() * ifft2c(measured - mask * fft2c(maps * ours))).sum(1, keepdim=True)
+    assert error(ours + step, theirs) < 5e-3 < error(ours, theirs) < before
 
 
 def test_one_coil_takes_no_maps_and_several_do(scan):
