@@ -329,6 +329,38 @@ def convolution_chain(
     return nn.Sequential(*layers, last)
 
 
+def pass_on(chain: nn.Sequential, slope: float) -> None:
+    """Let a chain of `convolution_chain` with LeakyReLUs begin as the identity, where it is wide enough.
+
+    Two channels carry each input, x and −x: leaky(x) − leaky(−x) = (1 + slope) x. The other channels stay as they are
+    drawn, and the last convolution does not hear them at first.
+
+    Parameters
+    ----------
+    chain
+        As many channels out as in. One narrower than twice as many is left alone.
+    slope
+        Of the LeakyReLUs.
+    """
+    layers = [layer for layer in chain if isinstance(layer, nn.Conv2d)]
+    n_carried = layers[0].in_channels
+    if min(layer.out_channels for layer in layers[:-1]) < 2 * n_carried:
+        return
+    identity = torch.eye(n_carried)
+    both = torch.cat([identity, -identity])
+    with torch.no_grad():
+        for layer in layers:
+            rows = n_carried if layer is layers[-1] else 2 * n_carried
+            signs = identity if layer is layers[-1] else both
+            if layer is not layers[0]:
+                signs = torch.cat([signs, -signs], dim=1) / (1 + slope)
+            middle = layer.kernel_size[0] // 2
+            layer.weight[:rows].zero_()
+            layer.weight[:rows, : signs.shape[1], middle, middle] = signs
+            if layer.bias is not None:
+                layer.bias[:rows].zero_()
+
+
 def recompute(function: Callable[..., Tensor], *tensors: Tensor, enabled: bool) -> Tensor:
     """Call a part of a network; where enabled, the backward pass computes it again instead of storing it."""
     if enabled and torch.is_grad_enabled():

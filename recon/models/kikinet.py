@@ -24,6 +24,7 @@ from recon.models.blocks import (
     apply_padded,
     check_coils,
     convolution_chain,
+    pass_on,
     recompute,
     silence,
     to_channels,
@@ -95,8 +96,15 @@ class KIKINet(ReconstructionModel):
         self.image_networks = nn.ModuleList(_network(2 * n_coils, parameters) for _ in range(parameters.n_iterations))
 
     def start_training(self) -> None:
-        """Silence the CNNs: every iteration begins as the zero-filled image."""
-        for network in (*self.kspace_networks, *self.image_networks):
+        """Begin every iteration as the zero-filled image.
+
+        The CNNs of the image are silenced. Those of k-space have no residual path: silent, they would leave the others
+        nothing to work on and learn nothing themselves, so they begin by passing k-space on, where they are wide enough
+        for it (four times the coils).
+        """
+        for network in self.kspace_networks:
+            pass_on(network, _SLOPE)
+        for network in self.image_networks:
             silence(network)
 
     @property

@@ -19,8 +19,8 @@ from recon.operator import residual_norm
 
 SMALL = {
     "d5c5": (D5C5, D5C5Parameters(width=6, n_cascades=3)),
-    "kikinet": (KIKINet, KIKINetParameters(width=6, n_layers=4)),
-    "kikinet-oucr": (KIKINet, KIKINetParameters(width=6, n_layers=3, last_kernel=3)),
+    "kikinet": (KIKINet, KIKINetParameters(width=8, n_layers=4)),
+    "kikinet-oucr": (KIKINet, KIKINetParameters(width=8, n_layers=3, last_kernel=3)),
     "complexmri": (ComplexMRI, ComplexMRIParameters(width=4, n_blocks=3)),
 }
 PATHS = {
@@ -141,6 +141,17 @@ def test_a_training_starts_at_the_zero_filled_image(name):
         assert (model(zero_filled, kspace, mask) - zero_filled).abs().max() > 1e-3
         model.start_training()
         torch.testing.assert_close(model(zero_filled, kspace, mask), zero_filled, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("width", [16, 15])
+def test_the_first_kspace_network_of_a_training_passes_kspace_on_if_it_is_wide_enough(width):
+    model = models.create("kikinet", 4, width=width, n_layers=4)
+    zero_filled, kspace, mask = scan(4, (12, 14))
+    model.start_training()
+    with torch.inference_mode():
+        first = next(model.stages(zero_filled, kspace, mask))
+    difference = float((first.image - zero_filled).abs().max())
+    assert difference < 1e-5 if width == 16 else difference > 1e-2
 
 
 @pytest.mark.parametrize("name", SMALL)
