@@ -76,14 +76,19 @@ def announced_modules(card: Any) -> tuple[str, ...]:
     )
 
 
-def model_problem(card: Any, series: Series | None, request: Request) -> str:
-    """Return why a model cannot reconstruct a series, or an empty string."""
+def model_problem(card: Any, series: Series | None, request: Request, mask: SamplingMask | None = None) -> str:
+    """Return why a model cannot reconstruct a series, or, with the mask, these samples of it; or an empty string."""
     from recon import models
     from recon.errors import MRIError
+    from recon.models import requirements
 
     chosen = request.model if any(str(weights.path) == request.model for weights in card.weights) else card.name
     try:
-        models.fit_coils(chosen, 1 if series is None else series.n_coils, request.coils)
+        fit = models.fit_coils(chosen, 1 if series is None else series.n_coils, request.coils)
+        if series is not None:
+            requirements.check_coils(card, fit.n_virtual)
+        if mask is not None:
+            requirements.check(card, fit.n_virtual, mask)
     except MRIError as error:
         return str(error)
     return ""

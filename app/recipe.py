@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from recon.data import Series
+    from recon.masks import SamplingMask
     from recon.models.parameters import Parameter
 
 _MASK_FIELDS = {item.name for item in fields(MaskSpec)}
@@ -59,6 +60,7 @@ class Recipe(QObject):
         self._engine = engine
         self._file = file
         self._series: Series | None = None
+        self._mask: SamplingMask | None = None
         self.request = request
         self.problem = ""
         self.is_refused = False
@@ -107,8 +109,14 @@ class Recipe(QObject):
 
     def meet(self, series: Series | None) -> None:
         """Judge the request for another series."""
-        self._series = series
+        self._series, self._mask = series, None
         self._judge()
+
+    def take_mask(self, mask: SamplingMask | None) -> None:
+        """Judge the request by the samples that there will be; whoever shows them shows the problem too."""
+        self._mask = mask
+        if not self.is_refused:
+            self._judge()
 
     # ---------------------------------------------------------------- request
 
@@ -139,6 +147,8 @@ class Recipe(QObject):
         except MRIError as error:
             self.refuse(str(error))
             return False
+        if (base.mask, base.grid) != (self.request.mask, self.request.grid):
+            self._mask = None  # of the old request; the new one is being drawn
         is_other_model = base.model != self.request.model
         if is_other_model and request is None and "overrides" not in changes:
             base = replace(base, overrides=self._overrides.get(base.model, {}))
@@ -159,6 +169,8 @@ class Recipe(QObject):
     def _judge(self) -> None:
         card = self.card
         self.problem = "" if card is None or self._series is None else self.model_problem(card)
+        if not self.problem and card is not None and self._mask is not None:
+            self.problem = self._engine.model_problem(card, self._series, self.request, self._mask)
         if not self.problem and self.parameters and self.request.overrides:
             try:
                 self._engine.check_parameters(card, self.request.overrides)

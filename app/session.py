@@ -145,6 +145,7 @@ class Session(QObject):
         self.shelf.results_changed.connect(self.results_changed)
         self.shelf.result_changed.connect(self.result_changed)
         self.shelf.position_changed.connect(self.position_changed)
+        self.previews.mask_changed.connect(lambda: self.recipe.take_mask(self.mask))
         self.previews.mask_changed.connect(self.mask_changed)
         self.previews.preview_changed.connect(self._show_preview)
         self.previews.kspace_changed.connect(self.kspace_changed)

@@ -24,11 +24,27 @@ if TYPE_CHECKING:
 LINE_KINDS = ("random", "equispaced", "equispaced-fraction", "magic", "magic-fraction")
 POINT_KINDS = ("gaussian-2d", "poisson-2d")
 KINDS = (*LINE_KINDS, *POINT_KINDS, "none")
+TITLES = {
+    "random": "Random lines",
+    "equispaced": "Equispaced lines",
+    "equispaced-fraction": "Equispaced, exact share",
+    "magic": "Magic lines",
+    "magic-fraction": "Magic, exact share",
+    "gaussian-2d": "Gaussian points (2-D)",
+    "poisson-2d": "Poisson disc (2-D)",
+    "none": "Fully sampled",
+}
+"""What a person reads for each of `KINDS`."""
 
 # Far beyond any use; larger numbers only overflow.
 _MAX_ACCELERATION = 10_000
 # fastMRI publishes 0.08 at 4x and 0.04 at 8x; 6x is stated nowhere and interpolated.
 _CENTER_FRACTIONS: dict[float, float] = {4: 0.08, 6: 0.06, 8: 0.04}
+
+
+def named(kind: str) -> str:
+    """Return what a message calls a kind of mask: its title, and the name that a command line takes."""
+    return f"“{TITLES[kind]}” ({kind})"
 
 
 def default_center_fraction(acceleration: float) -> float:

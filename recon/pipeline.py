@@ -22,7 +22,7 @@ from recon import coils, contract, device, fourier, masks, memory, models, noise
 from recon.collector import Collector, Keep
 from recon.data import Series
 from recon.errors import FileError, RequestError
-from recon.models import parameters
+from recon.models import parameters, requirements
 from recon.request import Maps, Request
 from recon.stage import Stage
 
@@ -271,6 +271,7 @@ class Plan:
         self.native = _uses_native_grid(series, request)
         self.weights, self.n_virtual, self.coil_by_coil = models.fit_coils(request.model, series.n_coils, request.coils)
         self.card = models.get_card(request.model if self.weights is None else self.weights.preset)
+        requirements.check(self.card, self.n_virtual, self.mask)
         # Without a network there is nothing that could be computed in half precision.
         network = self.weights is not None
         self.dtype = device.resolve_precision(request.precision, self.device) if network else torch.float32

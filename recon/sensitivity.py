@@ -7,12 +7,12 @@ the object.
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from recon.calibration import MIN_LINES, N_CALIBRATION, calibration_block
 from recon.errors import RequestError
 from recon.fourier import ifft2c
 from recon.shapes import Bool, Complex
@@ -21,10 +21,6 @@ from recon.values import real, whole
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# Side of the calibration block in PC-RNN's comparison: 8 % of 320 columns.
-_N_CALIBRATION = 26
-# Fewer lines than this say too little about the coils.
-_MIN_LINES = 6
 # Complex numbers in the matrices of the pixels that are worked on at a time: few enough for the cache of a CPU core,
 # many enough to fill a GPU.
 _CHUNK_CPU, _CHUNK_GPU = 2**19, 2**25
@@ -125,14 +121,14 @@ def walsh(
     def estimate(block: Tensor) -> Tensor:
         return _walsh(block, _image_size(kspace), window, crop)
 
-    return _on_calibration(kspace, (kspace != 0).any(dim=-3), n_calibration, _MIN_LINES, estimate)
+    return _on_calibration(kspace, (kspace != 0).any(dim=-3), n_calibration, MIN_LINES, estimate)
 
 
 def sensitivity_maps(
     kspace: Complex[Tensor, "*batch coil y x"],
     mask: Bool[Tensor, "*mask"],
     method: str = "espirit",
-    n_calibration: int = _N_CALIBRATION,
+    n_calibration: int = N_CALIBRATION,
 ) -> Complex[Tensor, "*batch coil y x"]:
     """Estimate coil sensitivities from the calibration lines of undersampled k-space.
 
@@ -160,12 +156,12 @@ def sensitivity_maps(
         if method == "walsh":
             return _walsh(block, size, window=3, crop=0.02)
         # With few lines, a smaller kernel loses less of the object.
-        kernel_size = min(max(2 * min(block.shape[-2:]) // 5, _MIN_LINES // 2), 6)
+        kernel_size = min(max(2 * min(block.shape[-2:]) // 5, MIN_LINES // 2), 6)
         return _espirit(block, size, kernel_size, threshold=0.001, crop=0.8)
 
     sampled = mask if mask.ndim < 3 else mask.all(dim=-3)
     sampled = sampled.expand(*sampled.shape[:-2], *size)
-    return _on_calibration(kspace, sampled, n_calibration, _MIN_LINES, estimate)
+    return _on_calibration(kspace, sampled, n_calibration, MIN_LINES, estimate)
 
 
 def combine(
@@ -186,8 +182,8 @@ def _on_calibration(
     Sampling may differ between the entries of a batch; most often it does not, and then they are worked on together.
     """
     n_calibration = _at_least_one(n_calibration, "n_calibration")
-    patterns = sampled.reshape(-1, *sampled.shape[-2:]).cpu()
-    blocks = [_calibration_block(pattern, n_calibration, min_lines) for pattern in patterns]
+    patterns = sampled.reshape(-1, *sampled.shape[-2:]).cpu().numpy()
+    blocks = [calibration_block(pattern, n_calibration, min_lines) for pattern in patterns]
     if all(block == blocks[0] for block in blocks):
         return estimate(kspace[(..., *blocks[0])])
     batch = kspace.shape[:-3]
@@ -195,40 +191,6 @@ def _on_calibration(
     entries = kspace.reshape(-1, *kspace.shape[-3:])
     maps = [estimate(entry[(..., *blocks[which])]) for entry, which in zip(entries, order, strict=True)]
     return torch.stack(maps).reshape(kspace.shape)
-
-
-def _calibration_block(pattern: Bool[Tensor, "y x"], n_calibration: int, min_lines: int) -> tuple[slice, slice]:
-    """Return rows and columns of the largest fully sampled rectangle around the centre.
-
-    Its sides are at most ``n_calibration``. An odd side on an even axis has no centre: it starts where BART's does or,
-    as fastMRI's masks do, one later.
-    """
-    n_rows, n_columns = pattern.shape
-    best = (slice(0), slice(0))
-    found = (0, 0)
-    width = min(n_calibration, n_columns)
-    for height in range(1, min(n_calibration, n_rows) + 1):
-        block = None
-        while width and block is None:
-            places = itertools.product(_centred(height, n_rows), _centred(width, n_columns))
-            block = next((place for place in places if bool(pattern[place].all())), None)
-            width -= block is None
-        if block is None:
-            break
-        # The shorter side decides how well the maps are known.
-        if (min(height, width), height * width) > (min(found), found[0] * found[1]):
-            best, found = block, (height, width)
-    if min(found) < min_lines:
-        raise RequestError(
-            f"sensitivity maps need at least {min_lines} fully sampled lines through the centre of k-space, and "
-            f"{min(found) or 'none'} were found; choose a mask with a centre (a larger centre fraction), or a method "
-            "without maps."
-        )
-    return best
-
-
-def _centred(length: int, size: int) -> list[slice]:
-    return [slice(first, first + length) for first in sorted({(size - length) // 2, size // 2 - length // 2})]
 
 
 def _image_size(kspace: Tensor) -> tuple[int, int]:

@@ -76,6 +76,7 @@ def _first_sentence(text: str) -> str:
 
 def _show(arguments: argparse.Namespace) -> int:
     from recon.models import create, get_card
+    from recon.models.card import CONSISTENCY_WORDS
     from recon.models.fit import weights_by_coils
     from recon.models.parameters import parameters_of
 
@@ -87,6 +88,8 @@ def _show(arguments: argparse.Namespace) -> int:
         return 0
     write_line(f"{card.title} ({card.name})\n{card.summary}\n")
     rows: list[tuple[str, Any]] = [("paper", card.paper), ("state", card.problem or _state(card))]
+    if not card.problem:
+        rows.append(("data consistency", CONSISTENCY_WORDS[card.data_consistency]))
     if card.source:
         rows.append(("plug-in of", card.source))
     if n_parameters:

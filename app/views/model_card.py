@@ -6,6 +6,7 @@ from html import escape
 from typing import Any
 
 from app import theme
+from recon.models.card import CONSISTENCY_WORDS
 
 NO_WEIGHTS = "no weights yet"
 _N_SCORES = 4
@@ -59,6 +60,8 @@ def _rows(card: Any) -> list[tuple[str, str]]:
         card.requires_program.upper() if card.requires_program else "",
     ]
     rows = [("Paper", escape(card.paper)), ("Needs", " · ".join(need for need in needs if need))]
+    if not card.problem:
+        rows.append(("Data consistency", CONSISTENCY_WORDS[card.data_consistency]))
     if card.source:
         rows.append(("Plug-in of", escape(card.source)))
     rows += [(_title(name), escape(_value(value))) for name, value in card.parameters.items()]

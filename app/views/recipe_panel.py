@@ -29,7 +29,7 @@ from app.views.named import named
 from app.views.parameter_form import ParameterForm
 from app.views.section import Section
 from app.views.weights_choice import WeightsChoice
-from recon.masks import KINDS, default_center_fraction
+from recon.masks import KINDS, TITLES, default_center_fraction
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,16 +39,6 @@ if TYPE_CHECKING:
     from recon.request import Request
     from recon.simulate import SimulationSpec
 
-KIND_TITLES = {
-    "random": "Random lines",
-    "equispaced": "Equispaced lines",
-    "equispaced-fraction": "Equispaced, exact share",
-    "magic": "Magic lines",
-    "magic-fraction": "Magic, exact share",
-    "gaussian-2d": "Gaussian points (2-D)",
-    "poisson-2d": "Poisson disc (2-D)",
-    "none": "Fully sampled",
-}
 GRID_TITLES = {"cropped": "Cropped image (papers)", "native": "As measured (native)"}
 MAPS_TITLES = {"espirit": "ESPIRiT", "walsh": "Walsh (quick)"}
 PRECISION_TITLES = {"auto": "auto", "fp32": "fp32", "bf16": "bf16"}
@@ -103,7 +93,7 @@ class RecipePanel(QWidget):
         self._mask_preview = mask_preview
         self.mask_type = named("maskType", QComboBox())
         for kind in KINDS:
-            self.mask_type.addItem(KIND_TITLES[kind], kind)
+            self.mask_type.addItem(TITLES[kind], kind)
         self.mask_type.addItem("From file…", FROM_FILE)
         self.acceleration = Factor()
         self.acceleration.setObjectName("acceleration")

@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Scale = Literal["mean", "maximum"]
+Sampling = Literal["any", "centre", "calibration", "regular"]
 DataConsistency = Literal["hard", "soft", "none"]
+
+CONSISTENCY_WORDS = {
+    "hard": "hard, what was measured stays",
+    "soft": "soft, drawn towards what was measured",
+    "none": "none, what was measured may change",
+}
 
 RESOURCES = Path(__file__).resolve().parent.parent.parent / "resources"
 
@@ -53,6 +60,12 @@ class ModelCard:
         What the pipeline divides by, see `recon.pipeline.prepare`: ``mean`` or ``maximum``.
     data_consistency
         What becomes of the measured samples: ``hard`` keeps them exactly, ``soft`` draws towards them, ``none``.
+    needs_coils
+        Coils that there must be.
+    needs_sampling
+        What the method asks of the mask, so that it can be said before anything runs: ``centre``, the centre of
+        k-space; ``calibration``, enough fully sampled lines there (methods with maps ask for them in any case);
+        ``regular``, those and columns at regular steps; ``any``, nothing. See `recon.models.requirements`.
     source
         The package that a plug-in came with, such as ``mri-example 1.0``; empty for the workstation's own.
     problem
@@ -74,6 +87,8 @@ class ModelCard:
     any_coils: bool = False
     scale: Scale = "mean"
     data_consistency: DataConsistency = "soft"
+    needs_coils: int = 1
+    needs_sampling: Sampling = "any"
     source: str = ""
     problem: str = ""
     requires_program: str = ""
@@ -117,6 +132,8 @@ class ModelCard:
             "needs_maps": self.needs_maps,
             "any_coils": self.any_coils,
             "data_consistency": self.data_consistency,
+            "needs_coils": self.needs_coils,
+            "needs_sampling": self.needs_sampling,
             "available": self.available,
             "source": self.source,
             "problem": self.problem,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,8 +12,9 @@ from torch import Tensor
 
 from recon.errors import ModelError
 from recon.fourier import ifft2c
-from recon.masks import count_low_frequency
 from recon.models.blocks import ReconstructionModel
+from recon.models.grappa_pattern import Geometry, calibration_lines, geometries, lines
+from recon.models.requirements import several_coils
 from recon.shapes import Bool, Complex
 from recon.stage import Stage
 
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 # Rows that kernels are fitted to: the energy lies in the middle, more of them cost time and change nothing.
 _CALIBRATION_ROWS = 64
-
-# Where the measured neighbours of a missing column lie, relative to it: (-3, -1, 1, 3) for every second column.
-Geometry = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -95,16 +92,13 @@ class Grappa(ReconstructionModel):
         ModelError
             If the pattern is irregular or has too few calibration lines, or there is a single coil.
         """
-        if kspace.shape[1] < 2:
-            raise ModelError(
-                "GRAPPA needs several coils, the data has one; choose cs-tv, cs-wavelet or a single-coil network."
-            )
-        lines = _lines(mask, kspace.shape[-1])
+        several_coils("GRAPPA", kspace.shape[1])
+        patterns = lines(mask.cpu().numpy(), kspace.shape[-1])
         # One pattern serves the whole batch, or each entry has its own.
         filled = (
-            self.fill(kspace, lines[0])
-            if len(lines) == 1
-            else torch.cat([self.fill(kspace[i : i + 1], line) for i, line in enumerate(lines)])
+            self.fill(kspace, patterns[0])
+            if len(patterns) == 1
+            else torch.cat([self.fill(kspace[i : i + 1], pattern) for i, pattern in enumerate(patterns)])
         )
         yield Stage("final", ("final",), ifft2c(filled), is_final=True, progress=1.0)
 
@@ -127,7 +121,7 @@ class Grappa(ReconstructionModel):
         """
         if sampled.all():
             return kspace
-        first, last = _calibration(sampled)
+        first, last = calibration_lines(sampled)
         targets = geometries(sampled, last - first + 1, self.parameters_.n_columns)
         by_size: dict[int, list[Geometry]] = defaultdict(list)
         for geometry in targets:
@@ -186,86 +180,3 @@ class Grappa(ReconstructionModel):
         sources = near.permute(0, 2, 3, 5, 4, 1).reshape(n_batch, -1, n_rows * len(geometry) * n_coils)
         values = sources @ kernel.reshape(n_batch, -1, n_coils)
         return values.reshape(n_batch, -1, len(columns), n_coils).permute(0, 3, 1, 2)
-
-
-def geometries(sampled: NDArray[np.bool_], n_calibration: int, n_neighbours: int = 4) -> dict[Geometry, list[int]]:
-    """Return the missing columns of a pattern, by where their nearest measured columns lie.
-
-    Parameters
-    ----------
-    sampled
-        Columns that were measured.
-    n_calibration
-        Calibration lines; a geometry that spans more than half of them loses its farthest neighbour.
-    n_neighbours
-        Measured columns that a missing one is made of.
-
-    Raises
-    ------
-    ModelError
-        If not even the two next neighbours fit.
-    """
-    measured = np.flatnonzero(sampled)
-    found: dict[Geometry, list[int]] = defaultdict(list)
-    for column in np.flatnonzero(~sampled):
-        after = int(np.searchsorted(measured, column))
-        if after in (0, len(measured)):
-            continue  # nothing beyond: a guess from one side would be an extrapolation
-        half = n_neighbours // 2
-        near = [int(place - column) for place in measured[max(0, after - half) : after + half]]
-        while len(near) > 2 and near[-1] - near[0] > n_calibration // 2:
-            # The farther end goes, but never the last neighbour of its side.
-            drops_left = near[1] < 0 and (-near[0] >= near[-1] or near[-2] < 0)
-            near = near[1:] if drops_left else near[:-1]
-        if near[-1] - near[0] >= n_calibration:
-            raise ModelError(
-                f"GRAPPA needs at least {near[-1] - near[0] + 1} calibration lines for columns that are "
-                f"{near[-1] - near[0]} apart, the mask has {n_calibration}; raise the centre fraction or lower the "
-                "acceleration."
-            )
-        found[tuple(near)].append(int(column))
-    return dict(found)
-
-
-def _lines(mask: Bool[Tensor, "*mask"], n_columns: int) -> NDArray[np.bool_]:
-    """Return the measured columns, one row for each pattern in the batch."""
-    pattern = mask.cpu().numpy()
-    if pattern.ndim > 1 and not (pattern == pattern[..., :1, :]).all():
-        raise ModelError(
-            "GRAPPA needs whole columns of k-space, the mask has single points; choose the equispaced mask, or "
-            "cs-wavelet for this one."
-        )
-    pattern = pattern[..., :1, :] if pattern.ndim > 1 else pattern
-    pattern = np.broadcast_to(pattern, (*pattern.shape[:-1], n_columns)).reshape(-1, n_columns)
-    same = (pattern == pattern[:1]).all()
-    lines: NDArray[np.bool_] = pattern[:1] if same else pattern
-    return lines
-
-
-def _calibration(sampled: NDArray[np.bool_]) -> tuple[int, int]:
-    """Return the first and last calibration line, after a look at whether the rest is regular."""
-    measured = np.flatnonzero(sampled)
-    if count_low_frequency(sampled[None]) < 2:
-        raise ModelError(
-            "GRAPPA needs calibration lines, a fully sampled band in the middle, and the mask has none; raise the "
-            "centre fraction."
-        )
-    first = last = len(sampled) // 2
-    while first > 0 and sampled[first - 1]:
-        first -= 1
-    while last + 1 < len(sampled) and sampled[last + 1]:
-        last += 1
-    steps = [b - a for a, b in pairwise(measured[measured <= first])][:-1]
-    steps += [b - a for a, b in pairwise(measured[measured >= last])][1:]
-    if not (measured < first).any() and not (measured > last).any():
-        raise ModelError(
-            "GRAPPA needs measured columns all over k-space, the mask has its calibration lines alone; lower the "
-            "centre fraction or choose the equispaced mask."
-        )
-    # Rounding of a step that is no whole number makes two neighbouring whole ones.
-    if steps and max(steps) - min(steps) > 1:
-        raise ModelError(
-            f"GRAPPA needs regularly spaced columns, the mask has steps of {min(steps)} to {max(steps)} columns; "
-            "choose the equispaced or equispaced-fraction mask."
-        )
-    return first, last

@@ -24,7 +24,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, get_args
 
 from recon.errors import ModelError, MRIError
-from recon.models.card import DataConsistency, ModelCard, Scale
+from recon.models.card import DataConsistency, ModelCard, Sampling, Scale
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -172,9 +172,13 @@ def _check(card: ModelCard, name: str) -> None:
         problems.append(f"the name {name!r} cannot be part of a file name; use letters, digits, dots and hyphens")
     problems += [f"{text} is no text" for text in _TEXTS if not isinstance(getattr(card, text), str)]
     problems += [f"{flag} is neither true nor false" for flag in _FLAGS if not isinstance(getattr(card, flag), bool)]
-    for field, choices in (("scale", get_args(Scale)), ("data_consistency", get_args(DataConsistency))):
+    allowed = {"scale": Scale, "data_consistency": DataConsistency, "needs_sampling": Sampling}
+    for field, kind in allowed.items():
+        choices = get_args(kind)
         if getattr(card, field) not in choices:
             problems.append(f"{field} is {getattr(card, field)!r}, choose {' or '.join(choices)}")
+    if not isinstance(card.needs_coils, int) or card.needs_coils < 1:
+        problems.append(f"needs_coils is {card.needs_coils!r}; a whole number from 1 was expected")
     if isinstance(card.family, str) and not _is_family(card.family):
         problems.append(f"family is {card.family!r}; 'module:Class' or a family of the workstation was expected")
     for text in ("parameters", "parameters_by_coils"):

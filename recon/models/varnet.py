@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from recon.errors import ModelError, RequestError
+from recon.errors import ModelError
 from recon.fourier import ifft1c, ifft2c
 from recon.models.blocks import KeepsFloat32, ReconstructionModel, apply_padded
+from recon.models.requirements import centre_is_missing
 from recon.models.unet import UNet, undo_z_score, z_score
 from recon.operator import transformed_axes
 from recon.shapes import Bool, Complex
@@ -198,10 +199,7 @@ def calibration_samples(mask: Bool[Tensor, "*mask"]) -> Bool[Tensor, "*mask"]:
     """
     rows, columns = (mask.shape[-2] if mask.ndim > 1 else 1), mask.shape[-1]
     if not bool(mask[..., rows // 2, columns // 2].all() if mask.ndim > 1 else mask[columns // 2]):
-        raise RequestError(
-            "the mask does not sample the centre of k-space, from which this model estimates coil sensitivities; "
-            "choose a mask with calibration lines (a centre fraction above 0), or a model without sensitivity maps."
-        )
+        raise centre_is_missing()
     if transformed_axes(mask) == (-1,):
         left = mask[..., : columns // 2].flip(-1).long().cumprod(-1).flip(-1)
         right = mask[..., columns // 2 :].long().cumprod(-1)

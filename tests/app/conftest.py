@@ -58,6 +58,7 @@ def make_card(name, title, group, needs_training=False, weights=(), **changes):
         "name": name, "title": title, "group": group, "summary": f"{title} in a test.", "paper": f"On {title}",
         "needs_training": needs_training, "needs_maps": False, "any_coils": False, "problem": "", "source": "",
         "requires_program": "", "weights": weights, "available": bool(weights) or not needs_training, "parameters": {},
+        "data_consistency": "hard",
     }  # fmt: skip
     return SimpleNamespace(**values | changes)
 
@@ -95,6 +96,7 @@ class FakeEngine:
         self.error = None
         self.n_closed = 0
         self.saved = []
+        self.unfit = ("", "")
         self.preview_calls = []
         self.preview_delay_s = 0.0
 
@@ -117,7 +119,9 @@ class FakeEngine:
         if overrides.get("lambda_", 1) <= 0:
             raise ModelError(f"the solver is wrong: lambda_ is {overrides['lambda_']}, it must be above 0.")
 
-    def model_problem(self, card, series, request):
+    def model_problem(self, card, series, request, mask=None):
+        if mask is not None and (card.name, request.mask.kind) == self.unfit:
+            return f"{card.title} needs other samples."
         return "" if card.available else f"{card.title} has no weights yet."
 
     def open_study(self, path, simulation=None):

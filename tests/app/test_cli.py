@@ -511,6 +511,7 @@ def test_model_is_shown(run):
     assert status == 0
     assert "OUCR" in out
     assert "parameters" in out
+    assert "hard, what was measured stays" in out
     assert json.loads(run("models", "show", "pcrnn", "--json")[1])["name"] == "pcrnn-s"
     status, _, err = run("models", "show", "ourc")
     assert status == 2

@@ -166,6 +166,22 @@ def test_a_mask_that_does_not_fit_the_scan_is_said(opened, tmp_path, qtbot):
     assert opened.problem == ""
 
 
+def test_a_mask_that_the_method_cannot_use_is_said_before_it_starts(opened, engine, qtbot):
+    engine.unfit = ("cs-tv", "random")
+    assert opened.set_request(model="cs-tv", kind="random")
+    qtbot.waitUntil(lambda: bool(opened.problem), timeout=20_000)
+    assert opened.problem == "CS-TV needs other samples."
+    assert not opened.reconstruct()
+    assert opened.set_request(kind="equispaced")
+    assert opened.problem == ""
+    qtbot.waitUntil(lambda: not opened.previews.is_drawing, timeout=20_000)
+    assert opened.problem == ""
+    # What the user typed last matters more than what arrives meanwhile.
+    assert not opened.set_request(kind="random", coils=0)
+    opened.previews.mask_changed.emit()
+    assert "coils" in opened.problem
+
+
 def test_a_model_without_weights_says_so(opened):
     assert opened.set_request(model="oucr")
     assert opened.problem == "OUCR has no weights yet."

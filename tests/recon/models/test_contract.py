@@ -119,6 +119,8 @@ def loss_of(model, name, **how):
 def test_every_card_belongs_to_a_family_and_says_how_it_treats_the_data():
     assert {card.family for card in CARDS.values()} <= set(models.FAMILIES)
     assert {card.data_consistency for card in CARDS.values()} <= {"hard", "soft", "none"}
+    # Whoever says so in words is held to it by the property test below.
+    assert {name for name, card in CARDS.items() if "hard data consistency" in card.summary} <= set(HARD)
     assert len(HARD) > 20
 
 

@@ -116,7 +116,7 @@ def test_geometries_are_the_nearest_columns_and_fit_into_the_calibration_lines()
     [
         (
             lines("random", 96, acceleration=4),
-            r"regularly spaced columns, the mask has steps of \d+ to \d+.*equispaced",
+            r"regularly spaced columns, the mask has steps of \d+ to \d+.*“Equispaced lines” \(equispaced\)",
         ),
         (lines("gaussian-2d", 96, acceleration=4), "whole columns of k-space, the mask has single points"),
         (np.arange(96)[None] % 4 == 1, "needs calibration lines.*has none; raise the centre fraction"),

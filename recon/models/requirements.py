@@ -1,0 +1,79 @@
+"""What a method asks of a scan's coils and of its sampling. Needs no torch: a window says it before anything runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recon.calibration import MIN_LINES, calibration_block
+from recon.errors import ModelError, RequestError
+from recon.models import grappa_pattern
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from recon.masks import SamplingMask
+    from recon.models.card import ModelCard
+
+
+def check(card: ModelCard, n_coils: int, mask: SamplingMask) -> None:
+    """Compare a method with the coils that it gets and the samples that there are.
+
+    Parameters
+    ----------
+    card
+        The method.
+    n_coils
+        Coils, after compression.
+    mask
+        What is sampled.
+
+    Raises
+    ------
+    ModelError, RequestError
+        If the method cannot work with them.
+    """
+    check_coils(card, n_coils)
+    pattern = mask.mask
+    if card.needs_sampling == "regular":
+        _check_regular(pattern)
+    elif card.needs_maps or card.needs_sampling == "calibration":
+        # A line mask is as high as the image, and no image is lower than what is needed.
+        try:
+            calibration_block(np.broadcast_to(pattern, (max(pattern.shape[0], MIN_LINES), pattern.shape[1])))
+        except RequestError as error:
+            raise RequestError(f"{card.title}: {error}") from None
+    elif card.needs_sampling == "centre" and not pattern[pattern.shape[0] // 2, pattern.shape[1] // 2]:
+        raise RequestError(f"{card.title}: {centre_is_missing()}")
+
+
+def check_coils(card: ModelCard, n_coils: int) -> None:
+    """Raise ModelError where a method needs more coils than there are."""
+    if n_coils < card.needs_coils:
+        several_coils(card.title, n_coils, card.needs_coils)
+
+
+def several_coils(title: str, n_coils: int, n_needed: int = 2) -> None:
+    """Raise ModelError where a parallel imaging method has too few coils."""
+    if n_coils < n_needed:
+        raise ModelError(
+            f"{title} needs {'several' if n_needed == 2 else f'at least {n_needed}'} coils, the data has "
+            f"{'one' if n_coils == 1 else n_coils}; choose CS-TV (cs-tv), CS-wavelet (cs-wavelet) or a single-coil "
+            "network."
+        )
+
+
+def centre_is_missing() -> RequestError:
+    """Return the error of a method that learns the coils from the centre of k-space, where there is none."""
+    return RequestError(
+        "the mask does not sample the centre of k-space, from which this model estimates coil sensitivities; choose a "
+        "mask with calibration lines (a centre fraction above 0), or a model without sensitivity maps."
+    )
+
+
+def _check_regular(pattern: NDArray[np.bool_]) -> None:
+    for sampled in grappa_pattern.lines(pattern, pattern.shape[-1]):
+        if not sampled.all():
+            first, last = grappa_pattern.calibration_lines(sampled)
+            grappa_pattern.geometries(sampled, last - first + 1)

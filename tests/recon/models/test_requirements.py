@@ -1,0 +1,88 @@
+"""What a method asks of coils and mask is known before torch is, and is what the method itself would say."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import recon
+from recon import masks, models
+from recon.errors import MRIError
+from recon.masks import MaskSpec, SamplingMask
+from recon.models import get_card, requirements
+from recon.phantom import PhantomSpec
+from recon.phantom import write as write_phantom
+
+MASKS = {
+    "random": MaskSpec("random", acceleration=4, seed=1),
+    "equispaced": MaskSpec("equispaced", acceleration=4, center_fraction=0.2, seed=1),
+    "exact share": MaskSpec("equispaced-fraction", acceleration=2.5, center_fraction=0.2, seed=1),
+    "no centre": MaskSpec("equispaced", acceleration=4, center_fraction=0, seed=1, offset=1),
+    "narrow": MaskSpec("equispaced", acceleration=4, center_fraction=0.03, seed=1),
+    "points": MaskSpec("gaussian-2d", acceleration=4, center_fraction=0.2, seed=1),
+    "none": MaskSpec("none"),
+}
+
+
+@pytest.mark.parametrize("name", ["grappa", "cs-tv", "cg-sense", "e2e-varnet-compact"])
+@pytest.mark.parametrize("which", MASKS)
+def test_the_method_would_say_the_same(name, which):
+    size = (48, 64)
+    mask = masks.make(MASKS[which], size)
+    card = get_card(name)
+    kspace = torch.randn(1, 4, *size, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+    pattern = torch.from_numpy(mask.mask)
+
+    def judged():
+        requirements.check(card, 4, mask)
+
+    def tried():
+        maps = recon.coils.sensitivity_maps(kspace * pattern, pattern) if card.needs_maps else None
+        with torch.inference_mode():
+            next(iter(models.create(name, 4).stages(kspace, kspace * pattern, pattern, maps)))
+
+    def outcome(work):
+        try:
+            work()
+        except MRIError as error:
+            return str(error)
+        return ""
+
+    assert outcome(judged).removeprefix(f"{card.title}: ") == outcome(tried)
+    assert bool(outcome(judged)) == (which in REFUSED[name])
+
+
+REFUSED = {
+    "grappa": ("random", "no centre", "narrow", "points"),
+    "cs-tv": ("no centre", "narrow", "random"),
+    "cg-sense": ("no centre", "narrow", "random"),
+    "e2e-varnet-compact": ("no centre",),
+}
+
+
+@pytest.mark.parametrize("name", ["grappa", "cs-tv", "pcrnn-s"])
+def test_one_coil_is_too_few_for_parallel_imaging_alone(name):
+    full = SamplingMask(np.ones((1, 32), bool), 32)
+    if name == "grappa":
+        with pytest.raises(MRIError, match=r"GRAPPA needs several coils, the data has one; choose CS-TV \(cs-tv\)"):
+            requirements.check(get_card(name), 1, full)
+    else:
+        requirements.check(get_card(name), 1, full)
+
+
+def test_nothing_is_read_where_the_mask_does_not_fit(monkeypatch, tmp_path):
+    spec = PhantomSpec(n_coils=4, matrix=(32, 32), n_slices=1)
+    (series,) = recon.open_study(write_phantom(tmp_path / "phantom.h5", spec)).series
+    monkeypatch.setattr(type(series), "read", lambda *_: pytest.fail("a slice was read"))
+    request = recon.Request(model="grappa", mask=MaskSpec("gaussian-2d", acceleration=2, seed=1))
+    with pytest.raises(MRIError, match="single points"):
+        next(recon.reconstruct(series, request))
+
+
+def test_it_needs_no_torch():
+    code = "import recon.models.requirements, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
