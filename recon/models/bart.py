@@ -135,10 +135,10 @@ class Bart(ReconstructionModel):
                     with self._start([*tool, f"kspace{entry}", f"maps{entry}"], folder) as bart:
                         yield from _until_it_ends(bart, waiting)
                 found = [_from_bart(folder / f"maps{entry}", size, kspace.shape[1]) for entry in range(len(kspace))]
-                maps = torch.stack(found).to(kspace.device)
+                maps = _shifted(torch.stack(found), -1).to(kspace.device)
             else:
                 for entry, known in enumerate(maps):
-                    cfl.write(folder / f"maps{entry}", _to_bart(known))
+                    cfl.write(folder / f"maps{entry}", _to_bart(_shifted(known, 1)))
             combined = (maps.conj() * zero_filled).sum(dim=1, keepdim=True)
             waiting = Stage("SENSE", ("SENSE",), combined, progress=1 / self.n_stages)
             values = self.parameters_
@@ -150,7 +150,8 @@ class Bart(ReconstructionModel):
                         yield waiting  # BART works on while somebody looks at it
                     yield from _until_it_ends(bart, waiting)
             images = [_from_bart(folder / f"image{entry}", size, 1) for entry in range(len(kspace))]
-        yield Stage("final", ("final",), torch.stack(images).to(kspace.device), is_final=True, progress=1.0)
+        image = _shifted(torch.stack(images), -1).to(kspace.device)
+        yield Stage("final", ("final",), image, is_final=True, progress=1.0)
 
     def _n_calibration(self, mask: Bool[Tensor, "*mask"]) -> int:
         pattern = mask.cpu().numpy().reshape(-1, *mask.shape[-2:]) if mask.ndim > 1 else mask.cpu().numpy()[None, None]
@@ -180,6 +181,12 @@ def _until_it_ends(bart: Running, waiting: Stage) -> Generator[Stage, None, None
             f"BART failed: {problem}. Try `bart version` in a terminal; where it does not answer, install BART again "
             f"(`{INSTALL}`)."
         )
+
+
+def _shifted(images: Complex[Tensor, "*batch y x"], n_pixels: int) -> Complex[Tensor, "*batch y x"]:
+    """Move images along the axes of odd length, where BART counts the middle from the other end."""
+    odd = [axis for axis in (-2, -1) if images.shape[axis] % 2]
+    return images.roll([n_pixels] * len(odd), odd) if odd else images
 
 
 def _to_bart(coil_images: Complex[Tensor, "coil y x"]) -> NDArray[np.complex64]:

@@ -13,10 +13,12 @@ import pytest
 import torch
 
 from recon import interruption, models, programs
+from recon.coils import sensitivity_maps
 from recon.errors import ModelError
 from recon.fourier import ifft2c
 from recon.io import cfl
 from recon.models.bart import BartParameters
+from recon.phantom import PhantomSpec, slice_kspace
 
 needs_bart = pytest.mark.skipif(shutil.which("bart") is None, reason="BART is not installed")
 
@@ -78,6 +80,27 @@ def test_golden_images(golden, weight):
     difference = np.linalg.norm(stages[-1].image[0, 0].abs().numpy() - expected) / np.linalg.norm(expected)
     # The golden file was made on another machine, with another number of threads.
     assert difference < 1e-3
+
+
+@needs_bart
+@pytest.mark.parametrize("size", [(33, 40), (40, 33), (33, 35)])
+@pytest.mark.parametrize("has_maps", [True, False])
+def test_images_of_odd_size_lie_where_ours_do(size, has_maps):
+    kspace = torch.from_numpy(slice_kspace(PhantomSpec(n_coils=4, matrix=size, n_slices=1), 0))[None]
+    mask = torch.zeros(1, size[1], dtype=torch.bool)
+    mask[:, ::2] = mask[:, size[1] // 2 - 6 : size[1] // 2 + 6] = True
+    kspace = kspace * mask
+    maps = sensitivity_maps(kspace, mask)
+    ours = models.create("cs-tv", 4, lambda_=0.002)(ifft2c(kspace), kspace, mask, maps).abs()
+    stages = models.create("cs-bart", 4, lambda_=0.002).stages(ifft2c(kspace), kspace, mask, maps if has_maps else None)
+    combined, final = (stage.image.abs() for stage in stages)
+    sense = (maps.conj() * ifft2c(kspace)).sum(dim=1, keepdim=True).abs()
+    for image, expected in ((final, ours), (combined, sense)):
+        error = float((image - expected).norm() / expected.norm())
+        shifted = [
+            float((image.roll(step, axis) - expected).norm() / expected.norm()) for step in (1, -1) for axis in (-1, -2)
+        ]
+        assert error < min(0.15, *(0.6 * other for other in shifted))
 
 
 @needs_bart
