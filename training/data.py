@@ -10,6 +10,7 @@ import numpy as np
 from torch.utils.data import Dataset, default_collate
 
 from recon.errors import RequestError
+from training.inspection import beside_raw
 from training.measured import MeasuredSlices, MeasuredValidation, SliceReader
 from training.provenance import licences, volume_sources
 from training.scans import split_scans
@@ -39,12 +40,15 @@ class TrainingData:
         What it is, as plain values for the record.
     declined
         What was left out, and why.
+    note
+        What the user should know of the folder; empty for most.
     """
 
     training: Callable[[int, int], Dataset[dict[str, Any]]]
     validation: Dataset[dict[str, Any]]
     story: dict[str, Any]
     declined: tuple[Declined, ...] = ()
+    note: str = ""
 
 
 def open_data(config: TrainingConfig) -> TrainingData:
@@ -122,6 +126,7 @@ def _measured(config: TrainingConfig) -> TrainingData:
         MeasuredValidation(reader, range(len(training), len(reader.scans))),
         story,
         tuple(declined),
+        beside_raw(folder),
     )
 
 

@@ -1,8 +1,8 @@
 """What happened in a run, one line of JSON an event: read by the window, the terminal and people.
 
-``start`` and ``resume``: what trains. ``data``: on what. ``skipped``: a file that was left out. ``step``: every few
-seconds. ``validation``: scores. ``preview``: a picture. ``checkpoint``. ``out_of_memory``, ``stopped``, ``done``: how
-it ended.
+``start`` and ``resume``: what trains. ``data``: on what. ``note``: what the user should know of it. ``skipped``: a file
+that was left out. ``step``: every few seconds. ``validation``: scores. ``preview``: a picture. ``checkpoint``.
+``out_of_memory``, ``stopped``, ``done``: how it ended.
 """
 
 from __future__ import annotations

@@ -157,12 +157,7 @@ def inspect(
     n_raw, n_images, unknown = _count_kinds(path)
     if not n_raw and not n_images:
         return _nothing(path, unknown)
-    notes = []
-    if n_raw and n_images:
-        notes.append(
-            f"The folder is mixed: {_count(n_raw, 'HDF5 file')} and {_count(n_images, 'image file')}. Only the raw "
-            "data would train; put the images elsewhere to train on them."
-        )
+    notes = [_mixed(n_raw, n_images)] if n_raw and n_images else []
     found, unusable = _raw(path, read, tell) if n_raw else _images(path, n_images, read, tell)
     key = "kspace" if n_raw else "images"
     if n_raw:
@@ -188,6 +183,19 @@ def inspect(
     parts = {name: _summary([found[index] for index in side]) for name, side in zip(_SIDES, sides[:2], strict=True)}
     notes += _notes(found, entries, sides, validation_share, split_seed)
     return Inspection(path, key, parts, tuple(unusable), tuple(notes))
+
+
+def beside_raw(folder: Path) -> str:
+    """Return what a training on the raw data of a folder says of the images beside it; empty where there are none."""
+    n_raw, n_images, _ = _count_kinds(folder)
+    return _mixed(n_raw, n_images) if n_images else ""
+
+
+def _mixed(n_raw: int, n_images: int) -> str:
+    return (
+        f"The folder is mixed: {_count(n_raw, 'HDF5 file')} and {_count(n_images, 'image file')}. Only the raw data "
+        "trains; put the images elsewhere and name that folder by `images` to train on them."
+    )
 
 
 def _count_kinds(folder: Path) -> tuple[int, int, list[Declined]]:

@@ -157,6 +157,8 @@ def train(
         trainer = make_trainer(out, config, devices, [events, keeper, interruption], validate_first=missing)
         events.write(_beginning(config, task, devices, resumed=checkpoint is not None))
         events.write({"event": "data", **data.data.story})
+        if data.data.note:
+            events.write({"event": "note", "text": data.data.note})
         events.skip((str(declined.path), declined.reason) for declined in data.data.declined)
         started = time.time()
         try:

@@ -90,7 +90,8 @@ def run(work: Work, cluster: Cluster, accelerator: str, show: Show) -> tuple[boo
     -------
     Whether this is the first process, and in that case the exit status of the whole work (0 in the others).
     """
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning.*")
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")

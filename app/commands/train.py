@@ -128,6 +128,8 @@ def _show(progress: Progress, *, quiet: bool) -> Callable[[dict[str, Any]], None
 
     def show(event: dict[str, Any]) -> None:
         latest.update({name: event[name] for name in ("loss", "psnr", "samples_per_second") if event.get(name)})
+        if event["event"] == "note" and not quiet:
+            sys.stderr.write(f"note: {event['text']}\n")
         if event["event"] == "skipped" and not quiet:
             sys.stderr.write(f"skipped {event['path']}: {event['reason']}\n")
         if event["event"] == "done" and event["skipped"] and not quiet:

@@ -111,6 +111,13 @@ def test_images_and_mixed_folders(tmp_path):
     assert mixed.key == "kspace" and mixed.is_usable
     assert "mixed: 2 HDF5 files and 2 image files" in mixed.notes[0]
     assert not mixed.unusable
+    # A training says it too, in the same words; on its images it names the raw data file by file.
+    assert open_data(TrainingConfig(kspace=str(tmp_path))).note == mixed.notes[0]
+    on_images = open_data(TrainingConfig(images=str(tmp_path)))
+    assert {entry.path.name for entry in on_images.declined} == {"c.h5", "d.h5"}
+    for name in ("anna", "ben"):
+        (tmp_path / f"{name}.npy").unlink()
+    assert not open_data(TrainingConfig(kspace=str(tmp_path))).note
 
 
 def test_files_of_volumes(tmp_path):
