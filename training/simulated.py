@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import Dataset
 
 from recon import masks, models
+from recon.calibration import MIN_LINES
 from recon.simulate import assemble, coil_maps, field_phase, smooth_phase
 from training.augmentation import augment
 from training.sample import make_sample
@@ -124,6 +125,9 @@ def simulate_sample(
     sigma = float(np.exp(rng.uniform(*np.log(config.noise))))
     kspace, _ = assemble(image, maps, phase.astype(np.float32), sigma, rng)
     acceleration = float(rng.choice(config.accelerations)) if acceleration is None else acceleration
-    spec = masks.MaskSpec(kind, acceleration, seed=int(rng.integers(2**31)))
+    card = models.get_card(config.model)
+    # Of a small image, the usual share of the centre is too few lines for sensitivity maps.
+    share = max(masks.default_center_fraction(acceleration), MIN_LINES / size[1]) if card.needs_maps else None
+    spec = masks.MaskSpec(kind, acceleration, share, seed=int(rng.integers(2**31)))
     mask = torch.from_numpy(masks.make(spec, size).mask)
-    return make_sample(kspace, mask, config.n_coils, models.get_card(config.model))
+    return make_sample(kspace, mask, config.n_coils, card)

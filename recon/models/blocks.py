@@ -329,7 +329,7 @@ def convolution_chain(
     return nn.Sequential(*layers, last)
 
 
-def pass_on(chain: nn.Sequential, slope: float) -> None:
+def pass_on(chain: nn.Module, slope: float) -> None:
     """Let a chain of `convolution_chain` with LeakyReLUs begin as the identity, where it is wide enough.
 
     Two channels carry each input, x and −x: leaky(x) − leaky(−x) = (1 + slope) x. The other channels stay as they are
@@ -342,7 +342,7 @@ def pass_on(chain: nn.Sequential, slope: float) -> None:
     slope
         Of the LeakyReLUs.
     """
-    layers = [layer for layer in chain if isinstance(layer, nn.Conv2d)]
+    layers = [layer for layer in chain.modules() if isinstance(layer, nn.Conv2d)]
     n_carried = layers[0].in_channels
     if min(layer.out_channels for layer in layers[:-1]) < 2 * n_carried:
         return

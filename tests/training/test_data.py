@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
@@ -40,6 +42,17 @@ def test_samples_are_a_function_of_their_number(images, config):
         for name, tensor in later[index].items():
             assert torch.equal(tensor, whole[8 + index][name])
     assert not torch.equal(whole[0]["target"], whole[1]["target"])
+
+
+@pytest.mark.parametrize("model", ["vsnet", "vn"])
+def test_small_images_have_centre_lines_enough_for_maps(images, config, model):
+    volumes = read_volumes(images, "train")
+    small = replace(config, model=model, sizes=(64,), accelerations=(8.0,))
+    slices = SimulatedSlices(volumes, small, 0, 4)
+    for index in range(4):
+        maps = slices[index]["maps"]
+        assert torch.isfinite(torch.view_as_real(maps)).all()
+        assert maps.abs().max() > 0.5
 
 
 def test_samples_of_a_batch_stack(images, config):
