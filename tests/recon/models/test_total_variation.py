@@ -246,7 +246,7 @@ def test_lambda_follows_the_scan_unless_it_is_set():
 def test_the_pipeline_hands_the_contrast_over(tmp_path):
     series = open_study(write(tmp_path / "p.h5", PhantomSpec(n_slices=1, n_coils=2, matrix=(32, 32)))).series[0]
     known = replace(series, header=Header(acquisition="AXT1PRE"))
-    request = Request(model="cs-tv", mask=MaskSpec("random", 4))
+    request = Request(model="cs-tv", mask=MaskSpec("random", 4, center_fraction=0.2))
     set_by_user = replace(request, overrides={"lambda_": 0.05})
     for scan, asked, value, origin in (
         (known, request, 0.001, "fastMRI's table: AXT1PRE, an array, 4x"),
