@@ -14,6 +14,7 @@ from PySide6.QtCore import QObject, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QGuiApplication, QIcon, QPalette
 from PySide6.QtWidgets import QApplication, QStyleFactory
 
+from app import icons
 from app.style_sheet import style_sheet
 
 SPACE = 4
@@ -172,9 +173,7 @@ def icon(name: str, role: str = "text") -> QIcon:
     role
         Field of `Colours` that it is drawn in.
     """
-    import qtawesome
-
-    return qtawesome.icon(f"mdi6.{name}", color=getattr(colours(), role), color_disabled=colours().disabled)
+    return icons.icon(name, getattr(colours(), role), colours().disabled)
 
 
 def set_icon(owner: QObject, name: str, role: str = "text") -> None:

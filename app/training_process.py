@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -129,6 +128,8 @@ def _look(pid: int) -> tuple[str, list[str]] | None:
 
 def _ask_ps(pid: int) -> tuple[str, list[str]] | None:
     """Ask the program ps, where there is no /proc."""
+    import subprocess
+
     try:
         done = subprocess.run(
             ["ps", "-ww", "-p", str(pid), "-o", "stat=", "-o", "lstart=", "-o", "args="],

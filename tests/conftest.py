@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import os
 import re
@@ -103,6 +104,14 @@ def leaks_no_widget_or_thread(request: pytest.FixtureRequest) -> Iterator[None]:
     ]
     assert not running, f"threads still run after the test: {', '.join(running)}"
     assert not widgets, f"top-level widgets outlive the test: {', '.join(widgets)}"
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:  # noqa: ARG001
+    """End a run that does not end by itself after its last test, and show where it waits.
+
+    Python waits at its end for every process it started; one that does not hear of it would hold the run for ever.
+    """
+    faulthandler.dump_traceback_later(120, exit=True, file=sys.__stderr__)
 
 
 @pytest.hookimpl(wrapper=True)

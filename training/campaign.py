@@ -192,23 +192,34 @@ def score_all(
 ) -> dict[str, dict[str, Any]]:
     """Score weights on scans where their header does not hold these scores yet; returns the means by name.
 
+    The means are over what every method could score, so that they compare; what one refuses is said on stderr.
+
     Raises
     ------
     MRIError
         If a scan cannot be read or has no reference.
     """
-    means = {}
+    wanted = {(scan.stem, kind, float(value)) for scan in scans for kind in KINDS for value in accelerations}
+    scored: dict[str, dict[tuple[str, str, float], Mapping[str, Any]]] = {}
     for name, path in found.items():
         known = weights.read_header(path)
-        rows = list(known.story.get("scores", ()))
-        having = {(row["scan"], row["mask"], row["acceleration"]) for row in rows}
-        stems = [scan.stem for scan in scans]
-        wanted = {(stem, kind, float(value)) for stem in stems for kind in KINDS for value in accelerations}
-        if not wanted <= having:
-            rows = score(path, scans, accelerations)
-            write_scores(known, rows)
-        means[name] = mean_scores(rows)
-    return means
+        rows = by_case(known.story.get("scores", ()))
+        if not wanted <= rows.keys():
+            try:
+                fresh = score(path, scans, accelerations)
+            except RequestError as error:
+                sys.stderr.write(f"{name} is not scored: {error}\n")
+                continue
+            write_scores(known, fresh)
+            rows = by_case(fresh)
+        scored[name] = rows
+    common = wanted.intersection(*scored.values())
+    return {name: mean_scores([rows[case] for case in sorted(common)]) for name, rows in scored.items()}
+
+
+def by_case(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, float], Mapping[str, Any]]:
+    """Return rows of `training.score.score` by scan, mask and acceleration."""
+    return {(row["scan"], row["mask"], float(row["acceleration"])): row for row in rows}
 
 
 def mean_scores(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import lightning
@@ -14,6 +17,8 @@ from training.checkpoints import samples_per_step
 from training.data import collate, open_data
 
 if TYPE_CHECKING:
+    from multiprocessing.synchronize import Event
+
     from training.config import TrainingConfig
     from training.module import ReconstructionTask
 
@@ -36,6 +41,7 @@ class SampleLoader(lightning.LightningDataModule):
         self.config = config
         self.n_processes = n_processes
         self.n_workers = n_workers
+        self._is_over = multiprocessing.Event()
         # What shares a size and a kind of mask is a whole step: no process waits for another's larger images, and a
         # step is the same however it is cut into batches.
         self.data = open_data(replace(config, batch_size=samples_per_step(config, n_processes)))
@@ -57,7 +63,7 @@ class SampleLoader(lightning.LightningDataModule):
             batch_sampler=numbers,
             num_workers=self.n_workers,
             collate_fn=collate,
-            worker_init_fn=_prepare_worker,
+            worker_init_fn=partial(_prepare_worker, self._is_over),
             prefetch_factor=4 if self.n_workers else None,
             pin_memory=torch.cuda.is_available(),
         )
@@ -72,6 +78,10 @@ class SampleLoader(lightning.LightningDataModule):
             share = range(self.trainer.global_rank, len(dataset), self.n_processes)
             dataset = Subset(dataset, share or [0])  # lightning waits for a process that has nothing to do
         return DataLoader(dataset, batch_size=1, collate_fn=collate)
+
+    def close(self) -> None:
+        """Let the processes that load be ended: one that an error has left behind must not outlive the run."""
+        self._is_over.set()
 
 
 def share_of_stream(config: TrainingConfig, first: int, n_steps: int, n_processes: int, rank: int) -> list[list[int]]:
@@ -95,10 +105,15 @@ def share_of_stream(config: TrainingConfig, first: int, n_steps: int, n_processe
     return [list(range(start, start + size)) for start in starts]
 
 
-def _prepare_worker(worker: int) -> None:  # noqa: ARG001
+def _prepare_worker(is_over: Event, worker: int) -> None:  # noqa: ARG001
     # Workers beside the training step must not each bring a pool of threads.
     torch.set_num_threads(1)
+
     # Ctrl-C reaches all processes of a terminal, and the end of a SLURM job or of `timeout` all processes of a group;
     # whoever trains still needs samples to finish the step, and ends this process with its own.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    def end_if_over(number: int, frame: object) -> None:  # noqa: ARG001
+        if is_over.is_set():
+            os._exit(0)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, end_if_over)

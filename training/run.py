@@ -21,12 +21,15 @@ if TYPE_CHECKING:
 
     from training.checkpoints import Checkpoints
     from training.devices import Devices
+    from training.loader import SampleLoader
     from training.module import ReconstructionTask
 
     Report = Callable[[dict[str, Any]], None]
 
 CHECKPOINT = "last.ckpt"
 _PROGRAM = "mri-workstation train"
+# Stands in an error that comes from a loader's process.
+_TRACEBACK = "\nOriginal Traceback"
 # Loading more than this many samples at a time is never what a step waits for.
 _MOST_WORKERS = 12
 
@@ -222,8 +225,8 @@ def make_trainer(
         )
 
 
-def fit(trainer: Trainer, task: ReconstructionTask, data: Any) -> None:
-    """Do the steps that are left."""
+def fit(trainer: Trainer, task: ReconstructionTask, data: SampleLoader) -> None:
+    """Do the steps that are left, and end the processes that load for them."""
     with warnings.catch_warnings():
         # lightning advises more loader workers than the recipe needs, and warns of its own defaults.
         warnings.filterwarnings("ignore", module="lightning.*")
@@ -233,6 +236,8 @@ def fit(trainer: Trainer, task: ReconstructionTask, data: Any) -> None:
             trainer.fit(task, data)
         except SystemExit:  # what lightning makes of Ctrl-C
             raise KeyboardInterrupt from None
+        finally:
+            data.close()
 
 
 def _explain(error: MRIError, keeper: Checkpoints, out: Path) -> NoReturn:
@@ -244,6 +249,10 @@ def _explain(error: MRIError, keeper: Checkpoints, out: Path) -> NoReturn:
         raise NotFiniteError(f"{error} {_what_is_kept(keeper, out, how)}") from None
     if isinstance(error, ExportError):
         raise ExportError(f"{error} {_what_is_kept(keeper, out)}") from None
+    if _TRACEBACK in str(error):
+        # What a loader's process raised; its last line is the error's own sentence, after the name of its class.
+        sentence = str(error).rstrip().rpartition("\n")[2].partition(": ")[2]
+        raise type(error)(sentence) from None
     raise error
 
 

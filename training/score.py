@@ -20,10 +20,12 @@ import numpy as np
 
 import recon
 from recon import weights
-from recon.errors import MRIError, RequestError
+from recon.errors import FileError, MRIError, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from recon.data import Series
 
 KINDS = ("random", "equispaced-fraction")
 N_SEEDS = 5
@@ -44,26 +46,27 @@ def score(path: Path, scans: Sequence[Path], accelerations: Sequence[float]) -> 
     Returns
     -------
     Rows with scan, licence, mask, acceleration, n, and mean and standard deviation of PSNR (dB), SSIM and NMSE of the
-    reconstruction and of zero filling.
+    reconstruction and of zero filling. Where the method cannot use a mask, such as one with too few centre lines for
+    sensitivity maps, stderr says so and there is no row.
 
     Raises
     ------
     MRIError
-        If a scan cannot be read or has no reference.
+        If a scan cannot be read or has no reference, or if the method can use no mask at all.
     """
     rows = []
+    refusals = []
     for scan in scans:
         series = recon.open_study(scan).series[0]
         if series.reference is None:
-            raise RequestError(f"{scan} has no reference; scores need a fully sampled scan.")
+            raise FileError(scan, "has no reference; scores need a fully sampled scan.")
         for kind, acceleration in product(KINDS, accelerations):
-            values: dict[str, list[float]] = {}
-            for seed in range(N_SEEDS):
-                request = recon.Request(str(path), recon.MaskSpec(kind, acceleration, seed=seed))
-                result = recon.run(series, request, keep="none")
-                for prefix, found in (("", result.metrics), ("zero_filled_", result.zero_filled_metrics)):
-                    for metric, numbers in (found or {}).items():
-                        values.setdefault(prefix + metric, []).append(float(numbers["volume"]))
+            try:
+                values = _values(path, series, kind, acceleration)
+            except RequestError as error:
+                refusals.append(error)
+                sys.stderr.write(f"{path.name}, {series.stem}, {kind} {acceleration:g}x: {error}\n")
+                continue
             row: dict[str, Any] = {
                 "scan": series.stem,
                 "licence": series.header.licence,
@@ -72,7 +75,21 @@ def score(path: Path, scans: Sequence[Path], accelerations: Sequence[float]) -> 
                 "n": N_SEEDS,
             }
             rows.append(row | {metric: _spread(numbers) for metric, numbers in values.items()})
+    if refusals and not rows:
+        raise refusals[-1]
     return rows
+
+
+def _values(path: Path, series: Series, kind: str, acceleration: float) -> dict[str, list[float]]:
+    """Return the metrics of the reconstruction and of zero filling, a number for each seed."""
+    values: dict[str, list[float]] = {}
+    for seed in range(N_SEEDS):
+        request = recon.Request(str(path), recon.MaskSpec(kind, acceleration, seed=seed))
+        result = recon.run(series, request, keep="none")
+        for prefix, found in (("", result.metrics), ("zero_filled_", result.zero_filled_metrics)):
+            for metric, numbers in (found or {}).items():
+                values.setdefault(prefix + metric, []).append(float(numbers["volume"]))
+    return values
 
 
 def write_scores(known: weights.Weights, rows: Sequence[dict[str, Any]]) -> None:

@@ -6,7 +6,6 @@ from html import escape
 from typing import Any
 
 from app import theme
-from recon.models.card import CONSISTENCY_WORDS
 
 NO_WEIGHTS = "no weights yet"
 _N_SCORES = 4
@@ -53,6 +52,8 @@ def card_html(card: Any, problem: str) -> str:
 
 
 def _rows(card: Any) -> list[tuple[str, str]]:
+    from recon.models.card import CONSISTENCY_WORDS  # a card is read long after the window is up
+
     needs = [
         "training" if card.needs_training else "no training",
         "sensitivity maps" if card.needs_maps else "",

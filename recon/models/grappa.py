@@ -151,18 +151,21 @@ class Grappa(ReconstructionModel):
         for geometry in alike:
             start, stop = max(0, -geometry[0]), min(n_columns, n_columns - geometry[-1])
             neighbours = torch.stack([windows[..., start + step : stop + step, :] for step in geometry], dim=-1)
-            # equations × (row, neighbour, coil)
+            # equations × (row, neighbour, coil); in double precision, which not every device has and the processor does
             sources = neighbours.permute(0, 2, 3, 4, 5, 1).reshape(n_batch, -1, n_rows * len(geometry) * n_coils)
             wanted = windows[..., start:stop, n_rows // 2].permute(0, 2, 3, 1).reshape(n_batch, -1, n_coils)
+            sources, wanted = sources.cpu().to(torch.complex128), wanted.cpu().to(torch.complex128)
             grams.append(sources.mH @ sources)
             rights.append(sources.mH @ wanted)
-        # Double precision for the solution of an ill-conditioned system; not every device has it, the processor does.
-        gram = torch.stack(grams).cpu().to(torch.complex128)
-        right = torch.stack(rights).cpu().to(torch.complex128)
+        gram, right = torch.stack(grams), torch.stack(rights)
         energy = gram.diagonal(dim1=-2, dim2=-1).real.mean(-1)
-        ridge = (self.parameters_.regularization * energy).clamp_min(torch.finfo(torch.float64).tiny)
+        # Never less than rounding leaves, so that what is Hermitian stays positive.
+        least = gram.shape[-1] ** 2 * torch.finfo(torch.float64).eps
+        ridge = max(self.parameters_.regularization, least) * energy.clamp_min(torch.finfo(torch.float64).tiny / least)
         eye = torch.eye(gram.shape[-1], dtype=gram.dtype)
-        kernels = torch.linalg.solve(gram + ridge[..., None, None] * eye, right)
+        # Not by torch's LU, which fails for a batch after torch.set_num_threads (its issue 141358).
+        factor = torch.linalg.cholesky_ex(gram + ridge[..., None, None] * eye).L
+        kernels = torch.cholesky_solve(right, factor)
         kernels = kernels.to(calibration.device, calibration.dtype)
         return list(kernels.reshape(len(alike), n_batch, n_rows, -1, n_coils, n_coils))
 

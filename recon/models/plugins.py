@@ -19,7 +19,6 @@ import re
 from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import fields, replace
-from importlib import metadata
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -28,6 +27,7 @@ from recon.models.card import DataConsistency, ModelCard, Sampling, Scale
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from importlib import metadata
 
     from recon.models.blocks import ReconstructionModel
 
@@ -47,6 +47,8 @@ def read_plugins(taken: Mapping[str, str]) -> dict[str, ModelCard]:
     taken
         Names that are not free, and whose they are.
     """
+    from importlib import metadata
+
     try:
         entries = sorted(metadata.entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value))
     except Exception as error:  # noqa: BLE001  one package with broken metadata must not hide every method

@@ -143,3 +143,25 @@ def test_numbers_of_the_papers(vectors):
         for value in row.values()
     ]
     assert sorted(float(row["value"]) for row in printed) == sorted(number for pair in ours for number in pair)
+
+
+def test_methods_are_compared_on_what_all_of_them_can(tmp_path, monkeypatch):
+    def row(acceleration, psnr):
+        spread = {"mean": psnr, "sd": 0.0}
+        names = ("psnr", "ssim", "zero_filled_psnr", "zero_filled_ssim")
+        return {"scan": "scan", "mask": "random", "acceleration": acceleration} | dict.fromkeys(names, spread)
+
+    tables = {"all": [row(4.0, 30.0), row(8.0, 20.0)], "maps": [row(4.0, 31.0)]}
+
+    def score(path, scans, accelerations):
+        if path.stem == "none":
+            raise RequestError("no mask fits.")
+        return tables[path.stem]
+
+    monkeypatch.setattr(campaign, "KINDS", ("random",))
+    monkeypatch.setattr(campaign, "score", score)
+    monkeypatch.setattr(campaign, "write_scores", lambda known, rows: None)  # noqa: ARG005
+    monkeypatch.setattr(campaign.weights, "read_header", lambda path: type("Known", (), {"story": {}}))  # noqa: ARG005
+    found = {name: tmp_path / f"{name}.safetensors" for name in ("all", "maps", "none")}
+    means = campaign.score_all(found, [tmp_path / "scan.h5"], [4.0, 8.0])
+    assert {name: mean["psnr"] for name, mean in means.items()} == {"all": 30.0, "maps": 31.0}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import multiprocessing
 
 import h5py
 import numpy as np
@@ -134,3 +135,16 @@ def test_impossible_runs_are_refused(recipe, tmp_path):
     with pytest.raises(FileError, match="cannot be read as HDF5"):
         main(str(recipe), tmp_path / "run", settings=["images=/nowhere.h5"], devices="cpu")
     assert not (tmp_path / "run").exists()
+
+
+def test_what_a_loader_raises_is_one_sentence(recipe, tmp_path):
+    # Six centre lines, which maps need, are an eighth of 32 columns and more.
+    settings = ["model=vsnet", "overrides={n_cascades=1, width=4}", "accelerations=[8]", "samples_per_epoch=4"]
+    with pytest.raises(RequestError, match=r"^centre fraction 0\.1875 × acceleration 8") as caught:
+        main(str(recipe), tmp_path / "run", settings=settings, devices="cpu")
+    assert "\n" not in str(caught.value)
+    # As long as the error is looked at, what it left behind is alive; Python ends it so before it ends itself.
+    for process in multiprocessing.active_children():
+        process.terminate()
+        process.join(30)
+        assert process.exitcode == 0

@@ -46,6 +46,23 @@ def test_a_phantom_is_rebuilt(scan, kind, acceleration, at_least):
     torch.testing.assert_close(fft2c(image) * mask, measured, atol=1e-5 * float(scan.abs().max()), rtol=0)
 
 
+@pytest.mark.parametrize("regularization", [1e-2, 1e-30])
+def test_the_fit_is_the_same_however_often_threads_were_set(scan, regularization):
+    mask = torch.from_numpy(lines("equispaced", 120, acceleration=3, center_fraction=0.2))
+    measured = scan * mask
+    grappa = models.create("grappa", 8, regularization=regularization)
+    before = grappa(ifft2c(measured), measured, mask)
+    assert before.isfinite().all()
+    n_threads = torch.get_num_threads()
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            after = grappa(ifft2c(measured), measured, mask)
+            torch.testing.assert_close(after, before, atol=1e-4 * float(before.abs().max()), rtol=0)
+    finally:
+        torch.set_num_threads(n_threads)
+
+
 def test_a_fraction_pattern_is_filled_from_its_few_geometries(scan):
     mask = lines("equispaced-fraction", 120, acceleration=2.5, center_fraction=0.2)
     steps = np.diff(np.flatnonzero(mask[0]))

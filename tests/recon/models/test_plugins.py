@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -180,7 +181,7 @@ def install(monkeypatch, *entries):
     """Make entry points of objects in this module, by name and attribute."""
     points = [EntryPoint(name, f"{__name__}:{value}", plugins.GROUP) for name, value in entries]
     monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
-    monkeypatch.setattr(plugins.metadata, "entry_points", lambda **_: points)
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: points)
     monkeypatch.setattr(models, "_cards", models._cards.__wrapped__)
 
 
@@ -289,7 +290,7 @@ def test_broken_metadata_hides_no_model(monkeypatch):
     def fail(group):
         raise TypeError("not enough values")
 
-    monkeypatch.setattr(plugins.metadata, "entry_points", fail)
+    monkeypatch.setattr(importlib.metadata, "entry_points", fail)
     [found] = plugins.read_plugins({}).values()
     assert "not enough values" in found.problem
 
