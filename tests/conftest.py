@@ -106,7 +106,7 @@ def leaks_no_widget_or_thread(request: pytest.FixtureRequest) -> Iterator[None]:
     assert not widgets, f"top-level widgets outlive the test: {', '.join(widgets)}"
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:  # noqa: ARG001
+def pytest_unconfigure(config: pytest.Config) -> None:
     """End a run that does not end by itself after its last test, and show where it waits.
 
     Python waits at its end for every process it started; one that does not hear of it would hold the run for ever.
