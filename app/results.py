@@ -120,7 +120,7 @@ class Result:
 
     @property
     def title(self) -> str:
-        """Short label, e.g. ``#2 · PC-RNN · random 4x`` or ``#3 · CS-TV, lambda 0.02 · random 4x``.
+        """Short label, e.g. ``#2 · PC-RNN · Random lines 4×`` or ``#3 · CS-TV, lambda 0.02 · Random lines 4×``.
 
         It names the parameters that the user set, and once there are images those that the method chose for the scan.
         """
@@ -129,7 +129,7 @@ class Result:
         if done is not None:
             named |= {name: done.parameters[name] for name in done.parameter_origins if name in done.parameters}
         values = "".join(f", {name.strip('_')} {_short(value)}" for name, value in named.items())
-        pattern = self.request.mask.label if self.series.acquired_mask is None else "the scanner's pattern"
+        pattern = self.request.mask.title if self.series.acquired_mask is None else "the scanner's pattern"
         return f"#{self.number} · {self.model_title}{values} · {pattern}"
 
     @property

@@ -122,12 +122,18 @@ class MaskSpec:
 
     @property
     def label(self) -> str:
-        """Short text for titles and records, e.g. ``random 4x``."""
+        """Short text for records, e.g. ``random 4x``."""
         if self.kind == "none":
             return "fully sampled"
         if self.kind.startswith("file:"):
             return f"mask {Path(self.kind[5:]).name}"
         return f"{self.kind} {self.acceleration:g}x"
+
+    @property
+    def title(self) -> str:
+        """What a person reads, e.g. ``Random lines 4×``."""
+        is_named = self.kind in KINDS and self.kind != "none"
+        return f"{TITLES[self.kind]} {self.acceleration:g}×" if is_named else self.label
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that JSON can hold."""

@@ -143,8 +143,7 @@ def _caption(result: Reconstruction, position: int) -> list[tuple[str, str]]:
     elif request.mask.kind == "none":
         sampling = "fully sampled"
     else:
-        kind = request.mask.kind if not request.mask.kind.startswith("file:") else "mask from a file"
-        sampling = f"{kind}, {request.mask.acceleration:g}× (effective R = {result.mask.acceleration:.2f})"
+        sampling = f"{request.mask.title} (effective R = {result.mask.acceleration:.2f})"
     number = f"slice {result.indices[position]}"
     if series.n_slices > 1:
         number += f" of 0 to {series.n_slices - 1}"

@@ -55,7 +55,7 @@ def test_panels_scores_and_caption(result) -> None:
     for volume in (result.zero_filled, result.final, *result.module_outputs().values()):
         assert f"PSNR {metrics.psnr(result.reference[:1], volume[:1], peak):.2f} dB" in said
     caption = " ".join(said)
-    for word in ("PC-RNN", "equispaced-fraction", "4×", "slice 0 of 0 to 1", "brain.h5", "Research use only"):
+    for word in ("PC-RNN", "Equispaced, exact share 4×", "slice 0 of 0 to 1", "brain.h5", "Research use only"):
         assert word in caption
     assert "imulated" not in caption
     assert "slice 1 of 0 to 1" in " ".join(texts(result, 1))
