@@ -71,8 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
     except MRIError as error:
         return _report(error, str(error), error.exit_status, is_verbose)
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{PROGRAM}: interrupted\n")
+    except KeyboardInterrupt as interrupt:
+        sys.stderr.write(f"{PROGRAM}: {str(interrupt) or 'interrupted'}\n")
         return 130
     except BrokenPipeError:
         # The reader of a pipe went away; without this Python would complain once more while it shuts down.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from app.progress import Progress
 from app.sharing import add_processes, is_shared, share_out
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from recon.evaluation import Evaluation
     from recon.evaluation_work import EvaluationWork
@@ -133,11 +134,8 @@ def run(arguments: argparse.Namespace) -> int:
         status, rows = share_out(work.to_dict(), arguments)
     elif arguments.processes > 1:
         work.save()
-        try:
+        with _kept_when_interrupted(work):
             status, rows = share_out(work.to_dict(), arguments)
-        except KeyboardInterrupt:
-            work.finish()
-            raise
     else:
         status = _evaluate(work, arguments)
         rows = work.rows()
@@ -184,27 +182,33 @@ def _with_parameters(entries: Sequence[str], assignments: dict[str, str]) -> tup
 
 
 def _evaluate(work: EvaluationWork, arguments: argparse.Namespace) -> int:
-    """Do the work in this process; what is done when the user interrupts is in the tables too."""
+    """Do the work in this process."""
     work.save()
     work.prepare()
     work.begin(0, None)
     costs = work.costs
     total = sum(costs) or 1.0
     done = 0.0
+    with _kept_when_interrupted(work), Progress(enabled=False if arguments.quiet else None) as progress:
+        for item, cost in enumerate(costs):
+
+            def show(text: str, share: float, done: float = done, cost: float = cost) -> None:
+                progress.update(text, (done + share * cost) / total)
+
+            if cost:
+                work.process(item, show)
+            done += cost
+    return work.finish()
+
+
+@contextmanager
+def _kept_when_interrupted(work: EvaluationWork) -> Iterator[None]:
+    """Write the tables of what is done before the user's Ctrl-C ends the program, and say how to go on."""
     try:
-        with Progress(enabled=False if arguments.quiet else None) as progress:
-            for item, cost in enumerate(costs):
-
-                def show(text: str, share: float, done: float = done, cost: float = cost) -> None:
-                    progress.update(text, (done + share * cost) / total)
-
-                if cost:
-                    work.process(item, show)
-                done += cost
+        yield
     except KeyboardInterrupt:
         work.finish()
-        raise
-    return work.finish()
+        raise KeyboardInterrupt(f"interrupted; {work.out} holds what is done, and the same command goes on.") from None
 
 
 def _check_packages() -> None:

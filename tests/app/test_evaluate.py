@@ -105,7 +105,9 @@ def test_an_interrupt_leaves_tables_of_what_is_done(run, scan, tmp_path, monkeyp
 
     monkeypatch.setattr(pipeline, "run", interrupt)
     words = ["evaluate", scan, "--model", "zero-filled", "--acceleration", 4, "--acceleration", 8, "--out", tmp_path]
-    assert run(*words) == (130, "", "mri-workstation: interrupted\n")
+    status, _, said = run(*words)
+    assert status == 130
+    assert said == f"mri-workstation: interrupted; {tmp_path} holds what is done, and the same command goes on.\n"
     assert [line["acceleration"] for line in volumes(tmp_path)] == ["4"]
     assert run(*words)[0] == 0
     assert [line["acceleration"] for line in volumes(tmp_path)] == ["4", "8"]
