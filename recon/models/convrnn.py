@@ -25,6 +25,7 @@ from torch.utils.checkpoint import checkpoint
 from recon.errors import ModelError
 from recon.fourier import centre_crop, pad_to_multiple
 from recon.models.blocks import (
+    MaxPool,
     ReconstructionModel,
     Refine,
     ResidualConvolutions,
@@ -292,7 +293,7 @@ def _resampling_coder(
     def resample(factor: int, *, up: bool) -> nn.Module:
         if factor == 1:
             return nn.Identity()
-        return nn.Upsample(scale_factor=factor, mode="nearest") if up else nn.MaxPool2d(factor)
+        return nn.Upsample(scale_factor=factor, mode="nearest") if up else MaxPool()
 
     def convolve(n_in: int, n_out: int) -> nn.Module:
         return nn.Conv2d(n_in, n_out, 3, padding=1)

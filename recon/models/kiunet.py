@@ -10,7 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recon.errors import ModelError
-from recon.models.blocks import BatchNorm, ReconstructionModel, apply_padded, check_coils, to_channels, to_complex
+from recon.models.blocks import (
+    BatchNorm,
+    ReconstructionModel,
+    apply_padded,
+    check_coils,
+    max_pool,
+    to_channels,
+    to_complex,
+)
 from recon.operator import HardDataConsistency
 from recon.shapes import Bool, Complex, Float
 from recon.stage import Stage
@@ -164,7 +172,7 @@ class _Block(nn.Module):
         if self.first is not None:
             channels = F.relu(self.first(channels), inplace=True)
         if change == "pool":
-            return F.relu(self.norm(F.max_pool2d(self.last(channels), 2)), inplace=True)
+            return F.relu(self.norm(max_pool(self.last(channels))), inplace=True)
         if self.training:
             return F.relu(self.norm(_up(self.last(channels), 2)), inplace=True)
         # The weights of an interpolation sum to one, so a fixed scale and shift may come before it: on a quarter of the

@@ -10,7 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recon.errors import ModelError
-from recon.models.blocks import BatchNorm, ReconstructionModel, apply_padded, check_coils, to_channels, to_complex
+from recon.models.blocks import (
+    BatchNorm,
+    ReconstructionModel,
+    apply_padded,
+    check_coils,
+    max_pool,
+    to_channels,
+    to_complex,
+)
 from recon.operator import HardDataConsistency
 from recon.shapes import Bool, Complex, Float
 from recon.stage import Stage
@@ -179,7 +187,7 @@ class OUCRUNet(ReconstructionModel):
     def _regularise(self, channels: Float[Tensor, "batch channel y x"]) -> Float[Tensor, "batch channel y x"]:
         skips: list[Tensor] = []
         for level, block in enumerate(self.encoder):
-            channels = block(channels if level == 0 else F.max_pool2d(channels, 2))
+            channels = block(channels if level == 0 else max_pool(channels))
             skips.append(channels)
         skips.pop()
         for up, block in zip(self.up, self.decoder, strict=True):
@@ -190,7 +198,7 @@ class OUCRUNet(ReconstructionModel):
 
 
 class ConvolutionNorm(nn.Module):
-    """A 3×3 convolution without bias, batch norm and ReLU; in inference one convolution and the ReLU."""
+    """A 3×3 convolution without bias, batch norm and ReLU; in inference mostly one convolution and the ReLU."""
 
     def __init__(self, n_in: int, n_out: int) -> None:
         super().__init__()
@@ -198,7 +206,9 @@ class ConvolutionNorm(nn.Module):
         self.norm = BatchNorm(n_out)
 
     def forward(self, channels: Float[Tensor, "batch in y x"]) -> Float[Tensor, "batch out y x"]:
-        if self.training:
+        # On a small grid there are fewer pixels to scale than weights.
+        n_outputs = self.convolution.out_channels * channels[:, 0].numel()
+        if self.training or n_outputs < self.convolution.weight.numel():
             return F.relu(self.norm(self.convolution(channels)), inplace=True)
         weight, bias = self.norm.fold(self.convolution)
         return F.relu(F.conv2d(channels, weight, bias, padding=1), inplace=True)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from recon import models
 from recon.errors import ModelError
 from recon.fourier import ifft2c
-from recon.models.blocks import BatchNorm
+from recon.models.blocks import BatchNorm, max_pool
 from recon.models.unet import (
     ConvolutionNorm,
     FastMRIUNet,
@@ -180,14 +180,28 @@ def test_z_score_makes_the_network_follow_the_brightness():
     )
 
 
-def test_folding_a_trained_batch_norm_changes_nothing_but_time():
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("size", [(8, 12), (7, 9), (2, 3)])
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_max_pool_is_torchs(size, layout, dtype):
+    image = torch.randn(2, 5, *size, generator=torch.Generator().manual_seed(0)).to(dtype)
+    image[0, 0, 0, 0] = torch.nan
+    image[0, 1, 1, 1] = -torch.inf
+    wanted = F.max_pool2d(image, 2)
+    torch.testing.assert_close(max_pool(image.to(memory_format=layout)), wanted, rtol=0, atol=0, equal_nan=True)
+    trained = image.to(memory_format=layout).requires_grad_()
+    torch.testing.assert_close(max_pool(trained), wanted, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("side", [4, 8])  # fewer outputs than weights, and more
+def test_folding_a_trained_batch_norm_changes_nothing_but_time(side):
     torch.manual_seed(0)
     layer = ConvolutionNorm(3, 5)
     for _ in range(5):
         layer(2 * torch.randn(2, 3, 8, 8) + 1)
     assert layer.norm.running_mean.any()
     layer.eval()
-    channels = torch.randn(1, 3, 8, 8)
+    channels = torch.randn(1, 3, side, side)
     torch.testing.assert_close(layer(channels), F.relu(layer.norm(layer.convolution(channels))))
 
 
