@@ -9,9 +9,10 @@ use is what it saw in training.
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 # Coils that a preview transforms at a time.
 _PREVIEW_COILS = 2
+# Coils that a single-coil network computes together.
+_COILS_AT_ONCE = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -291,7 +294,7 @@ class Plan:
         self.parameter_origins = dict.fromkeys(request.overrides, "set by the user") | dict(self.model.origins)
         size = series.matrix if self.native else series.recon_size
         shape = (self.n_virtual, 1, *size) if self.coil_by_coil else (1, self.n_virtual, *size)
-        self.warnings += memory.check_memory(self.model, request.model, shape, self.device)
+        self.warnings += memory.check_memory(self.model, request.model, shape, self.device, _COILS_AT_ONCE)
 
     def stream(self, index: int, position: int) -> Generator[Stage, None, None]:
         """Yield the stages of one slice; `position` counts slices for the progress."""
@@ -321,18 +324,36 @@ class Plan:
                 )
             first = Stage("zero-filled", ("zero-filled",), self._to_view(zero_filled), False, index)
         yield replace(first, progress=position / n_slices)
-        stream = contract.stages(self.model, self.card, data.zero_filled, data.kspace, data.mask, data.maps)
-        with closing(stream):
+        # What a network makes of a coil without signal, such as a broken one, is its own invention.
+        scale = data.scale * data.zero_filled.flatten(1).any(dim=1)[:, None, None, None]
+        with closing(self._stages(data)) as stream:
             while True:
                 with device.explain_memory(self.device):
                     stage = next(stream, None)
                     if stage is None:
                         return
                     # Batch entries are coils in the coil-by-coil case, coils are coils otherwise: both are combined.
-                    combined = coils.root_sum_of_squares((stage.image * data.scale).flatten(0, 1), dim=0)
+                    combined = coils.root_sum_of_squares((stage.image * scale).flatten(0, 1), dim=0)
                     contract.check_finite(self.card, stage, index, combined)
                     image = self._to_view(combined)
                 yield replace(stage, image=image, slice_index=index, progress=(position + stage.progress) / n_slices)
+
+    def _stages(self, data: Prepared) -> Generator[Stage, None, None]:
+        """Yield the method's stages; where coils go in one by one, some at a time, in step with each other.
+
+        What a stage needs while it is computed is then needed for these few only; the result is the same.
+        """
+        with ExitStack() as stack:
+            streams = []
+            for start in range(0, len(data.zero_filled), _COILS_AT_ONCE):
+                some = slice(start, start + _COILS_AT_ONCE)
+                maps = None if data.maps is None else data.maps[some]
+                stream = contract.stages(
+                    self.model, self.card, data.zero_filled[some], data.kspace[some], data.mask, maps
+                )
+                streams.append(stack.enter_context(closing(stream)))
+            for stages in zip_longest(*streams):
+                yield contract.together(self.card, stages)
 
     def _whitening(self) -> Tensor | None:
         """Return the matrix that pre-whitens the coils, and say so; None where no noise was measured."""

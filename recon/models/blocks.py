@@ -120,22 +120,33 @@ class ReconstructionModel(nn.Module):
         return 3.0 * max(widths, default=0)
 
     @property
+    def state_per_pixel(self) -> float:
+        """Values per pixel of one batch entry that `stages` keeps between two stages; an estimate.
+
+        Here none: the output of one stage is the input of the next.
+        """
+        return 0.0
+
+    @property
     def lighter_setting(self) -> str:
         """What to choose instead where memory is short, as a half sentence; empty where there is nothing lighter."""
         return ""
 
-    def peak_memory_bytes(self, shape: tuple[int, int, int, int]) -> int:
+    def peak_memory_bytes(self, shape: tuple[int, int, int, int], n_at_once: int | None = None) -> int:
         """Estimate what the inference of coil images of this shape needs, beside the weights.
 
         Parameters
         ----------
         shape
             ``(batch, coil, y, x)``.
+        n_at_once
+            Batch entries that are computed together, where they take turns; None for all.
         """
         batch, n_coils, rows, columns = shape
-        images = _COIL_IMAGES * n_coils * torch.complex64.itemsize
-        values = self.values_per_pixel * self._bytes_per_value
-        return _OVERHEAD_BYTES + int(batch * rows * columns * (images + values))
+        n_at_once = min(batch, n_at_once or batch)
+        images = batch * _COIL_IMAGES * n_coils * torch.complex64.itemsize
+        values = n_at_once * self.values_per_pixel + (batch - n_at_once) * self.state_per_pixel
+        return _OVERHEAD_BYTES + int(rows * columns * (images + values * self._bytes_per_value))
 
     @property
     def _bytes_per_value(self) -> int:

@@ -38,7 +38,7 @@ from recon.shapes import Bool, Complex, Float
 from recon.stage import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
 _KINDS = ("4x", "2x", "1x", "oc", "uc")
 # Strides of the encoder's two convolutions; the decoder mirrors them.
@@ -162,15 +162,22 @@ class ConvRNN(ReconstructionModel):
 
     @property
     def values_per_pixel(self) -> float:
-        parameters = self.parameters_
-        areas = {"4x": 1 / 4, "2x": 1, "1x": 1, "oc": parameters.oc_scale**2, "uc": 1}
         # The hidden state, what is added to it and the two maps of a residual convolution; where the hidden grid is
         # coarse, the first convolution's output on the finer one instead.
         maps = {"4x": 2.0, "2x": 2.5, "1x": 4.0, "oc": 5.0, "uc": 1.75}
-        peaks = [
-            maps[kind] * areas[kind] * width for kind, width in zip(parameters.modules, parameters.widths, strict=True)
-        ]
-        return max(*peaks, 2.0 * parameters.refine_width)
+        return max(*self._maps(maps), 2.0 * self.parameters_.refine_width)
+
+    @property
+    def state_per_pixel(self) -> float:
+        # The hidden state of the module that is at work.
+        return max(self._maps({"4x": 0.25, "2x": 0.25, "1x": 1.0, "oc": 1.0, "uc": 0.0625}))
+
+    def _maps(self, n_maps: Mapping[str, float]) -> list[float]:
+        """Values per pixel of so many maps of each module, on the grid that they are counted on."""
+        parameters = self.parameters_
+        areas = {"4x": 1 / 4, "2x": 1, "1x": 1, "oc": parameters.oc_scale**2, "uc": 1}
+        modules = zip(parameters.modules, parameters.widths, strict=True)
+        return [n_maps[kind] * areas[kind] * width for kind, width in modules]
 
     @property
     def lighter_setting(self) -> str:

@@ -120,12 +120,6 @@ class KiUNet(ReconstructionModel):
         finest = float(parameters.ki_width * 4**parameters.ki_levels)
         return 2.5 * finest + 2.5 * parameters.widths[0]
 
-    def peak_memory_bytes(self, shape: tuple[int, int, int, int]) -> int:
-        """Estimate what inference needs; where the finest maps are pooled, torch also keeps a 64-bit index a pixel."""
-        pooled_per_pixel: int = self.parameters_.ki_width * 4 ** (self.parameters_.ki_levels - 1)
-        pooled = shape[0] * shape[2] * shape[3] * pooled_per_pixel
-        return super().peak_memory_bytes(shape) + pooled * torch.int64.itemsize
-
     @property
     def lighter_setting(self) -> str:
         levels = self.parameters_.ki_levels

@@ -7,6 +7,7 @@ import json
 import weakref
 from contextlib import closing
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import h5py
@@ -15,7 +16,7 @@ import pytest
 import torch
 
 import recon
-from recon import coils, fourier, metrics, models, weights
+from recon import coils, contract, fourier, metrics, models, weights
 from recon.collector import Collector
 from recon.errors import DeviceError, ModelError, MRIError, RequestError, UnknownDeviceError
 from recon.pipeline import prepare, preview, sampling_mask
@@ -138,7 +139,7 @@ def test_single_coil_data_takes_the_single_coil_network(tmp_path):
 def test_single_coil_network_takes_an_array_coil_by_coil(series, small_weights):
     (small_weights / "small-4.safetensors").unlink()
     result = recon.run(series, REQUEST)
-    assert result.n_virtual_coils == min(series.n_coils, 8)
+    assert result.n_virtual_coils == series.n_coils
     assert any("one by one" in warning for warning in result.warnings)
     # Every virtual coil by itself, then combined, is the same thing.
     model = models.load("pcrnn-4x-1x", 1)
@@ -149,6 +150,40 @@ def test_single_coil_network_takes_an_array_coil_by_coil(series, small_weights):
         images = [model(zero_filled, kspace, mask) for zero_filled, kspace in single]
     combined = coils.root_sum_of_squares((torch.cat(images) * data.scale)[:, 0], 0)
     np.testing.assert_allclose(result.final[0], combined, rtol=1e-4, atol=1e-5)
+
+
+def test_a_single_coil_network_invents_no_coils(tmp_path, small_weights):
+    (small_weights / "small-4.safetensors").unlink()
+    path = write_scan(tmp_path / "five.h5", n_coils=5)
+    series = recon.open_study(path).series[0]
+    whole = recon.run(series, REQUEST)
+    assert whole.n_virtual_coils == 5  # in two groups
+    more = recon.run(series, replace(REQUEST, coils=9))
+    assert more.n_virtual_coils == 5
+    np.testing.assert_array_equal(more.final, whole.final)
+
+
+def test_a_broken_coil_gives_nothing(tmp_path, small_weights):
+    (small_weights / "small-4.safetensors").unlink()
+    path = write_scan(tmp_path / "five.h5", n_slices=1, n_coils=5)
+    with h5py.File(path, "r+") as file, h5py.File(tmp_path / "one.h5", "w") as one:
+        one["kspace"] = file["kspace"][:, :1]
+        file["kspace"][:, 1:] = 0
+    finals = [recon.run(recon.open_study(name).series[0], REQUEST).final for name in (path, tmp_path / "one.h5")]
+    np.testing.assert_allclose(*finals, rtol=1e-4, atol=1e-5 * float(finals[1].max()))
+
+
+def test_groups_of_coils_with_unlike_stages_are_an_error(series, small_weights, monkeypatch):
+    (small_weights / "small-4.safetensors").unlink()
+    real = contract.stages
+
+    def short(model, card, zero_filled, *others):
+        stream = real(model, card, zero_filled, *others)
+        yield from stream if len(zero_filled) == 4 else islice(stream, 1)
+
+    monkeypatch.setattr(contract, "stages", short)
+    with pytest.raises(ModelError, match="some coils got more stages"):
+        recon.run(series, REQUEST)
 
 
 def test_two_coils_in_a_four_coil_network_are_said(tmp_path):
