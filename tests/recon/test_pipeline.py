@@ -315,7 +315,7 @@ def test_weights_are_chosen_by_the_coils_that_they_lose(small_weights):
     assert chosen(2) == (4, 4, False)  # zero coils fill the rest
     assert chosen(4) == (4, 4, False)
     assert chosen(6) == (1, 6, True)
-    assert chosen(32) == (1, 16, True)
+    assert chosen(64) == (1, 32, True)
     assert chosen(6, 4) == (4, 4, False)
     assert chosen(6, 3) == (1, 3, True)
     (small_weights / "small-1.safetensors").unlink()

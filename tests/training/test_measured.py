@@ -174,7 +174,7 @@ def test_coils_are_whitened_as_in_use(folder):
 def test_single_coil_networks_meet_arrays_as_in_use(folder):
     card = models.get_card("pcrnn-4x-1x")
     assert fit.meet_coils(card, 1, 8) == (8, True)
-    assert fit.meet_coils(card, 1, 32) == (16, True)
+    assert fit.meet_coils(card, 1, 64) == (32, True)
     assert fit.meet_coils(card, 1, 4, 12) == (4, True)
     assert fit.meet_coils(card, 1, 1) == (1, False)
     assert fit.meet_coils(card, 4, 16) == (4, False)
