@@ -14,6 +14,9 @@ from pathlib import Path
 from PySide6.QtCore import QPoint, QRect, QSize, Qt
 from PySide6.QtGui import QColor, QFont, QFontDatabase, QIcon, QIconEngine, QPainter, QPixmap
 
+# Qt asks for a copy where an icon is changed, and does not tell Python that it keeps it.
+_clones: list[QIconEngine] = []
+
 _FILL = 0.95
 """Height of a glyph's em square as a share of the icon's."""
 
@@ -80,4 +83,6 @@ class _Glyph(QIconEngine):
         return pixmap
 
     def clone(self) -> _Glyph:
-        return _Glyph(self._character, self._colour, self._disabled)
+        copy = _Glyph(self._character, self._colour, self._disabled)
+        _clones.append(copy)
+        return copy

@@ -194,9 +194,17 @@ def _evaluate(task: Task, evaluation: Evaluation, support: Support, device: str 
     request = on_device(replace(task.request, slices=indices), device)
     if _is_of_study(task, evaluation):
         try:
-            models.fit_coils(request.model, series.n_coils, request.coils)
+            fit = models.fit_coils(request.model, series.n_coils, request.coils)
         except ModelError as error:  # the study takes the coils for which there are weights
             return _skipped(task, str(error))
+        if fit.n_virtual != request.coils:
+            return _skipped(task, f"{series.name} has {series.n_coils} coils; {request.coils} would compress nothing.")
+        if fit.coil_by_coil and not request.model.endswith(".safetensors"):
+            others = [one.n_coils for one in models.get_card(request.model).weights if one.n_coils > 1]
+            if others:  # two networks under one name would not be a study of either
+                return _skipped(
+                    task, f"{request.model} has no weights for {request.coils} coils; name a file of weights."
+                )
     n_parameters = pipeline.Plan(series, request).model.n_parameters
     with PeakMemory(str(resolve(request.device))) as memory:
         result = pipeline.run(series, request, callback=report, keep="none")

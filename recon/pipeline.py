@@ -279,8 +279,10 @@ class Plan:
         network = self.weights is not None
         self.dtype = device.resolve_precision(request.precision, self.device) if network else torch.float32
         if self.coil_by_coil:
+            asked = request.coils is not None and request.coils > self.n_virtual
             self.warnings.append(
-                f"{request.model} is a single-coil network: it took the {self.n_virtual} coils one by one."
+                f"{request.model} is a single-coil network: it took the {self.n_virtual} coils one by one"
+                f"{f' ({request.coils} were asked for; there are no more)' if asked else ''}."
             )
         elif self.weights is not None and series.n_coils < self.n_virtual:
             self.warnings.append(
@@ -325,7 +327,7 @@ class Plan:
             first = Stage("zero-filled", ("zero-filled",), self._to_view(zero_filled), False, index)
         yield replace(first, progress=position / n_slices)
         # What a network makes of a coil without signal, such as a broken one, is its own invention.
-        scale = data.scale * data.zero_filled.flatten(1).any(dim=1)[:, None, None, None]
+        has_signal = data.zero_filled.flatten(2).any(dim=2)[..., None, None]
         with closing(self._stages(data)) as stream:
             while True:
                 with device.explain_memory(self.device):
@@ -333,7 +335,10 @@ class Plan:
                     if stage is None:
                         return
                     # Batch entries are coils in the coil-by-coil case, coils are coils otherwise: both are combined.
-                    combined = coils.root_sum_of_squares((stage.image * scale).flatten(0, 1), dim=0)
+                    unscaled = stage.image * data.scale
+                    if unscaled.shape[1] == has_signal.shape[1]:
+                        unscaled = unscaled * has_signal
+                    combined = coils.root_sum_of_squares(unscaled.flatten(0, 1), dim=0)
                     contract.check_finite(self.card, stage, index, combined)
                     image = self._to_view(combined)
                 yield replace(stage, image=image, slice_index=index, progress=(position + stage.progress) / n_slices)
@@ -341,7 +346,7 @@ class Plan:
     def _stages(self, data: Prepared) -> Generator[Stage, None, None]:
         """Yield the method's stages; where coils go in one by one, some at a time, in step with each other.
 
-        What a stage needs while it is computed is then needed for these few only; the result is the same.
+        What a stage needs while it is computed is then needed for these few only; the result is the same to rounding.
         """
         with ExitStack() as stack:
             streams = []

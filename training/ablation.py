@@ -148,13 +148,14 @@ def _train(options: argparse.Namespace) -> int:
     entries = campaign.make_entries(options.only or theirs, common, base=_BASES[options.table])
     found, problems = campaign.train_all(entries, options.out, options.devices, options.quiet)
     if options.score:
-        scores = campaign.score_all(found, options.score, [_ACCELERATION])
+        scores, where, refused = campaign.score_all(found, options.score, [_ACCELERATION])
+        problems |= refused
     else:
         lines = campaign.lines_of(entries, found, {}, problems)
         scores = {
             line["method"]: {"psnr": line.get("validation_psnr"), "ssim": line.get("validation_ssim")} for line in lines
         }
-    where = "" if options.score else " Scores are those of the validation slices."
+        where = " Scores are those of the validation slices."
     about = campaign.describe(common, options.score, [_ACCELERATION]) + where
     _write(options, about, scores, _ACCELERATION, problems)
     return 1 if problems else 0

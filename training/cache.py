@@ -1,8 +1,8 @@
 """Compressed coils on disk: what a measured slice is brought to before it is undersampled, made once.
 
 Reading an array of coils and bringing it to the grid of the reconstruction takes longer than all the rest of a sample.
-The cache holds each slice on that grid, pre-whitened and compressed to twice the coils of the network, in half
-precision: the network's own compression, which depends on the mask, still happens in `recon.pipeline.prepare`.
+The cache holds each slice on that grid, pre-whitened and compressed to twice the coils that the network takes, in
+half precision: the network's own compression, which depends on the mask, still happens in `recon.pipeline.prepare`.
 """
 
 from __future__ import annotations

@@ -189,10 +189,13 @@ def train_all(
 
 def score_all(
     found: Mapping[str, Path], scans: Sequence[Path], accelerations: Sequence[float]
-) -> dict[str, dict[str, Any]]:
-    """Score weights on scans where their header does not hold these scores yet; returns the means by name.
+) -> tuple[dict[str, dict[str, Any]], str, dict[str, str]]:
+    """Score weights on scans where their header does not hold these scores yet.
 
-    The means are over what every method could score, so that they compare; what one refuses is said on stderr.
+    Returns
+    -------
+    Means by name, over what every method could score, so that they compare; what that leaves out, as a sentence for a
+    table; and why a method has no score at all, by name.
 
     Raises
     ------
@@ -201,6 +204,7 @@ def score_all(
     """
     wanted = {(scan.stem, kind, float(value)) for scan in scans for kind in KINDS for value in accelerations}
     scored: dict[str, dict[tuple[str, str, float], Mapping[str, Any]]] = {}
+    refused: dict[str, str] = {}
     for name, path in found.items():
         known = weights.read_header(path)
         rows = by_case(known.story.get("scores", ()))
@@ -208,13 +212,16 @@ def score_all(
             try:
                 fresh = score(path, scans, accelerations)
             except RequestError as error:
-                sys.stderr.write(f"{name} is not scored: {error}\n")
+                refused[name] = f"not scored: {error}"
                 continue
             write_scores(known, fresh)
             rows = by_case(fresh)
         scored[name] = rows
     common = wanted.intersection(*scored.values())
-    return {name: mean_scores([rows[case] for case in sorted(common)]) for name, rows in scored.items()}
+    left_out = [f"{scan}, {kind} {value:g}x" for scan, kind, value in sorted(wanted - common)]
+    text = f" Left out, because not every method can use the mask: {'; '.join(left_out)}." if left_out else ""
+    means = {name: mean_scores([rows[case] for case in sorted(common)]) for name, rows in scored.items()}
+    return means, text, refused
 
 
 def by_case(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, float], Mapping[str, Any]]:
@@ -377,9 +384,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         common, accelerations = common_settings(options), options.acceleration or [4.0]
         entries = make_entries(options.model or list_methods(), common)
         found, problems = train_all(entries, options.out, options.devices, options.quiet)
-        scores = score_all(found, options.score, accelerations) if options.score else {}
+        scores, left_out, refused = score_all(found, options.score, accelerations) if options.score else ({}, "", {})
+        problems |= refused
         lines = lines_of(entries, found, scores, problems)
-        text = f"{describe(common, options.score, accelerations)}\n\n{table(lines)}\n"
+        text = f"{describe(common, options.score, accelerations)}{left_out}\n\n{table(lines)}\n"
         write_csv(options.out / "campaign.csv", lines)
         with atomic_file(options.out / "campaign.md") as temporary:
             temporary.write_text(text, "utf-8")

@@ -176,6 +176,7 @@ def train(
         except MRIError as error:
             _explain(error, keeper, out)
         except (RuntimeError, MemoryError) as error:
+            _say_loaders(error)
             _offer(error, task, keeper, out)
         seconds = round(time.time() - started, 1)
         events.write({"event": "done", "step": task.n_steps, "seconds": seconds, "skipped": dict(events.skipped)})
@@ -249,11 +250,19 @@ def _explain(error: MRIError, keeper: Checkpoints, out: Path) -> NoReturn:
         raise NotFiniteError(f"{error} {_what_is_kept(keeper, out, how)}") from None
     if isinstance(error, ExportError):
         raise ExportError(f"{error} {_what_is_kept(keeper, out)}") from None
-    if _TRACEBACK in str(error):
-        # What a loader's process raised; its last line is the error's own sentence, after the name of its class.
-        sentence = str(error).rstrip().rpartition("\n")[2].partition(": ")[2]
-        raise type(error)(sentence) from None
+    _say_loaders(error)
     raise error
+
+
+def _say_loaders(error: Exception) -> None:
+    """Raise what a loader's process raised on purpose as its own sentence, which follows the name of its class.
+
+    torch hands it over with its traceback, and as a RuntimeError where its class takes more than a text.
+    """
+    text = str(error)
+    name, _, sentence = text.rstrip().rpartition("\n")[2].partition(": ")
+    if _TRACEBACK in text and name.startswith("recon.errors."):
+        raise RequestError(sentence) from None
 
 
 def _offer(error: Exception, task: ReconstructionTask, keeper: Checkpoints, out: Path) -> NoReturn:

@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import recon
-from recon import weights
+from recon import models, weights
 from recon.errors import FileError, MRIError, RequestError
+from recon.models import requirements
+from recon.pipeline import sampling_mask
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,11 +64,12 @@ def score(path: Path, scans: Sequence[Path], accelerations: Sequence[float]) -> 
             raise FileError(scan, "has no reference; scores need a fully sampled scan.")
         for kind, acceleration in product(KINDS, accelerations):
             try:
-                values = _values(path, series, kind, acceleration)
+                _check(path, series, kind, acceleration)
             except RequestError as error:
                 refusals.append(error)
                 sys.stderr.write(f"{path.name}, {series.stem}, {kind} {acceleration:g}x: {error}\n")
                 continue
+            values = _values(path, series, kind, acceleration)
             row: dict[str, Any] = {
                 "scan": series.stem,
                 "licence": series.header.licence,
@@ -78,6 +81,14 @@ def score(path: Path, scans: Sequence[Path], accelerations: Sequence[float]) -> 
     if refusals and not rows:
         raise refusals[-1]
     return rows
+
+
+def _check(path: Path, series: Series, kind: str, acceleration: float) -> None:
+    """Raise RequestError if the method cannot use such a mask."""
+    request = recon.Request(str(path), recon.MaskSpec(kind, acceleration, seed=0))
+    fit = models.fit_coils(request.model, series.n_coils, None)
+    assert fit.weights is not None
+    requirements.check(models.get_card(fit.weights.preset), fit.n_virtual, sampling_mask(series, request))
 
 
 def _values(path: Path, series: Series, kind: str, acceleration: float) -> dict[str, list[float]]:

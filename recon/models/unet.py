@@ -207,7 +207,7 @@ class ConvolutionNorm(nn.Module):
 
     def forward(self, channels: Float[Tensor, "batch in y x"]) -> Float[Tensor, "batch out y x"]:
         # On a small grid there are fewer pixels to scale than weights.
-        n_outputs = self.convolution.out_channels * channels[:, 0].numel()
+        n_outputs = self.convolution.out_channels * channels.shape[-2] * channels.shape[-1]
         if self.training or n_outputs < self.convolution.weight.numel():
             return F.relu(self.norm(self.convolution(channels)), inplace=True)
         weight, bias = self.norm.fold(self.convolution)

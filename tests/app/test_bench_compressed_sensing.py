@@ -29,5 +29,4 @@ def test_rows_with_bart_reach_its_objective():
     first, second = bench.measure_compressed_sensing(quick=True)
     objective, barts = (float(part.split()[-1]) for part in first.note.split(","))
     assert 0 < objective <= barts
-    assert first.ratio > 0 and second.ratio > 0
     assert "NRMSE" in second.note

@@ -1,12 +1,16 @@
 """Icons: every name is in the set, drawn in its colour, whole, in the middle, and without QtAwesome's own import."""
 
+import re
+from dataclasses import fields
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QIcon, QImage
 from PySide6.QtWidgets import QToolButton
 
-from app import actions, icons
+from app import actions, icons, theme
 
 GREEN, RED = "#00ff00", "#ff0000"
 
@@ -53,10 +57,20 @@ def test_a_button_paints_it(qtbot):
     assert button.grab().toImage().pixelColor(20, 20).name() == GREEN
 
 
-def test_every_command_names_an_icon_of_the_set():
+def test_every_icon_that_is_named_is_in_the_set():
     named = {command.icon for command in actions.COMMANDS if command.icon}
-    assert named
+    for path in Path(icons.__file__).parent.rglob("*.py"):
+        for call in re.findall(r"(?:set_icon|theme\.icon)\([^)]*\)", path.read_text("utf-8")):
+            named |= set(re.findall(r'"([a-z0-9-]+)"', call)) - {field.name for field in fields(theme.Colours)}
+    named.discard("text")
+    assert {"play", "pause", "tray-arrow-down"} <= named
     assert named <= icons.glyphs().keys()
+
+
+def test_a_changed_copy_still_draws(qapp):
+    icon = QIcon(icons.icon("play", GREEN, RED))
+    icon.setIsMask(True)
+    assert (rgba(icon, 24)[..., 3] == 255).sum() > 40
 
 
 def test_an_unknown_name_is_an_error(qapp):

@@ -163,5 +163,7 @@ def test_methods_are_compared_on_what_all_of_them_can(tmp_path, monkeypatch):
     monkeypatch.setattr(campaign, "write_scores", lambda known, rows: None)  # noqa: ARG005
     monkeypatch.setattr(campaign.weights, "read_header", lambda path: type("Known", (), {"story": {}}))  # noqa: ARG005
     found = {name: tmp_path / f"{name}.safetensors" for name in ("all", "maps", "none")}
-    means = campaign.score_all(found, [tmp_path / "scan.h5"], [4.0, 8.0])
+    means, left_out, refused = campaign.score_all(found, [tmp_path / "scan.h5"], [4.0, 8.0])
+    assert left_out.endswith("the mask: scan, random 8x.")
+    assert refused == {"none": "not scored: no mask fits."}
     assert {name: mean["psnr"] for name, mean in means.items()} == {"all": 30.0, "maps": 31.0}

@@ -16,7 +16,7 @@ from recon import models, weights
 from recon.errors import FileError, RequestError
 from training import publish
 from training.module import ReconstructionTask
-from training.run import main
+from training.run import _say_loaders, count_workers, main
 
 RECIPE = """
 model = "pcrnn-4x-1x"
@@ -144,7 +144,17 @@ def test_what_a_loader_raises_is_one_sentence(recipe, tmp_path):
         main(str(recipe), tmp_path / "run", settings=settings, devices="cpu")
     assert "\n" not in str(caught.value)
     # As long as the error is looked at, what it left behind is alive; Python ends it so before it ends itself.
-    for process in multiprocessing.active_children():
+    left = multiprocessing.active_children()
+    assert left or not count_workers(1)
+    for process in left:
         process.terminate()
         process.join(30)
         assert process.exitcode == 0
+
+
+def test_errors_of_a_loader_that_torch_cannot_rebuild_keep_their_sentence():
+    text = "Caught FileError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n  File …\n"
+    with pytest.raises(RequestError, match=r"^/a/b\.h5: is cut off: export it again\.$"):
+        _say_loaders(RuntimeError(f"{text}recon.errors.FileError: /a/b.h5: is cut off: export it again.\n"))
+    _say_loaders(RuntimeError(f"{text}RuntimeError: something else"))
+    _say_loaders(RequestError("a sentence"))
