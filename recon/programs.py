@@ -115,11 +115,13 @@ class Running:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for order in (signal.SIGTERM, signal.SIGKILL):
-            if self._process.poll() is not None:
-                return
-            self._tell(order)
-            self.wait(_PATIENCE_S)
+        if self._process.poll() is not None:
+            return
+        self._tell(signal.SIGTERM)
+        self.wait(_PATIENCE_S)
+        # Sent even when the program itself has ended by now: what it started may not have listened.
+        self._tell(signal.SIGKILL)
+        self.wait(_PATIENCE_S)
 
     def _tell(self, order: signal.Signals) -> None:
         try:

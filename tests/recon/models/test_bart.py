@@ -66,6 +66,14 @@ def is_running(pid):
         return False
 
 
+def end_soon(*pids):
+    """Whether these processes end: a signal is sent at once, and acted upon when the machine gets to it."""
+    patience = time.monotonic() + 10
+    while any(is_running(pid) for pid in pids) and time.monotonic() < patience:
+        time.sleep(0.01)
+    return not any(is_running(pid) for pid in pids)
+
+
 @needs_bart
 @pytest.mark.parametrize("weight", [0.01, 0.05])
 def test_golden_images(golden, weight):
@@ -184,7 +192,7 @@ def test_closing_the_stream_ends_bart_and_what_it_started(fake_bart, scan, tmp_p
             time.sleep(0.01)
         pids = [int((tmp_path / name).read_text()) for name in ("pid", "child")]
         assert all(is_running(pid) for pid in pids)
-    assert not any(is_running(pid) for pid in pids)
+    assert end_soon(*pids)
     assert not list((tmp_path / "temporary").iterdir())
     assert time.monotonic() - started < 30
 
@@ -197,7 +205,17 @@ def test_a_program_that_will_not_end_is_ended(fake_bart, scan, monkeypatch, tmp_
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().strip():
         time.sleep(0.01)
     stream.close()
-    assert not is_running(int((tmp_path / "pid").read_text()))
+    assert end_soon(int((tmp_path / "pid").read_text()))
+
+
+def test_what_a_program_started_is_ended_even_if_it_will_not_listen(fake_bart, scan, tmp_path):
+    fake_bart(f"sh -c \"trap '' TERM; echo \\$\\$ > {tmp_path}/pid; while true; do sleep 0.1; done\" & wait")
+    stream = models.create("cs-bart", 2).stages(*scan, torch.ones(1, 2, *SIZE, dtype=torch.complex64))
+    next(stream)
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().strip():
+        time.sleep(0.01)
+    stream.close()
+    assert end_soon(int((tmp_path / "pid").read_text()))
 
 
 def test_a_wish_to_stop_is_heard_while_bart_works(fake_bart, scan):
