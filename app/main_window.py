@@ -13,7 +13,6 @@ from PySide6.QtWidgets import (
     QDockWidget,
     QFileDialog,
     QHBoxLayout,
-    QLabel,
     QMainWindow,
     QMessageBox,
     QStackedWidget,
@@ -25,17 +24,16 @@ from app import theme
 from app.actions import Actions
 from app.presenter import GridPresenter, StagePresenter
 from app.recipe_presenter import RecipePresenter
+from app.status_presenter import StatusPresenter
 from app.training_desk import TrainingDesk
-from app.views import levels
 from app.views.banner import Banner
 from app.views.header_view import HeaderView
 from app.views.image_grid import ImageGrid
 from app.views.kspace_view import KSpaceView
-from app.views.level_bar import MANUAL, LevelBar
+from app.views.level_bar import LevelBar
 from app.views.log_view import Handler, LogView
 from app.views.mask_preview import MaskPreview
 from app.views.metrics_table import MetricsTable
-from app.views.named import named
 from app.views.recipe_panel import RecipePanel
 from app.views.stage_scrubber import StageScrubber
 from app.views.start_page import StartPage
@@ -78,7 +76,7 @@ class MainWindow(QMainWindow):
         self._make_views()
         self._lay_out()
         self._make_docks()
-        self._make_status()
+        self.status = StatusPresenter(self.session, self.statusBar(), self.level_bar, self.grid, self)
         self.commands = Actions(self)
         self.commands.fill(self, self._panes_menu())
         self._connect()
@@ -150,24 +148,6 @@ class MainWindow(QMainWindow):
         self._closed.add(self.docks["training"])
         self._default_layout = self.saveState()
 
-    def _make_status(self) -> None:
-        bar = self.statusBar()
-        bar.setSizeGripEnabled(False)
-        bar.setContentsMargins(theme.MARGIN, 0, theme.MARGIN, 0)
-        layout = bar.layout()
-        if layout is not None:
-            layout.setSpacing(2 * theme.GAP)
-        names = ("slice", "probe", "levels", "zoom", "flip", "device", "job", "training")
-        self.status = {name: QLabel() for name in names}
-        for name, label in self.status.items():
-            label.setObjectName(f"status-{name}")
-            label.setFont(theme.number_font(self.font()))
-            label.setProperty("muted", True)
-            bar.addWidget(label)
-        research = named("status-research", QLabel("research use only"))
-        research.setProperty("muted", True)
-        bar.addPermanentWidget(research)
-
     def _panes_menu(self) -> Any:
         menu = self.createPopupMenu() or self.menuBar().addMenu("Panes")
         menu.setTitle("Panes")
@@ -180,7 +160,7 @@ class MainWindow(QMainWindow):
         self.grid_presenter = GridPresenter(session, self.grid, self)
         self.stage_presenter = StagePresenter(session, self.scrubber, self.metrics, self)
         self.recipe_presenter = RecipePresenter(session, self.recipe, self.mask_preview, self)
-        self.training_desk = TrainingDesk(self, self.status["training"])
+        self.training_desk = TrainingDesk(self, self.status.labels["training"])
         self._log_handler.bridge.line.connect(self.log_view.add)
         self.banner.acted.connect(self._act)
         self.banner.details_wanted.connect(self.show_details)
@@ -200,19 +180,12 @@ class MainWindow(QMainWindow):
         self.start_page.paths_chosen.connect(session.open)
         session.opening_changed.connect(self._show_opening)
         session.settings_changed.connect(self._apply_settings)
-        self.recipe.mask_file_wanted.connect(self.ask_mask)
+        self.recipe.sampling.mask_file_wanted.connect(self.ask_mask)
         self.recipe.model.train_wanted.connect(self.ask_training)
         self.level_bar.sliceRequested.connect(lambda index: session.select(index=index))
         self.level_bar.presetChosen.connect(session.apply_preset)
         self.level_bar.zoomToFitRequested.connect(self.zoom)
-        self.grid.viewChanged.connect(lambda _zoom: self._show_status())
         self.grid.contextMenuRequested.connect(self._open_menu)
-        for signal in (
-            session.slice_changed, session.series_changed, session.preview_changed, session.result_changed,
-            session.job_changed, session.request_changed, session.view.levels_changed, session.view.crosshair_changed,
-            session.position_changed, session.devices_changed,
-        ):  # fmt: skip
-            signal.connect(self._show_status)
         for signal in (
             session.series_changed, session.job_changed, session.request_changed, session.mask_changed,
             session.result_changed, session.view.options_changed, session.view.levels_changed, session.results_changed,
@@ -230,7 +203,6 @@ class MainWindow(QMainWindow):
         for series, image in pictures.items():
             self.browser.set_thumbnail(series, image)
         self._show_series()
-        self._show_status()
 
     # ---------------------------------------------------------------- what is shown
 
@@ -282,55 +254,13 @@ class MainWindow(QMainWindow):
         self.browser.set_current(self.session.series)
 
     def _show_series(self) -> None:
-        series = self.session.series
-        self.browser.set_current(series)
-        self.header.set_series(series)
+        self.browser.set_current(self.session.series)
+        self.header.set_series(self.session.series)
         # Files may be named after patients: the title of a window is read by everybody in the room.
         self.setWindowTitle(TITLE)
-        if series is not None:
-            self.level_bar.set_slice(self.session.slice_index, series.n_slices)
 
     def _show_opening(self) -> None:
-        names = [path.name for path in self.session.opening]
-        self.start_page.set_opening(names)
-        self._show_status()
-
-    def _show_status(self, *_: Any) -> None:
-        session = self.session
-        series, view = session.series, session.view
-        if series is None:
-            return
-        self.level_bar.set_slice(session.slice_index, series.n_slices)
-        self.status["slice"].setText(f"slice {session.slice_index + 1}/{series.n_slices}")
-        self.status["probe"].setText(self._probe_text())
-        if view.levels is not None:
-            low, high = view.levels
-            self.level_bar.set_levels(low, high)
-            self.level_bar.set_preset(view.preset or MANUAL)
-            has_reference = session.preview is not None and session.preview.reference is not None
-            self.level_bar.set_matched(view.preset == "matched" if has_reference else None)
-            width, centre = levels.format_value(high - low, 3), levels.format_value(0.5 * (low + high), 3)
-            self.status["levels"].setText(f"W {width} L {centre} ({view.preset_title})")
-        zoom = self.grid.view().zoom
-        self.level_bar.set_zoom(zoom)
-        self.status["zoom"].setText(f"zoom {zoom:.0%}")
-        self.status["flip"].setText("view: flipped ↕" if series.geometry.flip_rows else "")
-        self.status["device"].setText(f"device {session.request.device}")
-        opening = f"opening {session.opening[0].name} …" if session.opening else ""
-        shown = "" if session.result is None else f"result {session.result.title}"
-        self.status["job"].setText("reconstructing" if session.is_running else opening or shown)
-        used = "" if session.result is None else session.result.parameter_text
-        self.status["job"].setToolTip(f"Reconstructed with {used}" if used else "")
-        for label in self.status.values():
-            label.setVisible(bool(label.text()))
-
-    def _probe_text(self) -> str:
-        crosshair = self.session.view.crosshair
-        if crosshair is None or not self.session.view.has_crosshair:
-            return ""
-        values = self.grid.probe_values()
-        shown = [f"{name} {levels.format_value(values[name], 3)}" for name in ("final", "reference") if name in values]
-        return f"({crosshair[0]}, {crosshair[1]})  " + "  ".join(shown)
+        self.start_page.set_opening([path.name for path in self.session.opening])
 
     def _want_kspace(self, *_: Any) -> None:
         if self.docks["kspace"].isVisible() and self.session.series is not None:
@@ -354,7 +284,7 @@ class MainWindow(QMainWindow):
             self.grid.zoom_to_fit()
         else:
             self.grid.zoom_by(factor)
-        self._show_status()
+        self.status.refresh()
 
     def _open_menu(self, _key: str, position: Any) -> None:
         menu = self.commands.menu(

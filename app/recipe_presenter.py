@@ -69,7 +69,7 @@ class RecipePresenter(QObject):
         request = session.request if card is None else replace(session.request, model=card.name)
         self._panel.set_request(request, keeps_text=session.recipe.is_refused)
         self._panel.set_weights(request.model, session.recipe.weights, session.request.model)
-        self._panel.set_own_mask(session.has_own_mask)
+        self._panel.sampling.set_own_mask(session.has_own_mask)
         self._panel.set_summary("" if card is None else card.summary)
         recipe = session.recipe
         self._panel.set_overrides(request.overrides, recipe.refused_parameter, recipe.problem)

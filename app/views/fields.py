@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QValidator
-from PySide6.QtWidgets import QDoubleSpinBox, QFormLayout, QGridLayout, QLabel, QWidget
+from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QGridLayout, QLabel, QWidget
 
 from app import theme
 
@@ -85,6 +87,21 @@ def form(parent: QWidget | None = None) -> QFormLayout:
     layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     layout.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
     return layout
+
+
+def align_labels(layout: QFormLayout, width: int) -> None:
+    """Make the names of a form quiet and equally wide, so that its fields stand under those of another form."""
+    for row in range(layout.rowCount()):
+        item = layout.itemAt(row, QFormLayout.ItemRole.LabelRole)
+        label = None if item is None else item.widget()
+        if label is not None:
+            label.setProperty("muted", True)
+            label.setMinimumWidth(width)
+
+
+def choose(combo: QComboBox, value: Any) -> None:
+    """Show the entry that holds a value; nothing where none does."""
+    combo.setCurrentIndex(combo.findData(value))
 
 
 def beside(**fields: QWidget) -> QGridLayout:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
 from PySide6.QtWidgets import (
     QComboBox,
-    QFormLayout,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -23,13 +22,13 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.messages import sentence
-from app.views.fields import Factor, KeepsKeys, beside, form, heading
+from app.views.fields import KeepsKeys, align_labels, beside, choose, form, heading
 from app.views.model_choice import ModelChoice
 from app.views.named import named
 from app.views.parameter_form import ParameterForm
+from app.views.sampling_form import SamplingForm
 from app.views.section import Section
 from app.views.weights_choice import WeightsChoice
-from recon.masks import KINDS, TITLES, default_center_fraction
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,10 +38,8 @@ if TYPE_CHECKING:
     from recon.request import Request
     from recon.simulate import SimulationSpec
 
-GRID_TITLES = {"cropped": "Cropped image (papers)", "native": "As measured (native)"}
 MAPS_TITLES = {"espirit": "ESPIRiT", "walsh": "Walsh (quick)"}
 PRECISION_TITLES = {"auto": "auto", "fp32": "fp32", "bf16": "bf16"}
-FROM_FILE = "file"
 N_SUMMARY = 68
 
 
@@ -66,8 +63,6 @@ class RecipePanel(QWidget):
         The user typed something that is no value; a sentence. The text stays.
     corrected
         The same where the last value came back instead.
-    mask_file_wanted
-        The user wants a sampling pattern from a file.
     reconstruct_wanted
         None for the current slice, ``"volume"`` for all.
     cancel_wanted
@@ -79,7 +74,6 @@ class RecipePanel(QWidget):
     changed = Signal(dict)
     refused = Signal(str)
     corrected = Signal(str)
-    mask_file_wanted = Signal()
     reconstruct_wanted = Signal(object)
     cancel_wanted = Signal()
     simulation_wanted = Signal(object)
@@ -88,24 +82,9 @@ class RecipePanel(QWidget):
         super().__init__(parent)
         self.setObjectName("recipePanel")
         self._is_setting = False
-        self._has_own_mask = False
         self._sentence = ""
-        self._mask_preview = mask_preview
-        self.mask_type = named("maskType", QComboBox())
-        for kind in KINDS:
-            self.mask_type.addItem(TITLES[kind], kind)
-        self.mask_type.addItem("From file…", FROM_FILE)
-        self.acceleration = Factor()
-        self.acceleration.setObjectName("acceleration")
-        self.center_fraction = named("centerFraction", QLineEdit())
-        self.seed = named("seed", QLineEdit(placeholderText="file name"))
-        self.grid = named("grid", QComboBox())
-        for key, title in GRID_TITLES.items():
-            self.grid.addItem(title, key)
-        self.own_mask = named(
-            "ownMask", QLabel("The scanner undersampled this series: its own pattern is used.", wordWrap=True)
-        )
-        self.own_mask.setProperty("muted", True)
+        label_width = self.fontMetrics().horizontalAdvance("Acceleration") + 2
+        self.sampling = SamplingForm(mask_preview, label_width)
         self.model = ModelChoice()
         self.weights = named("weightsChoice", WeightsChoice())
         self.summary = named("modelSummary", QLabel(wordWrap=True))
@@ -134,7 +113,7 @@ class RecipePanel(QWidget):
         self.progress.setFixedHeight(6)
         self.eta = named("eta", QLabel())
         self.eta.setProperty("muted", True)
-        self._lay_out()
+        self._lay_out(label_width)
         self._describe()
         self._connect()
         self.set_devices(("auto", "cpu"))
@@ -143,12 +122,7 @@ class RecipePanel(QWidget):
 
     # ---------------------------------------------------------------- construction
 
-    def _lay_out(self) -> None:
-        sampling = form()
-        sampling.addRow("Pattern", self.mask_type)
-        sampling.addRow(beside(Acceleration=self.acceleration, Centre_fraction=self.center_fraction, Seed=self.seed))
-        sampling.addRow("Grid", self.grid)
-        self._sampling = sampling
+    def _lay_out(self, label_width: int) -> None:
         model = form()
         model.addRow("Model", self.model)
         model.addRow(self.summary)
@@ -156,15 +130,8 @@ class RecipePanel(QWidget):
         model.addRow("Maps", self.maps)
         self._model_form = model
         model.addRow(beside(Coils=self.coils, Device=self.device, Precision=self.precision))
-        width = self.fontMetrics().horizontalAdvance("Acceleration") + 2
-        self.parameters.label_width = width
-        for layout in (sampling, model):
-            for row in range(layout.rowCount()):
-                item = layout.itemAt(row, QFormLayout.ItemRole.LabelRole)
-                label = None if item is None else item.widget()
-                if label is not None:
-                    label.setProperty("muted", True)
-                    label.setMinimumWidth(width)
+        align_labels(model, label_width)
+        self.parameters.label_width = label_width
 
         fields = QWidget()
         inner = QVBoxLayout(fields)
@@ -172,9 +139,7 @@ class RecipePanel(QWidget):
         inner.setSpacing(theme.SPACE + 2)
         self._inner = inner
         inner.addWidget(heading("Sampling"))
-        inner.addLayout(sampling)
-        inner.addWidget(self.own_mask)
-        inner.addWidget(self._mask_preview)
+        inner.addWidget(self.sampling)
         inner.addSpacing(theme.SPACE)
         inner.addWidget(heading("Reconstruction"))
         inner.addLayout(model)
@@ -207,11 +172,6 @@ class RecipePanel(QWidget):
 
     def _describe(self) -> None:
         for widget, name, hint in (
-            (self.mask_type, "Sampling pattern", "Which columns or points of k-space are kept"),
-            (self.acceleration, "Acceleration", "How many times fewer samples are kept"),
-            (self.center_fraction, "Centre fraction", "Share of the columns that is always kept in the centre"),
-            (self.seed, "Seed", "A whole number; empty draws the pattern from the file name, as fastMRI does"),
-            (self.grid, "Grid", "Cropped: crop the image first and mask its k-space. Native: mask what was measured"),
             (self.model, "Model", "What rebuilds the image"),
             (self.weights, "Weights", "Which trained weights of the model; auto takes those for the scan's coils"),
             (self.maps, "Sensitivity maps", "How the coils' sensitivities are estimated from the centre of k-space"),
@@ -228,17 +188,14 @@ class RecipePanel(QWidget):
         theme.set_icon(self.reconstruct_button, "play", "on_accent")
 
     def _connect(self) -> None:
-        sampling = self.mask_type, self.acceleration, self.grid
-        KeepsKeys(self).watch(*sampling, self.model, self.weights, self.maps, self.device, self.precision)
-        self.mask_type.activated.connect(self._choose_mask)
-        self.acceleration.valueChanged.connect(lambda value: self._emit(acceleration=value))
-        self.acceleration.corrected.connect(self.corrected)
-        self.center_fraction.editingFinished.connect(self._read_fraction)
-        self.seed.editingFinished.connect(self._read_seed)
+        self.sampling.changed.connect(self.changed)
+        self.sampling.refused.connect(self.refused)
+        self.sampling.corrected.connect(self.corrected)
+        KeepsKeys(self).watch(self.model, self.weights, self.maps, self.device, self.precision)
         self.coils.editingFinished.connect(self._read_coils)
         for combo, field in (
-            (self.grid, "grid"), (self.model, "model"), (self.weights, "model"), (self.maps, "maps"),
-            (self.device, "device"), (self.precision, "precision"),
+            (self.model, "model"), (self.weights, "model"), (self.maps, "maps"), (self.device, "device"),
+            (self.precision, "precision"),
         ):  # fmt: skip
             combo.currentIndexChanged.connect(
                 lambda _index, combo=combo, field=field: self._emit(**{field: combo.currentData()})
@@ -253,29 +210,6 @@ class RecipePanel(QWidget):
     def _emit(self, **changes: Any) -> None:
         if not self._is_setting and None not in (changes.get("model", ""), changes.get("device", "")):
             self.changed.emit(changes)
-
-    def _choose_mask(self) -> None:
-        kind = self.mask_type.currentData()
-        if kind == FROM_FILE:
-            self.mask_file_wanted.emit()
-        else:
-            self._emit(kind=kind)
-
-    def _read_fraction(self) -> None:
-        text = self.center_fraction.text().strip().replace(",", ".")
-        try:
-            self._emit(center_fraction=float(text) if text else None)
-        except ValueError:
-            self.refused.emit(f"Centre fraction is {text!r}; give a number between 0 and 1, or nothing.")
-
-    def _read_seed(self) -> None:
-        text = self.seed.text().strip()
-        if text in ("", "filename", "file name"):
-            self._emit(seed="filename")
-        elif text.isdecimal():
-            self._emit(seed=int(text))
-        else:
-            self.refused.emit(f"Seed is {text!r}; give a whole number from 0, or nothing for the file name.")
 
     def _read_coils(self) -> None:
         text = self.coils.text().strip()
@@ -299,25 +233,13 @@ class RecipePanel(QWidget):
             Leave all texts as they are: one of them was refused, and has to be seen beside the sentence that says why.
         """
         self._is_setting = True
-        mask = request.mask
-        is_file = mask.kind.startswith("file:")
-        self._choose(self.mask_type, FROM_FILE if is_file else mask.kind)
-        self.mask_type.setItemText(self.mask_type.count() - 1, f"File: {mask.kind[5:]}" if is_file else "From file…")
-        self.acceleration.setValue(mask.acceleration)
-        self.center_fraction.setPlaceholderText(f"auto ({default_center_fraction(mask.acceleration):g})")
-        for field, text in (
-            (self.center_fraction, "" if mask.center_fraction is None else f"{mask.center_fraction:g}"),
-            (self.seed, "" if mask.seed == "filename" else str(mask.seed)),
-            (self.coils, "" if request.coils is None else str(request.coils)),
-        ):
-            if not (keeps_text or field.hasFocus()):
-                field.setText(text)
-        self._enable_sampling()
-        self._choose(self.grid, request.grid)
-        self._choose(self.device, request.device)
-        self._choose(self.precision, request.precision)
-        self._choose(self.maps, request.maps)
-        self._choose(self.model, request.model)
+        self.sampling.set_request(request, keeps_text=keeps_text)
+        if not (keeps_text or self.coils.hasFocus()):
+            self.coils.setText("" if request.coils is None else str(request.coils))
+        self._choose_device(request.device)
+        choose(self.precision, request.precision)
+        choose(self.maps, request.maps)
+        choose(self.model, request.model)
         self._is_setting = False
 
     def set_models(self, groups: Sequence[tuple[str, Sequence[tuple[Any, str]]]], current: str) -> None:
@@ -408,9 +330,9 @@ class RecipePanel(QWidget):
             else (self.simulation_section.button, *self.simulation.stops)
         )  # fmt: skip
         stops = (
-            *simulation, self.mask_type, self.acceleration, self.center_fraction, self.seed, self.grid, self.model,
-            self.weights, self.maps, self.coils, self.device, self.precision, self.parameter_section.button,
-            *self.parameters.stops(), self.reconstruct_button, self.volume_button, self.cancel_button,
+            *simulation, *self.sampling.stops, self.model, self.weights, self.maps, self.coils, self.device,
+            self.precision, self.parameter_section.button, *self.parameters.stops(), self.reconstruct_button,
+            self.volume_button, self.cancel_button,
         )  # fmt: skip
         for first, second in pairwise(stops):
             QWidget.setTabOrder(first, second)
@@ -441,25 +363,8 @@ class RecipePanel(QWidget):
         self.device.clear()
         for name in devices:
             self.device.addItem(name, name)
-        self._choose(self.device, current or "auto")
+        self._choose_device(current or "auto")
         self._is_setting = False
-
-    def set_own_mask(self, has_own: bool) -> None:
-        """Take away the sampling fields of a scan that was undersampled by the scanner."""
-        self._has_own_mask = has_own
-        self.mask_type.setEnabled(not has_own)
-        self.grid.setEnabled(not has_own)
-        self._enable_sampling()
-        for row in range(self._sampling.rowCount()):
-            # Values that are not used would only mislead.
-            self._sampling.setRowVisible(row, not has_own)
-        self.own_mask.setVisible(has_own)
-
-    def _enable_sampling(self) -> None:
-        """Let only those numbers be set that decide the pattern: full sampling and a file have none."""
-        is_drawn = not self._has_own_mask and self.mask_type.currentData() not in ("none", FROM_FILE)
-        for widget in (self.acceleration, self.center_fraction, self.seed):
-            widget.setEnabled(is_drawn)
 
     def set_problem(self, text: str, *, can_start: bool) -> None:
         """Say in place why Reconstruct is disabled."""
@@ -499,10 +404,7 @@ class RecipePanel(QWidget):
         """Scroll to what was opened, once it has its place."""
         QTimer.singleShot(0, self, lambda: self._scroll.ensureWidgetVisible(section, 0, theme.GAP))
 
-    @staticmethod
-    def _choose(combo: QComboBox, value: Any) -> None:
-        index = combo.findData(value)
-        if index < 0 and combo.objectName() == "deviceChoice" and value:
-            combo.addItem(str(value), value)
-            index = combo.count() - 1
-        combo.setCurrentIndex(index)
+    def _choose_device(self, name: str) -> None:
+        if self.device.findData(name) < 0:
+            self.device.addItem(name, name)
+        choose(self.device, name)

@@ -163,7 +163,7 @@ def test_a_stranger_opens_the_demo_and_leaves_with_dicom(window, qtbot, tmp_path
 
     # Crosshair with values.
     click(well)
-    assert "final" in window.status["probe"].text()
+    assert "final" in window.status.labels["probe"].text()
 
     # Another scan from the list, ten slices of it; the wheel goes through them.
     qtbot.waitUntil(lambda: len(session.studies) == 3, timeout=LONG_MS)
@@ -179,7 +179,7 @@ def test_a_stranger_opens_the_demo_and_leaves_with_dicom(window, qtbot, tmp_path
     settle(window)
     reference = session.series.reference[start - 2]
     np.testing.assert_array_equal(window.grid.panel("reference").well.image, reference)
-    assert window.status["slice"].text() == f"slice {start - 1}/10"
+    assert window.status.labels["slice"].text() == f"slice {start - 1}/10"
 
     # Back to the result, and out of the door with it.
     click(series_list.viewport(), series_list.visualItemRect(series_list.item(0)).center())

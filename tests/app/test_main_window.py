@@ -208,10 +208,10 @@ def test_the_zoom_that_is_shown_follows_the_keys(window):
     window.grid.setFocus()
     press(window, Qt.Key.Key_Plus)
     assert window.grid.view().zoom == pytest.approx(1.25)
-    assert window.status["zoom"].text() == "zoom 125%"
+    assert window.status.labels["zoom"].text() == "zoom 125%"
     press(window, Qt.Key.Key_Equal)
     assert window.grid.view().zoom == 1
-    assert window.status["zoom"].text() == "zoom 100%"
+    assert window.status.labels["zoom"].text() == "zoom 100%"
 
 
 def test_help_is_the_last_menu(window):
@@ -425,7 +425,7 @@ def test_gestures_in_the_grid_reach_the_session(window, qtbot):
     centre = well.rect().center()
     QTest.mouseClick(well, LEFT, Qt.KeyboardModifier.NoModifier, centre)
     assert window.session.view.crosshair is not None
-    assert "reference" in window.status["probe"].text()
+    assert "reference" in window.status.labels["probe"].text()
     before = window.session.view.levels
     QTest.mousePress(well, Qt.MouseButton.RightButton, Qt.KeyboardModifier.NoModifier, centre)
     QTest.mouseMove(well, centre + QPoint(40, 0))
@@ -433,12 +433,12 @@ def test_gestures_in_the_grid_reach_the_session(window, qtbot):
     low, high = window.session.view.levels
     assert high - low > before[1] - before[0]
     assert window.session.view.preset is None
-    assert "manual" in window.status["levels"].text()
+    assert "manual" in window.status.labels["levels"].text()
 
 
 def test_the_status_bar_says_that_the_view_is_flipped(window):
-    assert window.status["flip"].text() == "view: flipped ↕"
-    assert "slice 3/5" in window.status["slice"].text()
+    assert window.status.labels["flip"].text() == "view: flipped ↕"
+    assert "slice 3/5" in window.status.labels["slice"].text()
 
 
 # ---------------------------------------------------------------- messages

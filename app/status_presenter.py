@@ -1,0 +1,113 @@
+"""Says where the user is and what runs: the line under the images, and the slice and levels above them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject
+from PySide6.QtWidgets import QLabel
+
+from app import theme
+from app.views import levels
+from app.views.level_bar import MANUAL
+from app.views.named import named
+
+if TYPE_CHECKING:
+    from PySide6.QtWidgets import QStatusBar
+
+    from app.session import Session
+    from app.views.image_grid import ImageGrid
+    from app.views.level_bar import LevelBar
+
+NAMES = ("slice", "probe", "levels", "zoom", "flip", "device", "job", "training")
+
+
+class StatusPresenter(QObject):
+    """Fills the status bar and the level bar from the session.
+
+    Attributes
+    ----------
+    labels
+        What the status bar shows, by name. ``training`` is filled by the training desk.
+    """
+
+    labels: dict[str, QLabel]
+
+    def __init__(
+        self, session: Session, bar: QStatusBar, level_bar: LevelBar, grid: ImageGrid, parent: QObject | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._level_bar = level_bar
+        self._grid = grid
+        self.labels = {name: named(f"status-{name}", QLabel()) for name in NAMES}
+        self._lay_out(bar)
+        grid.viewChanged.connect(lambda _zoom: self.refresh())
+        for signal in (
+            session.slice_changed, session.series_changed, session.preview_changed, session.result_changed,
+            session.job_changed, session.request_changed, session.view.levels_changed, session.view.crosshair_changed,
+            session.position_changed, session.devices_changed, session.opening_changed,
+        ):  # fmt: skip
+            signal.connect(self.refresh)
+        self.refresh()
+
+    def _lay_out(self, bar: QStatusBar) -> None:
+        bar.setSizeGripEnabled(False)
+        bar.setContentsMargins(theme.MARGIN, 0, theme.MARGIN, 0)
+        layout = bar.layout()
+        if layout is not None:
+            layout.setSpacing(2 * theme.GAP)
+        for label in self.labels.values():
+            label.setFont(theme.number_font(bar.font()))
+            label.setProperty("muted", True)
+            bar.addWidget(label)
+        research = named("status-research", QLabel("research use only"))
+        research.setProperty("muted", True)
+        bar.addPermanentWidget(research)
+
+    def refresh(self, *_: Any) -> None:
+        """Bring both bars up to date."""
+        series, labels = self._session.series, self.labels
+        if series is None:
+            return
+        index = self._session.slice_index
+        self._level_bar.set_slice(index, series.n_slices)
+        labels["slice"].setText(f"slice {index + 1}/{series.n_slices}")
+        labels["probe"].setText(self._probe_text())
+        self._show_levels()
+        zoom = self._grid.view().zoom
+        self._level_bar.set_zoom(zoom)
+        labels["zoom"].setText(f"zoom {zoom:.0%}")
+        labels["flip"].setText("view: flipped ↕" if series.geometry.flip_rows else "")
+        labels["device"].setText(f"device {self._session.request.device}")
+        self._show_job()
+        for label in labels.values():
+            label.setVisible(bool(label.text()))
+
+    def _show_levels(self) -> None:
+        view, preview = self._session.view, self._session.preview
+        if view.levels is None:
+            return
+        low, high = view.levels
+        self._level_bar.set_levels(low, high)
+        self._level_bar.set_preset(view.preset or MANUAL)
+        has_reference = preview is not None and preview.reference is not None
+        self._level_bar.set_matched(view.preset == "matched" if has_reference else None)
+        width, centre = levels.format_value(high - low, 3), levels.format_value(0.5 * (low + high), 3)
+        self.labels["levels"].setText(f"W {width} L {centre} ({view.preset_title})")
+
+    def _show_job(self) -> None:
+        session, result = self._session, self._session.result
+        opening = f"opening {session.opening[0].name} …" if session.opening else ""
+        shown = "" if result is None else f"result {result.title}"
+        self.labels["job"].setText("reconstructing" if session.is_running else opening or shown)
+        used = "" if result is None else result.parameter_text
+        self.labels["job"].setToolTip(f"Reconstructed with {used}" if used else "")
+
+    def _probe_text(self) -> str:
+        crosshair = self._session.view.crosshair
+        if crosshair is None or not self._session.view.has_crosshair:
+            return ""
+        values = self._grid.probe_values()
+        shown = [f"{name} {levels.format_value(values[name], 3)}" for name in ("final", "reference") if name in values]
+        return f"({crosshair[0]}, {crosshair[1]})  " + "  ".join(shown)
