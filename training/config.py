@@ -252,13 +252,20 @@ def read_config(path: Path | str, settings: Sequence[str] = ()) -> TrainingConfi
 
 
 def read_values(path: Path | str | None, settings: Sequence[str] = ()) -> dict[str, Any]:
-    """Return what a recipe file (None: none) and changes name, without defaults and unchecked; see `read_config`."""
+    """Return what a recipe file (None: none) and changes name, without defaults and unchecked; see `read_config`.
+
+    ``overrides.width=20`` changes one parameter of the network.
+    """
     values = {} if path is None else _read_file(Path(path))
     for setting in settings:
         key, separator, text = setting.partition("=")
         if not separator:
             raise RequestError(f"--set {setting!r} is not of the form key=value.")
-        values[key.strip()] = _parse(text.strip())
+        key, value = key.strip(), _parse(text.strip())
+        if key.startswith("overrides."):
+            values["overrides"] = {**values.get("overrides", {}), key.removeprefix("overrides."): value}
+        else:
+            values[key] = value
     return values
 
 

@@ -36,7 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="go on with the last checkpoint of the run folder")
     parser.add_argument("--force", action="store_true", help="with --resume: go on also with a changed recipe")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="replace a value of the recipe; repeatable"
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="replace a value of the recipe, or one of the network by overrides.NAME=VALUE; repeatable",
     )
     parser.add_argument(
         "--devices",

@@ -50,3 +50,11 @@ def test_unreadable_recipes(tmp_path):
         read_config(tmp_path / "recipe.toml")
     with pytest.raises(RequestError, match="key=value"):
         read_config(next(PRESETS.glob("*.toml")), ["n_coils"])
+
+
+def test_one_parameter_of_the_network_is_changed_by_its_name():
+    config = read_config("kikinet-quick", ["overrides.width=20", "overrides.n_layers=9"])
+    assert config.overrides == {"width": 20, "n_layers": 9}
+    assert read_config("kikinet-quick", ["overrides={width=20}", "overrides.n_layers=9"]).overrides == config.overrides
+    with pytest.raises(RequestError, match="wrong kind"):
+        read_config("kikinet-quick", ["overrides=20"])
