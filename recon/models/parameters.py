@@ -231,16 +231,13 @@ def _parameters_class(card: ModelCard) -> Any:
     from recon.models import FAMILIES
 
     if ":" in card.family:
-        module_name, _, class_name = card.family.partition(":")
-        name = f"{class_name}Parameters"
-    elif card.family in FAMILIES:
-        module_name, _, name = FAMILIES[card.family]
-    else:
+        from recon.models.plugins import classes_of
+
+        return classes_of(card)[1]
+    if card.family not in FAMILIES:
         raise ModelError(f"model family {card.family!r} is unknown; update the workstation.")
-    try:
-        return getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError) as error:
-        raise ModelError(f"{card.title} cannot be used here ({error}); update or reinstall it.") from None
+    module_name, _, name = FAMILIES[card.family]
+    return getattr(importlib.import_module(module_name), name)
 
 
 def _kind_of(hint: Any) -> tuple[Kind, tuple[str, ...], bool]:

@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Mapping
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -80,26 +81,44 @@ def build(card: ModelCard, n_coils: int, values: Mapping[str, Any]) -> Reconstru
     ModelError
         If there is no such class, it is no method, or it does not take the values.
     """
-    import importlib
-
     from recon.models.blocks import ReconstructionModel
+
+    kind, parameters_kind = classes_of(card)
+    with blame(card):
+        if not issubclass(kind, ReconstructionModel):
+            raise ModelError(f"{described(card)}: {kind.__name__} is no recon.models.blocks.ReconstructionModel.")
+        check_names(card.name, parameters_kind, values)
+        model: ReconstructionModel = kind(n_coils, parameters_kind(**values))
+    return model
+
+
+def classes_of(card: ModelCard) -> tuple[type, type]:
+    """Return the method's class and that of its parameters; imports the plug-in's module.
+
+    Raises
+    ------
+    ModelError
+        If one is missing, or the module cannot be imported.
+    """
+    import importlib
 
     module_name, _, class_name = card.family.partition(":")
     with blame(card):
         module = importlib.import_module(module_name)
-        found = []
-        for name in (class_name, f"{class_name}Parameters"):
-            if not isinstance(getattr(module, name, None), type):
-                raise ModelError(
-                    f"{described(card)}: {module_name} has no class {name}; the family {card.family!r} stands for the "
-                    f"classes {class_name} and {class_name}Parameters of {module_name}."
-                )
-            found.append(getattr(module, name))
-        if not issubclass(found[0], ReconstructionModel):
-            raise ModelError(f"{described(card)}: {class_name} is no recon.models.blocks.ReconstructionModel.")
-        check_names(card.name, found[1], values)
-        model: ReconstructionModel = found[0](n_coils, found[1](**values))
-    return model
+    _check_classes(card, module)
+    return getattr(module, class_name), getattr(module, f"{class_name}Parameters")
+
+
+def _check_classes(card: ModelCard, module: object) -> None:
+    module_name, _, class_name = card.family.partition(":")
+    for name in (class_name, f"{class_name}Parameters"):
+        if not isinstance(getattr(module, name, None), type):
+            raise ModelError(
+                f"{described(card)}: {module_name} has no class {name}; the family {card.family!r} stands for the "
+                f"class {class_name} of {module_name} and the dataclass {class_name}Parameters beside it."
+            )
+    if not is_dataclass(getattr(module, f"{class_name}Parameters")):
+        raise ModelError(f"{described(card)}: {class_name}Parameters of {module_name} is no dataclass.")
 
 
 def check_names(family: str, parameters_class: type, values: Mapping[str, Any]) -> None:
@@ -132,7 +151,7 @@ def blame(card: ModelCard) -> Iterator[None]:
         yield
     except (MRIError, MemoryError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # A device that ran out of memory is no fault of the plug-in; `recon.device.explain_memory` says it.
         if not card.source or "out of memory" in str(error) or "can't allocate memory" in str(error):
             raise
@@ -163,6 +182,10 @@ def _card_of(entry: metadata.EntryPoint) -> ModelCard:
             "function that returns one was expected"
         )
     _check(found, entry.name)
+    # What a card has brought along costs nothing to look at.
+    loaded = sys.modules.get(found.family.partition(":")[0])
+    if ":" in found.family and loaded is not None:
+        _check_classes(found, loaded)
     return found
 
 

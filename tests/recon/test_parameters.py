@@ -185,6 +185,6 @@ def test_every_preset_has_parameters_that_its_family_accepts():
 
 
 def test_a_family_that_is_not_here_is_said(card):
-    lost = ModelCard("lost", "Lost", "no_such_module:Lost", "Classical", "", "")
-    with pytest.raises(ModelError, match="Lost cannot be used here"):
+    lost = ModelCard("lost", "Lost", "no_such_module:Lost", "Classical", "", "", source="lost 1.0")
+    with pytest.raises(ModelError, match=r"lost of lost 1\.0 failed \(ModuleNotFoundError: .*no_such_module"):
         parameters.parameters_of(lost)

@@ -166,6 +166,14 @@ class NoMethod:
     pass
 
 
+class Odd(Mine):
+    pass
+
+
+class OddParameters:
+    pass
+
+
 def card():
     return ModelCard(name="mine", **CARD)
 
@@ -271,13 +279,20 @@ def test_a_field_that_no_card_has_is_named(monkeypatch):
 
 @pytest.mark.parametrize(
     ("family", "words"),
-    [("NoClass", "has no class NoClass"), ("NoMethod", "NoMethod is no recon.models"), ("Stage", "StageParameters")],
+    [
+        ("NoClass", "has no class NoClass"),
+        ("NoMethod", "NoMethod is no recon.models"),
+        ("Stage", "no class StageParameters"),
+        ("Odd", "OddParameters of .* is no dataclass"),
+    ],
 )
 def test_classes_that_are_no_method_are_refused(monkeypatch, family, words):
     monkeypatch.setattr(sys.modules[__name__], "as_mapping", lambda: CARD | {"family": f"{__name__}:{family}"})
     install(monkeypatch, ("mine", "as_mapping"))
     with pytest.raises(ModelError, match=words):
         models.create("mine")
+    # What the card's own module lacks is said before anybody asks for the method.
+    assert bool(models.get_card("mine").problem) == (family != "NoMethod")
 
 
 def test_a_constructor_that_fails_is_the_plugins_fault(monkeypatch):
@@ -307,6 +322,11 @@ def failing(image):
     raise IndexError("out of luck")
 
 
+def leaving(image):
+    yield Stage("iterate", ("iterate", 1), image)
+    sys.exit(7)
+
+
 def twice(image):
     yield from final(image)
     yield from final(image)
@@ -330,6 +350,7 @@ def twice(image):
         (lambda x: list(final(x)), "gave a list; a generator"),
         (twice, "a stage came after the final one"),
         (failing, r"failed \(IndexError: out of luck\)"),
+        (leaving, r"failed \(SystemExit: 7\)"),
         (lambda x: x + "text", r"failed \(TypeError: "),
     ],
 )
