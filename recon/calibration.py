@@ -56,8 +56,8 @@ def calibration_block(
             best, found = block, (height, width)
     if min(found) < min_lines:
         raise RequestError(
-            f"sensitivity maps need at least {min_lines} fully sampled lines through the centre of k-space, and "
-            f"{min(found) or 'none'} were found; choose a mask with a centre (a larger centre fraction), or a method "
+            f"sensitivity maps need at least {min_lines} fully sampled lines through the centre of k-space, found "
+            f"{min(found) or 'none'}; choose a mask with a centre (a larger centre fraction), or a method "
             "without maps."
         )
     return best

@@ -135,7 +135,7 @@ def sensitivity_maps(
     Parameters
     ----------
     kspace
-        Undersampled k-space.
+        Undersampled k-space. The map of a single coil is 1 everywhere and needs no calibration lines.
     mask
         Samples that were taken, broadcastable to k-space; its fully sampled centre is the calibration block.
     method
@@ -150,6 +150,9 @@ def sensitivity_maps(
     """
     if method not in ("espirit", "walsh"):
         raise RequestError(f"maps are to be made by {method!r}; choose espirit or walsh.")
+    if kspace.shape[-3] == 1:
+        # Nothing to tell apart, and nothing to calibrate.
+        return torch.ones_like(kspace)
     size = _image_size(kspace)
 
     def estimate(block: Tensor) -> Tensor:

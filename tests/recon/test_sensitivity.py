@@ -176,9 +176,8 @@ def test_point_masks_have_a_calibration_block(kspace):
 @pytest.mark.parametrize("n_lines", [0, 1, 5])
 def test_too_few_calibration_lines_are_refused(kspace, n_lines, method):
     mask = lines(72, n_lines)
-    found = "none were" if n_lines == 0 else f"{n_lines} were"
     with pytest.raises(
-        RequestError, match=f"at least 6 fully sampled lines.* {found} found; choose a mask with a cent"
+        RequestError, match=f"at least 6 fully sampled lines.*, found {n_lines or 'none'}; choose a mask with a cent"
     ):
         coils.sensitivity_maps(kspace * mask, mask, method)
 
@@ -193,12 +192,11 @@ def test_few_lines_still_cover_the_object(kspace):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_single_coil_has_a_map_of_ones(kspace, method):
-    mask = lines(72, 20)
-    one = coils.compress(kspace, 1)[0] * mask
-    maps = coils.sensitivity_maps(one, mask, method)
-    support = maps.abs() > 0.5
-    assert support.float().mean() > 0.2
-    torch.testing.assert_close(maps[support], torch.ones(int(support.sum()), dtype=torch.complex64))
+    one = coils.compress(kspace, 1)[0]
+    without_centre = torch.zeros(72, dtype=torch.bool)
+    without_centre[::4] = True
+    for mask in (lines(72, 20), without_centre):
+        torch.testing.assert_close(coils.sensitivity_maps(one * mask, mask, method), torch.ones_like(one))
 
 
 def test_a_coil_without_signal_gets_a_map_of_zeros(kspace):
@@ -215,7 +213,7 @@ def test_a_coil_without_signal_gets_a_map_of_zeros(kspace):
 def test_impossible_parameters_are_refused(kspace):
     for changes, words in (
         ({"n_calibration": 0}, "n_calibration is 0"),
-        ({"n_calibration": 4}, "4 were found"),
+        ({"n_calibration": 4}, "found 4;"),
         ({"kernel_size": 0}, "kernel_size is 0"),
         ({"kernel_size": 2.5}, "whole number"),
         ({"threshold": 1.0}, "threshold is 1"),

@@ -74,6 +74,14 @@ def test_one_coil_is_too_few_for_parallel_imaging_alone(name):
         requirements.check(get_card(name), 1, full)
 
 
+@pytest.mark.parametrize("name", ["cs-tv", "cs-wavelet", "vn"])
+def test_one_coil_needs_no_calibration_lines(name):
+    card, mask = get_card(name), masks.make(MASKS["no centre"], (48, 64))
+    requirements.check(card, 1, mask)
+    with pytest.raises(MRIError, match="at least 6 fully sampled lines"):
+        requirements.check(card, 2, mask)
+
+
 def test_nothing_is_read_where_the_mask_does_not_fit(monkeypatch, tmp_path):
     spec = PhantomSpec(n_coils=4, matrix=(32, 32), n_slices=1)
     (series,) = recon.open_study(write_phantom(tmp_path / "phantom.h5", spec)).series
