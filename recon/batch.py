@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass, replace
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -44,11 +45,14 @@ class Collection:
         Paths that gave nothing, and why.
     declined
         Files beside good ones that could not be opened.
+    places
+        Where each of these paths is, for a reader, see `places`.
     """
 
     volumes: tuple[Volume, ...]
     errors: tuple[tuple[Path, MRIError], ...] = ()
     declined: tuple[Declined, ...] = ()
+    places: Mapping[Path, str] = field(default_factory=dict)
 
 
 class Work(Protocol):
@@ -92,13 +96,17 @@ def collect(paths: Iterable[Path | str]) -> Collection:
     found: list[Series] = []
     errors: list[tuple[Path, MRIError]] = []
     declined: list[Declined] = []
+    given: dict[Path, Path] = {}
     for path in map(Path, paths):
+        given.setdefault(path, path)
         try:
             study = recon.open_study(path)
         except MRIError as error:
             errors.append((path, error))
             continue
         found += study.series
+        for inside in (*(series.path for series in study.series), *(item.path for item in study.declined)):
+            given.setdefault(inside, path)
         if study.series:
             declined += study.declined
         else:
@@ -106,7 +114,27 @@ def collect(paths: Iterable[Path | str]) -> Collection:
             errors.append((path, FileError(path, reason)))
     names = distinct([series.stem for series in found])
     volumes = tuple(Volume(series, stem) for series, stem in zip(found, names, strict=True))
-    return Collection(volumes, tuple(errors), tuple(declined))
+    return Collection(volumes, tuple(errors), tuple(declined), places(given))
+
+
+def places(given: Mapping[Path, Path]) -> dict[Path, str]:
+    """Return where each path is, from the folder that was given on: no more than tells it from the others.
+
+    Parameters
+    ----------
+    given
+        Path to the file or folder, itself or around it, that was given.
+    """
+    lengths = {path: max(1, len(path.parts) - len(start.parts)) for path, start in given.items()}
+    while True:
+        found = {path: Path(*path.parts[-length:]).as_posix() for path, length in lengths.items()}
+        sharing = defaultdict(list)
+        for path, place in found.items():
+            sharing[place].append(path)
+        if len(sharing) == len(found):
+            return found
+        for path in (one for paths in sharing.values() if len(paths) > 1 for one in paths):
+            lengths[path] += 1
 
 
 def distinct(names: Sequence[str]) -> list[str]:

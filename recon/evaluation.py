@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
     from recon.batch import Collection, Volume
     from recon.data import Series
+    from recon.weights import Weights
 
 # Raised when rows hold something else, so that older ones are made anew.
-_ROW_VERSION = 1
+_ROW_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -201,6 +202,10 @@ class Task:
         What identifies the row for a reader: volume, sequence, model, mask, acceleration, seed, coils, ….
     request
         None for the compression of the reference to ``n_virtual`` coils.
+    problem
+        What is in the way and known beforehand; empty where the task can be tried.
+    exit_status
+        Of the problem; 0 for one that is nobody's failure.
     """
 
     key: str
@@ -219,21 +224,27 @@ def plan(evaluation: Evaluation, collection: Collection) -> list[Task]:
     tasks = []
     for volume in collection.volumes:
         series = volume.series
-        names = {"volume": volume.stem, "sequence": sequence(series), "simulated": series.is_simulated}
+        names: dict[str, Any] = {"volume": volume.stem, "file": collection.places[series.path]}
+        names |= {"sequence": sequence(series), "simulated": series.is_simulated, "n_coils": series.n_coils}
         identity = {"data": _identity(series), "slices": evaluation.slices}
         for n_virtual in evaluation.coil_study:
             about = {"compress": n_virtual, "grid": evaluation.grid} | _scored(evaluation)
             row = {"kind": "compression", "method": "compression", "mask": "none", "coils": n_virtual}
-            tasks.append(Task(_key(identity, about), names | row, volume, n_virtual=n_virtual))
+            problem = _of_scan(series) or _of_study(series, n_virtual)
+            tasks.append(Task(_key(identity, about), names | row, volume, None, n_virtual, problem))
         for request, method in zip(requests, methods, strict=True):
-            about = _about(evaluation, request, series)
-            tasks.append(Task(_key(identity, about), names | _names(request, method), volume, request))
-    unreadable = [(path.name, str(error), error.exit_status) for path, error in collection.errors]
-    unreadable += [(item.path.name, f"{item.path}: {item.reason}", 2) for item in collection.declined]
-    for name, reason, status in unreadable:
+            weights, problem, status = _fit(evaluation, request, series)
+            key = _key(identity, _about(evaluation, request, weights))
+            tasks.append(
+                Task(key, names | _names(request, method), volume, request, problem=problem, exit_status=status)
+            )
+    unreadable = [(path, str(error), error.exit_status) for path, error in collection.errors]
+    unreadable += [(item.path, f"{item.path}: {item.reason}", 2) for item in collection.declined]
+    for path, reason, status in unreadable:
         for request, method in zip(requests, methods, strict=True):
             key = _key({"unreadable": reason}, request.to_dict())
-            row = {"volume": name, "sequence": "", "simulated": False} | _names(request, method)
+            row = {"volume": path.name, "file": collection.places[path], "sequence": "", "simulated": False}
+            row |= _names(request, method)
             tasks.append(Task(key, row, None, request, problem=reason, exit_status=status))
     # A file that is named twice is evaluated once: it is not two samples.
     first: dict[str, Task] = {}
@@ -255,7 +266,7 @@ def method_names(requests: list[Request]) -> list[str]:
         if short.count(name) > 1:
             name = request.model
         if request.overrides:
-            name += ":" + ",".join(f"{key.rstrip('_')}={_shown(value)}" for key, value in request.overrides.items())
+            name += ":" + ",".join(f"{key.rstrip('_')}={as_text(value)}" for key, value in request.overrides.items())
         if varied:
             number = f"{request.coils} coil{'' if request.coils == 1 else 's'}"
             name += " (own coils)" if request.coils is None else f" ({number})"
@@ -263,7 +274,8 @@ def method_names(requests: list[Request]) -> list[str]:
     return names
 
 
-def _shown(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """Return the value of a parameter as a user writes it."""
     return f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -296,13 +308,43 @@ def _key(*parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-def _about(evaluation: Evaluation, request: Request, series: Series) -> dict[str, Any]:
+def _fit(evaluation: Evaluation, request: Request, series: Series) -> tuple[Weights | None, str, int]:
+    """Return the weights that a task takes, what is in its way, and the exit status of that."""
     from recon import models
 
+    of_study = is_of_study(request, evaluation)
+    weights, problem, status = None, "", 0
     try:
-        weights = models.fit_coils(request.model, series.n_coils, request.coils).weights
-    except MRIError:  # the task will fail, and say why
-        weights = None
+        weights, _, coil_by_coil = models.fit_coils(request.model, series.n_coils, request.coils)
+        if of_study and coil_by_coil and not _is_file(request.model):
+            # Two networks under one name would not be a study of either.
+            others = [one for one in models.get_card(request.model).weights if one.n_coils > 1]
+            problem = f"{request.model} has no weights for {request.coils} coils; name a file of weights." * bool(
+                others
+            )
+    except MRIError as error:  # the study takes the coils for which there are weights
+        problem, status = str(error), 0 if of_study else error.exit_status
+    of_scan = _of_scan(series) or (_of_study(series, request.coils) if of_study else "")
+    return weights, of_scan or problem, 0 if of_scan else status
+
+
+def is_of_study(request: Request | None, evaluation: Evaluation) -> bool:
+    """Return whether a task is one that the coil study asks for and nobody else; its request may be None."""
+    return request is None or request.coils not in evaluation.coils
+
+
+def _of_scan(series: Series) -> str:
+    return "" if series.has_reference else "the scan has no fully sampled reference, so nothing can be scored."
+
+
+def _of_study(series: Series, n_virtual: int | None) -> str:
+    """Return why a study of coils leaves a scan out: its coils as they are would be scored once more."""
+    if n_virtual is None or n_virtual < series.n_coils:
+        return ""
+    return f"the scan has {series.n_coils} coil{'s' * (series.n_coils > 1)}; {n_virtual} would compress nothing."
+
+
+def _about(evaluation: Evaluation, request: Request, weights: Weights | None) -> dict[str, Any]:
     mask_file = Path(request.mask.kind.removeprefix("file:"))
     return {
         "request": request.to_dict(),
@@ -332,8 +374,8 @@ def _stamp(path: Path) -> list[Any]:
 
 
 def count_slices(task: Task, evaluation: Evaluation) -> int:
-    """Return how many slices a task has; one whose slices do not exist fails at once."""
-    if task.volume is None:
+    """Return how many slices a task has to do; one whose slices do not exist fails at once."""
+    if task.volume is None or task.problem:
         return 0
     try:
         return len(indices_of(task.volume.series, evaluation))

@@ -12,12 +12,13 @@ import numpy as np
 
 from recon import __version__, scoring
 from recon.batch import Collection, collect, explain, on_device
-from recon.evaluation import Evaluation, Task, count_slices, indices_of, plan
+from recon.evaluation import Evaluation, Task, count_slices, indices_of, is_of_study, plan
+from recon.evaluation_problems import group_problems
 from recon.journal import Journal
 from recon.scoring import Support
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from recon.batch import Show
     from recon.stage import Stage
@@ -49,7 +50,8 @@ class EvaluationWork:
         self.journal = Journal(out / _JOURNAL)
         self.tasks = plan(evaluation, self.collection)
         self._items: list[list[Task]] = [
-            [task for task in self.tasks if task.volume is volume] for volume in self.collection.volumes
+            [task for task in self.tasks if task.volume is volume and not task.problem]
+            for volume in self.collection.volumes
         ]
         self._rows = self.journal.read()
         self._device: str | None = None
@@ -94,14 +96,11 @@ class EvaluationWork:
         return sum(self._is_done(task) for task in self.tasks)
 
     def prepare(self) -> None:
-        """Give what could not be opened its rows, and report it."""
-        for task in self.tasks:
-            if task.volume is None and not self._is_done(task):
-                self._record(_failed(task, task.problem, task.exit_status))
-        for path, error in self.collection.errors:
-            logger.error("error: %s", error if str(path) in str(error) else f"{path}: {error}")
-        for declined in self.collection.declined:
-            logger.error("error: %s: %s", declined.path, declined.reason)
+        """Give what cannot be scored its rows, and report it: files, models without weights."""
+        hopeless = [task for task in self.tasks if task.problem and not self._is_done(task)]
+        for task in hopeless:
+            self._record(_unscored(task, task.problem, task.exit_status))
+        self._say([self._rows[task.key] for task in hopeless if not is_of_study(task.request, self.evaluation)])
 
     def begin(self, part: int, device: str | None) -> None:
         """See `recon.batch.Work`."""
@@ -113,7 +112,7 @@ class EvaluationWork:
         tasks = [task for task in self._items[item] if not self._is_done(task)]
         total = sum(count_slices(task, self.evaluation) for task in tasks) or 1
         support = Support(self.collection.volumes[item].series)
-        done = 0
+        done, unscored = 0, []
         for task in tasks:
             n_slices = count_slices(task, self.evaluation)
             label = f"{task.names['volume']} · {task.names['method']} · {task.names['mask']}"
@@ -125,15 +124,13 @@ class EvaluationWork:
             try:
                 row = _evaluate(task, self.evaluation, support, self._device, report)
             except Exception as error:  # one bad volume must not stop a night's batch
-                row = _failed(task, *explain(error))
-                where = f"{task.names['volume']}, {task.names['method']}, {task.names['mask']}"
-                text = f"{where}: {row['reason']}"
-                logger.error("error: %s", text, exc_info=logger.isEnabledFor(logging.DEBUG))
-            if row["status"] == "skipped" and not (row["reason"] in self._said or _is_of_study(task, self.evaluation)):
-                self._said.add(row["reason"])
-                logger.warning("%s", row["reason"])
+                row = _unscored(task, *explain(error))
+                logger.debug("%s", label, exc_info=True)
+            if row["status"] != "done":
+                unscored.append(row)
             self._record(row)
             done += n_slices
+        self._say(unscored)
 
     def finish(self) -> int:
         """Write the tables from the rows of all processes; see `recon.batch.Work`."""
@@ -156,6 +153,16 @@ class EvaluationWork:
         # What a row is called may have changed since it was made, such as the number of a second file of one name.
         return [found[task.key] | dict(task.names) for task in self.tasks if task.key in found]
 
+    def _say(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Report why rows have no scores: each reason once in a process, however many rows it concerns."""
+        for problem in group_problems(rows):
+            if problem.reason not in self._said:
+                self._said.add(problem.reason)
+                if problem.status == "failed":
+                    logger.error("error: %s", problem.sentence)
+                else:
+                    logger.warning("%s", problem.sentence)
+
     def _record(self, row: dict[str, Any]) -> None:
         self.journal.append(row)
         self._rows[row["key"]] = row
@@ -165,51 +172,27 @@ class EvaluationWork:
         return self._rows.get(task.key, {}).get("status") in ("done", "skipped")
 
 
-def _failed(task: Task, reason: str, status: int) -> dict[str, Any]:
-    return {"key": task.key, "status": "failed", "reason": reason, "exit_status": status, **task.names}
-
-
-def _skipped(task: Task, reason: str) -> dict[str, Any]:
-    return {"key": task.key, "status": "skipped", "reason": reason, **task.names}
-
-
-def _is_of_study(task: Task, evaluation: Evaluation) -> bool:
-    """True for what the coil study asks for and nobody else."""
-    return task.request is None or task.request.coils not in evaluation.coils
+def _unscored(task: Task, reason: str, status: int = 0) -> dict[str, Any]:
+    about = {"status": "failed", "exit_status": status} if status else {"status": "skipped"}
+    return {"key": task.key, **about, "reason": reason, **task.names}
 
 
 def _evaluate(task: Task, evaluation: Evaluation, support: Support, device: str | None, report: Any) -> dict[str, Any]:
-    from recon import models, pipeline
+    from recon import pipeline
     from recon.device import resolve
-    from recon.errors import ModelError
     from recon.peak_memory import PeakMemory
 
     assert task.volume is not None
     series = task.volume.series
-    if not series.has_reference:
-        return _skipped(task, f"{series.name} has no fully sampled reference, so nothing can be scored.")
     indices = indices_of(series, evaluation)
     if task.request is None:
         return _score_compression(task, evaluation, support, indices)
     request = on_device(replace(task.request, slices=indices), device)
-    if _is_of_study(task, evaluation):
-        try:
-            fit = models.fit_coils(request.model, series.n_coils, request.coils)
-        except ModelError as error:  # the study takes the coils for which there are weights
-            return _skipped(task, str(error))
-        if fit.n_virtual != request.coils:
-            return _skipped(task, f"{series.name} has {series.n_coils} coils; {request.coils} would compress nothing.")
-        if fit.coil_by_coil and not request.model.endswith(".safetensors"):
-            others = [one.n_coils for one in models.get_card(request.model).weights if one.n_coils > 1]
-            if others:  # two networks under one name would not be a study of either
-                return _skipped(
-                    task, f"{request.model} has no weights for {request.coils} coils; name a file of weights."
-                )
     n_parameters = pipeline.Plan(series, request).model.n_parameters
     with PeakMemory(str(resolve(request.device))) as memory:
         result = pipeline.run(series, request, callback=report, keep="none")
     if result.reference is None or not result.reference.any():
-        return _skipped(task, f"the reference of {series.name} is zero everywhere, so nothing can be scored.")
+        return _unscored(task, f"the reference of {series.name} is zero everywhere, so nothing can be scored.")
     return {
         "key": task.key,
         "status": "done",
@@ -218,8 +201,9 @@ def _evaluate(task: Task, evaluation: Evaluation, support: Support, device: str 
         "slices": list(result.indices),
         "grid": result.grid,
         "effective_acceleration": result.mask.acceleration,
-        "n_coils": series.n_coils,
         "n_virtual_coils": result.n_virtual_coils,
+        "parameters": dict(result.parameters),
+        "parameter_origins": dict(result.parameter_origins),
         "weights_sha256": result.weights_sha256,
         "warnings": list(result.warnings),
         "seconds": result.seconds,
@@ -241,8 +225,6 @@ def _score_compression(
 
     assert task.volume is not None and task.n_virtual is not None
     series = task.volume.series
-    if task.n_virtual >= series.n_coils:
-        return _skipped(task, f"{series.name} has {series.n_coils} coils; {task.n_virtual} would compress nothing.")
     pairs = []
     with torch.inference_mode():
         for index in indices:
@@ -258,6 +240,5 @@ def _score_compression(
         **scoring.score(reference, image, evaluation, support, indices),
         "slices": list(indices),
         "grid": evaluation.grid,
-        "n_coils": series.n_coils,
         "n_virtual_coils": task.n_virtual,
     }

@@ -43,12 +43,16 @@ class Group:
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean, sample standard deviation (None for a single sample), median and number of samples."""
+    """Mean, sample standard deviation (None for a single sample), median and number of samples.
+
+    ``samples`` says which, where they have names: two means are comparable over the same samples alone.
+    """
 
     n: int
     mean: float
     sd: float | None
     median: float
+    samples: frozenset[Any] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -118,11 +122,14 @@ def collect_samples(
     }
 
 
-def spread(values: Sequence[float]) -> Spread:
+def spread(values: Sequence[float] | Samples) -> Spread:
     """Return mean and spread; values that are no number (a slice without content) are left out.
 
     Perfect volumes have an infinite PSNR, and then so has the mean.
     """
+    if isinstance(values, dict):
+        named = {sample: value for sample, value in values.items() if not math.isnan(value)}
+        return replace(spread(list(named.values())), samples=frozenset(named))
     numbers = [value for value in values if not math.isnan(value)]
     if not numbers:
         return Spread(0, math.nan, None, math.nan)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from recon.evaluation_work import EvaluationWork
 
 _COIL_STUDY = (4, 8, 12, 16)
+_MAX_PROBLEMS = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -237,24 +238,38 @@ def _show(rows: Sequence[dict[str, Any]] | None, arguments: argparse.Namespace) 
     if arguments.json:
         write_json(rows)
     elif not arguments.quiet:
-        write_line(summary(rows))
         missing = sum(row["status"] != "done" for row in rows)
+        if not any(row["status"] == "done" and row["kind"] == "scores" for row in rows):
+            write_line(_nothing_scored(rows, arguments.out))
+            return
+        write_line(summary(rows))
         if missing:
             write_line(f"\n{count(missing, 'row')} without a score; summary.md says why")
         write_line(f"\nwritten to {arguments.out}: summary.md, scores.csv and more")
 
 
+def _nothing_scored(rows: Sequence[dict[str, Any]], folder: Path) -> str:
+    """Say why, because there is nothing else to say."""
+    from recon.evaluation_problems import group_problems
+
+    problems = [problem.sentence for problem in group_problems(rows)]
+    more = [f"… and {count(len(problems) - _MAX_PROBLEMS, 'more reason')}"] if len(problems) > _MAX_PROBLEMS else []
+    reasons = "\n".join(f"  {line}" for line in [*problems[:_MAX_PROBLEMS], *more])
+    return f"nothing was scored:\n{reasons}\n\nthe reasons are in {folder / 'summary.md'}"
+
+
 def summary(rows: Sequence[dict[str, Any]]) -> str:
-    """Return the means over all volumes, unmasked, and what each method costs."""
-    from recon.export.evaluation import REGION_NAMES, model_lines
+    """Return the means over all volumes, and what each method costs: per slice over all its slices."""
+    from recon.export.evaluation import REGION_NAMES, costs
     from recon.export.evaluation_summary import summarise
     from recon.statistics import ALL
 
     scored = [row for row in rows if row["kind"] == "scores"]
-    cost = {line["method"]: line for line in model_lines(scored)}
+    cost = costs(scored)
     lines = []
     for (region, mask, grid), sequences in summarise(scored).items():
         for method, accelerations in sequences[ALL].items():
+            seconds, memory = cost[method]
             for acceleration, scores in accelerations.items():
                 lines.append(
                     (
@@ -262,11 +277,11 @@ def summary(rows: Sequence[dict[str, Any]]) -> str:
                         f"{mask} {acceleration:g}x, {grid}, {REGION_NAMES[region]}",
                         scores["psnr"].n,
                         *(f"{scores[name].mean:.{digits}f}" for name, digits in _DIGITS),
-                        f"{cost[method]['seconds_per_slice']:.2f}",
-                        "" if cost[method]["peak_memory_gb"] is None else f"{cost[method]['peak_memory_gb']:.2f}",
+                        f"{seconds:.2f}",
+                        "" if memory is None else f"{memory:.2f}",
                     )
                 )
-    return table(lines, ("method", "mask", "n", "PSNR dB", "SSIM", "NMSE", "HFEN", "s/slice", "GiB"))
+    return table(lines, ("method", "mask", "n", "PSNR dB", "SSIM", "NMSE", "HFEN", "s/slice", "peak GiB"))
 
 
 _DIGITS = (("psnr", 2), ("ssim", 4), ("nmse", 5), ("hfen", 4))

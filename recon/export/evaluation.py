@@ -8,7 +8,7 @@
 ``boxplot_METRIC.png``      the volumes behind the means; ``boxplot_bands.png`` those of the bands
 ``coil_compression.csv``    the compressed reference against the uncompressed one (with a coil study)
 ``timing.csv``              seconds and peak memory of each volume
-``models.csv``              seconds and peak memory of each method
+``models.csv``              seconds and peak memory of each method on each number of coils
 ==========================  ==========================================================================================
 
 All but the last two are the same, byte by byte, whichever and however many processes made the rows.
@@ -19,6 +19,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from recon import frequency_bands, statistics
+from recon.evaluation import as_text
 from recon.export import box_plot
 from recon.export.table import write_csv
 from recon.statistics import ALL, METRICS, REGIONS, Group, Samples
@@ -35,11 +36,15 @@ if TYPE_CHECKING:
 REGION_NAMES = {"whole": "unmasked", "masked": "masked"}
 TITLES = {"psnr": "PSNR (dB)", "ssim": "SSIM", "nmse": "NMSE", "hfen": "HFEN"}
 
-_NAMES = ("volume", "sequence", "method", "model", "mask", "acceleration", "center_fraction", "seed", "coils", "grid")
+_NAMES = (
+    *("volume", "file", "sequence", "method", "model", "mask", "acceleration", "center_fraction", "seed", "coils"),
+    "grid",
+)
 _SCORES = (
     *("level", "slice", *_NAMES, *METRICS),
     *(f"{metric}_masked" for metric in METRICS),
-    *("n_slices", "effective_acceleration", "n_coils", "n_virtual_coils", "simulated", "status", "reason"),
+    *("n_slices", "effective_acceleration", "n_coils", "n_virtual_coils", "parameters", "parameter_origins"),
+    *("simulated", "status", "reason"),
 )
 _BANDS = ("level", "slice", *_NAMES, "band", "shape", "radius", "psnr", "ssim")
 _WILCOXON = (
@@ -125,6 +130,7 @@ def groups(rows: Sequence[Row], metric: str, by: str = "volume") -> dict[Group, 
 def _score_lines(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
     for row in rows:
         line = {name: row.get(name) for name in _SCORES} | {"level": "volume", "slice": None}
+        line["parameters"], line["parameter_origins"] = parameter_cells(row)
         if row["status"] != "done":
             yield line
             continue
@@ -133,6 +139,18 @@ def _score_lines(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
         yield line | _cells(row, None)
         for position, index in enumerate(row["slices"]):
             yield line | {"level": "slice", "slice": index} | _cells(row, position)
+
+
+def parameter_cells(row: Row) -> tuple[str, str]:
+    """Return the values that a method without training ran with, and where those are from that the preset did not give.
+
+    λ is chosen for each scan, so a method's name does not tell it.
+    """
+    values, origins = row.get("parameters", {}), row.get("parameter_origins", {})
+    return (
+        ", ".join(f"{name.rstrip('_')}={as_text(value)}" for name, value in values.items()),
+        "; ".join(f"{name.rstrip('_')}: {origin}" for name, origin in origins.items()),
+    )
 
 
 def _cells(row: Row, position: int | None) -> dict[str, Any]:
@@ -230,6 +248,21 @@ def model_lines(rows: Sequence[Row]) -> list[dict[str, Any]]:
             | {"seconds_per_slice": seconds, "peak_memory_gb": max(memory, default=None)}
         )
     return lines
+
+
+def costs(rows: Sequence[Row]) -> dict[str, tuple[float, float | None]]:
+    """Return each method's seconds a slice, over all its slices whatever their coils, and its largest peak in GiB."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        if row["status"] == "done":
+            found.setdefault(row["method"], []).append(row)
+    return {
+        method: (
+            sum(row["seconds"] for row in members) / sum(len(row["slices"]) for row in members),
+            max((row["peak_memory_gb"] for row in members if row["peak_memory_gb"] is not None), default=None),
+        )
+        for method, members in found.items()
+    }
 
 
 # ---- figures ------------------------------------------------------------------------------------------------------

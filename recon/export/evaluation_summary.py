@@ -6,8 +6,17 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from recon import frequency_bands, statistics
+from recon.evaluation_problems import group_problems, named
 from recon.export.atomic import atomic_file
-from recon.export.evaluation import REGION_NAMES, TITLES, band_groups, groups, methods_in_order, pattern_name
+from recon.export.evaluation import (
+    REGION_NAMES,
+    TITLES,
+    band_groups,
+    groups,
+    methods_in_order,
+    parameter_cells,
+    pattern_name,
+)
 from recon.export.table import markdown, write_csv
 from recon.statistics import ALL, ERRORS, METRICS, Group, Spread
 
@@ -16,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from recon.evaluation import Evaluation
+    from recon.evaluation_problems import Problem
 
     Row = Mapping[str, Any]
     # (region, mask, grid) -> sequence -> method -> acceleration -> metric -> Spread
@@ -23,6 +33,7 @@ if TYPE_CHECKING:
 
 _DECIMALS = {"psnr": 2, "ssim": 4, "nmse": 5, "hfen": 4}
 _MAX_TESTS = 60
+_MAX_VOLUMES = 100
 
 
 def write_summary(
@@ -70,7 +81,7 @@ def summarise(rows: Sequence[Row]) -> Tables:
             table = tables.setdefault((group.region, group.mask, group.grid), {})
             for method, values in samples.items():
                 by_acceleration = table.setdefault(group.sequence, {}).setdefault(method, {})
-                spread = statistics.spread(list(values.values()))
+                spread = statistics.spread(values)
                 by_acceleration.setdefault(group.acceleration, {})[metric] = spread
     order = methods_in_order(rows)
     for table in tables.values():
@@ -119,16 +130,20 @@ def _page(
         yield "## Coil compression of the fully sampled reference"
         yield _compression_table(compressed)
     yield from _tests(tests)
-    missing = [row for row in rows if row["status"] != "done"]
-    if missing:
+    if any(row.get("parameters") for row in done):
+        yield "## Parameters of the methods without training"
+        yield _parameter_table(done)
+    problems = group_problems(rows)
+    if problems:
         yield "## Without a score"
-        cells = [[row["volume"], row["method"], _pattern(row), row["status"], row["reason"]] for row in missing]
-        yield markdown(cells, ["Volume", "Method", "Mask", "Status", "Reason"], n_text=5)
+        yield _problem_table(problems)
+    yield "## Volumes"
+    yield _volume_table(rows)
     yield "Research use only. Not for diagnosis."
 
 
 def _settings(evaluation: Evaluation, rows: Sequence[Row], done: Sequence[Row]) -> Iterator[str]:
-    volumes = {row["volume"] for row in rows}
+    volumes = {(row["volume"], row["file"]) for row in rows}
     yield (
         f"{len({row['volume'] for row in done})} of {len(volumes)} volumes scored; "
         f"slices {evaluation.slices or 'all'}; seeds {', '.join(map(str, evaluation.seeds))}."
@@ -143,11 +158,16 @@ def _settings(evaluation: Evaluation, rows: Sequence[Row], done: Sequence[Row]) 
         )
     if any(row["grid"] == "native" for row in done):
         yield "Native grid: k-space is masked as it was measured and the result is cropped."
+    if not done:
+        return
     yield (
         "Mean ± sample standard deviation over volumes (n). PSNR, SSIM and NMSE by fastMRI's definitions on whole "
         "volumes, data range: maximum of the reference volume; HFEN: Laplacian of Gaussian, 15 × 15, σ = 1.5."
     )
-    yield f"{ALL} is over all volumes, not the mean of the sequences. The best mean of a column is bold."
+    yield (
+        f"{ALL} is over all volumes, not the mean of the sequences. The best mean of a column is bold, among the "
+        "methods with the most volumes (n), if those are the same volumes; means over others are not comparable."
+    )
     if any(row["masked"] is not None for row in done):
         yield (
             "Masked: reference and reconstruction are set to zero outside the support of the coil sensitivities, which "
@@ -159,6 +179,10 @@ def _settings(evaluation: Evaluation, rows: Sequence[Row], done: Sequence[Row]) 
     yield (
         f"Low frequencies: a {evaluation.band_shape} of {evaluation.band_radius:g} × half the shorter side of k-space "
         "around its centre; high frequencies: the rest."
+    )
+    yield (
+        "Peak memory in models.csv and timing.csv: on a GPU, what PyTorch allocated there; otherwise the resident "
+        "memory of the whole process, the program itself included."
     )
 
 
@@ -181,14 +205,17 @@ def _score_table(
 
 
 def _best(methods: Mapping[str, Mapping[float, Mapping[str, Spread]]], metric: str, acceleration: float) -> set[str]:
-    means = {
-        method: round(scores[acceleration][metric].mean, _DECIMALS[metric])
+    """Return the methods with the best mean: one over fewer volumes, maybe the easy ones, takes no part."""
+    found = {
+        method: scores[acceleration][metric]
         for method, scores in methods.items()
         if metric in scores.get(acceleration, {})
     }
-    means = {method: mean for method, mean in means.items() if not math.isnan(mean)}
-    if len(means) < 2:
+    most = max((spread.n for spread in found.values()), default=0)
+    found = {method: spread for method, spread in found.items() if spread.n == most > 0}
+    if len(found) < 2 or len({spread.samples for spread in found.values()}) > 1:
         return set()
+    means = {method: round(spread.mean, _DECIMALS[metric]) for method, spread in found.items()}
     best = min(means.values()) if metric in ERRORS else max(means.values())
     return {method for method, mean in means.items() if mean == best}
 
@@ -229,6 +256,45 @@ def _compression_table(rows: Sequence[Row]) -> str:
         lines.append([str(n_virtual), *cells])
     header = ["Virtual coils", "PSNR (dB) unmasked", "SSIM unmasked", "PSNR (dB) masked", "SSIM masked"]
     return markdown(lines, header, n_text=0)
+
+
+def _parameter_table(rows: Sequence[Row]) -> str:
+    """Methods by the values that they ran with: what was chosen for a scan differs among scans."""
+    volumes: dict[tuple[str, ...], list[str]] = {}
+    for row in rows:
+        if row.get("parameters"):
+            volumes.setdefault((row["method"], *parameter_cells(row)), []).append(row["volume"])
+    order = methods_in_order(rows)
+    lines = [
+        [*cells, str(len(set(names)))]
+        for cells, names in sorted(volumes.items(), key=lambda item: order.index(item[0][0]))
+    ]
+    return markdown(lines, ["Method", "Parameters", "From", "Volumes"], n_text=3)
+
+
+def _problem_table(problems: Sequence[Problem]) -> str:
+    lines = [
+        [
+            problem.status, problem.reason, problem.volumes, problem.methods,
+            named([_pattern(row) for row in problem.rows], "masks"), str(len(problem.rows)),
+        ]
+        for problem in problems
+    ]  # fmt: skip
+    return markdown(lines, ["Status", "Reason", "Volumes", "Methods", "Masks", "Scores missing"], n_text=5)
+
+
+def _volume_table(rows: Sequence[Row]) -> str:
+    """Which file is behind a name, above all where names were numbered, and how much of it was scored."""
+    found: dict[tuple[str, ...], list[bool]] = {}
+    for row in rows:
+        if row["kind"] == "scores":
+            coils = str(row.get("n_coils") or "–")
+            about = (row["volume"], row["file"], row["sequence"] or "–", coils)
+            found.setdefault(about, []).append(row["status"] == "done")
+    if len(found) > _MAX_VOLUMES:
+        return f"{len(found)} volumes are too many for a page; scores.csv names the file of each."
+    lines = [[*about, f"{sum(is_done)} of {len(is_done)}"] for about, is_done in found.items()]
+    return markdown(lines, ["Volume", "File", "Sequence", "Coils", "Scored"], n_text=3)
 
 
 def _tests(tests: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from app import cli
+from app.commands import evaluate
 from recon import phantom, pipeline
 from recon.export import box_plot
 
@@ -92,6 +93,28 @@ def test_a_damaged_scan_among_good_ones(run, scan, tmp_path):
         "head": "done",
     }
     assert "1 row without a score" in out
+
+
+def test_nothing_scored_is_said_with_its_reason(run, tmp_path):
+    (tmp_path / "notes.h5").write_text("no scan")
+    status, out, err = run("evaluate", tmp_path / "notes.h5", "--model", "zero-filled", "--out", tmp_path / "out")
+    assert status == 2
+    assert out.startswith("nothing was scored:\n") and "notes.h5" in out and "1 score missing" in out
+    assert "PSNR" not in out and "written to" not in out and str(tmp_path / "out" / "summary.md") in out
+    assert err.count("notes.h5") == 1
+
+
+def test_seconds_of_a_mix_are_those_of_all_its_slices(run, scan, tmp_path):
+    """One coil group after another: the last one's time must not stand for all."""
+    other = phantom.write(tmp_path / "more.h5", phantom.PhantomSpec(n_slices=1, n_coils=6, matrix=(32, 32)))
+    words = ["evaluate", scan, other, "--model", "zero-filled", "--device", "cpu", "--out", tmp_path / "out"]
+    status, out, _ = run(*words, "--json")
+    assert status == 0
+    rows = json.loads(out)
+    assert [row["n_virtual_coils"] for row in rows] == [4, 6]
+    for row, seconds in zip(rows, (2.0, 400.0), strict=True):
+        row |= {"seconds": seconds, "peak_memory_gb": None}
+    assert evaluate.summary(rows).splitlines()[2].split()[-1] == "134.00"
 
 
 def test_an_interrupt_leaves_tables_of_what_is_done(run, scan, tmp_path, monkeypatch):

@@ -293,6 +293,18 @@ def test_what_fails_is_a_row_with_its_reason(scans, tmp_path, caplog, no_figures
     page = (out / "summary.md").read_text()
     assert "## Without a score" in page
     assert "1 of 4 volumes scored" in page
+    # What is wrong with a file, or with a model, is said once, and what it concerns.
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 4
+    assert (
+        sum("no weights" in line and line.endswith("(damaged, head1; pcrnn-b; 4 scores missing).") for line in said)
+        == 1
+    )
+    assert sum(line.endswith("(unreferenced; zero-filled, pcrnn-b; 4 scores missing).") for line in said) == 1
+    assert sum("notes.h5" in line and line.endswith("(zero-filled, pcrnn-b; 4 scores missing).") for line in said) == 1
+    assert sum("slice 1" in line and "zero-filled; 2 scores missing" in line for line in said) == 1
+    table = page.partition("## Without a score")[2].partition("##")[0]
+    assert table.count("no weights") == 1 and table.count("| failed |") + table.count("| skipped |") == 4
     # Once the file is mended, the same command fills the gap and does nothing twice.
     again, _ = evaluate(paths, out, "zero-filled", "pcrnn-b", accelerations=(4.0, 8.0))
     assert again.n_reused >= work.n_reused > 0
@@ -406,11 +418,14 @@ def test_coil_study(scans, tmp_path, no_figures):
         "masked": False,
         "accelerations": (8.0,),
     }
-    _, status = evaluate([scans / "head0.h5"], tmp_path, "zero-filled", "pcrnn-s", **changes)
+    spec = phantom.PhantomSpec(n_slices=2, n_coils=6, matrix=(SIZE, SIZE))
+    more = phantom.write(tmp_path / "more.h5", spec)
+    _, status = evaluate([scans / "head0.h5", more], tmp_path, "zero-filled", "pcrnn-s", **changes)
     assert status == 0
     lines = read(tmp_path / "coil_compression.csv")
     done = [line for line in lines if line["volume"] == "head0" and line["status"] == "done"]
     assert [line["n_virtual_coils"] for line in done] == ["1", "2", "3"]
+    assert {(line["volume"], line["n_coils"]) for line in lines} == {("head0", "4"), ("more", "6")}
     scores = [float(line["psnr"]) for line in done]
     assert scores == sorted(scores) and scores[0] < scores[-1]
     series = recon.open_study(scans / "head0.h5").series[0]
@@ -419,10 +434,23 @@ def test_coil_study(scans, tmp_path, no_figures):
     images = [coils.root_sum_of_squares(recon.fourier.ifft2c(one)).numpy() for one in (kspace, compressed)]
     assert float(done[1]["ssim"]) == pytest.approx(metrics.ssim(*images), abs=1e-5)
     assert "compress nothing" in next(line["reason"] for line in lines if line["n_virtual_coils"] == "9")
-    rows = [line for line in read(tmp_path / "scores.csv") if line["level"] == "volume" and line["volume"] == "head0"]
-    status = {line["method"]: line["status"] for line in rows}
-    assert status["zero-filled (2 coils)"] == status["pcrnn-s (4 coils)"] == status["pcrnn-s (own coils)"] == "done"
-    assert status["pcrnn-s (3 coils)"] == status["pcrnn-s (9 coils)"] == "skipped"
+    rows = {
+        (line["volume"], line["method"]): line
+        for line in read(tmp_path / "scores.csv") if line["level"] == "volume"
+    }  # fmt: skip
+    status = {names: line["status"] for names, line in rows.items()}
+    for method in ("zero-filled (own coils)", "zero-filled (2 coils)", "pcrnn-s (own coils)"):
+        assert status["head0", method] == status["more", method] == "done"
+    # Four coils out of four would be the coils as they are once more; out of six they are compressed.
+    for method in ("zero-filled (4 coils)", "pcrnn-s (4 coils)"):
+        assert (status["head0", method], status["more", method]) == ("skipped", "done")
+        assert rows["head0", method]["reason"] == "the scan has 4 coils; 4 would compress nothing."
+        assert rows["head0", method]["psnr"] == ""
+    for method in ("zero-filled (9 coils)", "pcrnn-s (9 coils)", "pcrnn-s (3 coils)"):
+        assert status["head0", method] == status["more", method] == "skipped"
+    means = {line["method"]: line["n 8X"] for line in read(tmp_path / "summary.csv") if line["sequence"] == "All"}
+    assert (means["zero-filled (3 coils)"], means["zero-filled (4 coils)"]) == ("2", "1")
+    assert "zero-filled (9 coils)" not in means
     assert "Virtual coils" in (tmp_path / "summary.md").read_text()
 
 
