@@ -290,8 +290,8 @@ def from_dict(values: Mapping[str, Any]) -> TrainingConfig:
             import difflib
 
             close = difflib.get_close_matches(key, defaults, n=1)
-            hint = f"did you mean {close[0]!r}? " if close else ""
-            raise RequestError(f"a training recipe has no key {key!r}; {hint}It has {', '.join(sorted(defaults))}.")
+            hint = f"; did you mean {close[0]!r}?" if close else "."
+            raise RequestError(f"a training recipe has no key {key!r}{hint} It has {', '.join(sorted(defaults))}.")
         wanted = kinds[key]
         if not _fits(value, wanted):
             raise RequestError(f"{key} = {value!r} is of the wrong kind; expected {_name(wanted)}.")

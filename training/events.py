@@ -108,20 +108,28 @@ class EventLog(Callback):
         self._n_samples += task.step_samples
         self._losses.append(task.step_loss)
         self._epoch = [self._epoch[0] + task.step_loss, self._epoch[1] + 1]
+        if time.monotonic() - self._since >= EVERY_SECONDS:
+            self._report_steps(trainer, task)
+
+    def _report_steps(self, trainer: Trainer, task: ReconstructionTask) -> None:
         now = time.monotonic()
-        if now - self._since >= EVERY_SECONDS:
-            self._rate = self._n_samples / (now - self._since)
-            self.write(
-                {
-                    "event": "step",
-                    "step": task.n_steps,
-                    "epoch": task.epoch,
-                    "loss": sum(self._losses) / len(self._losses),
-                    "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
-                    **self._progress(task),
-                }
-            )
-            self._since, self._n_samples, self._losses = now, 0, []
+        self._rate = self._n_samples / (now - self._since)
+        self.write(
+            {
+                "event": "step",
+                "step": task.n_steps,
+                "epoch": task.epoch,
+                "loss": sum(self._losses) / len(self._losses),
+                "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
+                **self._progress(task),
+            }
+        )
+        self._since, self._n_samples, self._losses = now, 0, []
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Report the steps since the last report, which in a short epoch are all of it."""
+        if self._losses:
+            self._report_steps(trainer, pl_module)  # type: ignore[arg-type]
 
     def on_validation_batch_end(
         self,

@@ -36,7 +36,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error says that the memory of a GPU or of the machine ran out."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    # The second is all that oneDNN says when a convolution gets no room to work in.
+    return isinstance(error, RuntimeError) and (
+        "can't allocate memory" in str(error) or str(error) == "could not create a primitive"
+    )
 
 
 def find_fitting(config: TrainingConfig, fits: Callable[[TrainingConfig], bool]) -> dict[str, Any]:

@@ -79,16 +79,21 @@ def parameter_groups(model: nn.Module, fan_in_reference: float) -> list[dict[str
     fan_in_reference
         A convolution that sums more inputs than this gets the share reference / inputs; 0 gives every layer 1.
 
+    A part of the model with an attribute ``rate_share`` gets that share of its layers' rates, unless all are 1.
+
     References
     ----------
     Yang et al., Tensor Programs V: Tuning large neural networks via zero-shot hyperparameter transfer, 2022: under
     Adam, the rate of a hidden layer falls as 1 / fan-in.
     """
     groups: dict[float, list[nn.Parameter]] = {}
-    for layer in model.modules():
-        share = 1.0
+    shares: dict[str, float] = {}
+    for name, layer in model.named_modules():
+        # Parents come before their children.
+        shares[name] = shares.get(name.rpartition(".")[0], 1.0) * float(getattr(layer, "rate_share", 1.0))
+        share = shares[name] if fan_in_reference else 1.0
         if fan_in_reference and isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
-            share = min(1.0, fan_in_reference / _fan_in(layer))
+            share *= min(1.0, fan_in_reference / _fan_in(layer))
         for parameter in layer.parameters(recurse=False):
             groups.setdefault(share, []).append(parameter)
     return [{"params": parameters, "rate_share": share} for share, parameters in groups.items()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from training.config import TrainingConfig
 
 UNSTATED = "not stated"
+# A smaller gain over zero-filled is said.
+_LITTLE_DB = 1.0
 _SHOWN = ("licence", "license", "origin", "source", "contrast")
 
 
@@ -81,8 +84,18 @@ def data_story(config: TrainingConfig, recorded: Mapping[str, Any]) -> dict[str,
     return story | ({} if "licences" in story else {"licences": [UNSTATED]})
 
 
-def limits(config: TrainingConfig) -> str:
-    """Return in words how far weights of this recipe go."""
+def limits(config: TrainingConfig, validation: Mapping[str, Any]) -> str:
+    """Return in words how far weights go.
+
+    Parameters
+    ----------
+    config
+        Their recipe.
+    validation
+        The scores of their validation; ``psnr`` and ``zero_filled_psnr`` where there are any.
+    """
+    gain = validation.get("psnr", math.inf) - validation.get("zero_filled_psnr", 0.0)
+    little = f" On its own validation slices it is {gain:+.2f} dB from zero-filled: it has hardly learned."
     factors = " and ".join(f"{value:g}x" for value in sorted(set(config.accelerations)))
     masks = ", ".join(sorted(set(config.mask_kinds)))
     if config.kspace:
@@ -92,8 +105,9 @@ def limits(config: TrainingConfig) -> str:
         origin = f"Trained on k-space simulated from the magnitude images named here, {span} pixels a side"
     coils = "one coil" if config.n_coils == 1 else f"{config.n_coils} virtual coils"
     return (
-        f"{origin}, on {coils}, at {factors} with masks of the kinds {masks}. Other anatomy, contrasts, scanners and "
-        "sampling are untested. Research use only."
+        f"{origin}, on {coils}, at {factors} with masks of the kinds {masks}."
+        f"{little if gain < _LITTLE_DB else ''} Other anatomy, contrasts, scanners and sampling are untested. Research "
+        "use only."
     )
 
 

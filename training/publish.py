@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from recon import __version__, models, weights
-from recon.errors import FileError, ModelError, MRIError
+from recon.errors import ExportError, FileError, ModelError, MRIError
 from training import acceptance
 from training.acceptance import validation_samples
 from training.provenance import data_story, limits
@@ -81,7 +81,7 @@ def publish(
         "seconds": round(task.elapsed_seconds),
         "device": device,
         "validation": {name: validation[name] for name in _SCORES if name in validation},
-        "limits": limits(config),
+        "limits": limits(config, validation),
         "note": note,
         "version": __version__,
         "created": datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -141,15 +141,18 @@ def write(
         If the file does not give back the model that it was made of.
     """
     state, storage = acceptance.choose_storage(model, samples)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".publishing-") as folder:
-        candidate = Path(folder) / path.name
-        weights.save(candidate, state, story | {"storage": storage | {"measured_on": what}})
-        try:
-            acceptance.check(candidate, samples, storage["psnr"])
-        except ModelError as error:
-            raise ModelError(str(error).replace(str(candidate), str(path))) from None
-        candidate.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".publishing-") as folder:
+            candidate = Path(folder) / path.name
+            try:
+                weights.save(candidate, state, story | {"storage": storage | {"measured_on": what}})
+                acceptance.check(candidate, samples, storage["psnr"])
+            except (ModelError, ExportError) as error:
+                raise type(error)(str(error).replace(str(candidate), str(path))) from None
+            candidate.replace(path)
+    except OSError as error:
+        raise ExportError(f"{path}: the weights cannot be written ({error.strerror or error}).") from None
     return path
 
 
@@ -170,8 +173,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m training.publish", description="Publish the last checkpoint of a run."
     )
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("run", type=Path, help="folder of a training run, with last.ckpt")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE.safetensors", help="where to; by default PRESET-Ncoil.safetensors in the run"
+    )
     parser.add_argument("--note", default="", help="what else a reader of the weights' story should know")
     parser.add_argument(
         "--score", type=Path, nargs="+", default=(), metavar="SCAN", help="also score on these fully sampled scans"
@@ -185,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MRIError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_status
-    sys.stdout.write(f"{path}\n")
+    sys.stdout.write(f"{path}\n{weights.read_header(path).story['limits']}\n")
     return 0
 
 

@@ -10,6 +10,7 @@ import time
 import warnings
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from recon import models
 from recon.errors import ExportError, MRIError, RequestError
 from training.config import TrainingConfig, from_dict, read_values
 
@@ -138,6 +139,11 @@ def train(
     from training.publish import publish
 
     is_first = process_number() == 0
+    card = models.get_card(config.model)
+    if not card.needs_training:
+        raise RequestError(
+            f"{card.title} has nothing to train; choose a network (`mri-workstation models list` shows all)."
+        )
     data = SampleLoader(config, devices.n_processes, count_workers(devices.n_local))
     task = ReconstructionTask(config, begin=checkpoint is None, n_processes=devices.n_processes)
     task.guard.describe = data.describe

@@ -135,11 +135,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m training.score", description="Score weights on fully sampled scans."
     )
-    parser.add_argument("weights", type=Path)
-    parser.add_argument("scans", type=Path, nargs="+")
-    parser.add_argument("--acceleration", type=float, action="append")
+    parser.add_argument("weights", type=Path, help="a .safetensors file")
+    parser.add_argument("scans", type=Path, nargs="+", help="fully sampled scans that no training saw")
+    parser.add_argument(
+        "--acceleration", type=float, action="append", help="repeatable; by default those that the weights know"
+    )
     parser.add_argument("--write", action="store_true", help="store the scores in the header of the weights")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON instead of a table")
     options = parser.parse_args(arguments)
     try:
         known = weights.read_header(options.weights)

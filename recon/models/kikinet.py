@@ -74,6 +74,21 @@ class KIKINetParameters:
             raise ModelError(f"the KIKI-net configuration is wrong: {'; '.join(problems)}.")
 
 
+class KSpaceNetworks(nn.ModuleList):
+    """CNNs that work in k-space, one an iteration.
+
+    Attributes
+    ----------
+    rate_share
+        Their share of the learning rate, in recipes that have a rate by layer. Without a residual path they pass on all
+        of k-space, whose peak is a thousand times its rim: a step that is small for an image drowns the rim in what
+        leaks from the peak. Measured with 9 layers after 600 steps: 0.5 dB above zero-filled at the full rate, 0.9 dB
+        at a tenth, 1.0 dB at a hundredth.
+    """
+
+    rate_share = 0.01
+
+
 class KIKINet(ReconstructionModel):
     """KIKI-net on coil images.
 
@@ -92,8 +107,9 @@ class KIKINet(ReconstructionModel):
         super().__init__()
         self.n_coils = n_coils
         self.parameters_ = parameters
-        self.kspace_networks = nn.ModuleList(_network(2 * n_coils, parameters) for _ in range(parameters.n_iterations))
-        self.image_networks = nn.ModuleList(_network(2 * n_coils, parameters) for _ in range(parameters.n_iterations))
+        numbers = range(parameters.n_iterations)
+        self.kspace_networks = KSpaceNetworks(_network(2 * n_coils, parameters) for _ in numbers)
+        self.image_networks = nn.ModuleList(_network(2 * n_coils, parameters) for _ in numbers)
 
     def start_training(self) -> None:
         """Begin every iteration as the zero-filled image.

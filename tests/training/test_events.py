@@ -36,9 +36,11 @@ def test_programs_get_lines_of_json(tiny_recipe, tmp_path, capsys):
     assert train(tiny_recipe, tmp_path / "run", "--json") == 0
     printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     kinds = [event["event"] for event in printed]
-    assert kinds == ["start", "data", "checkpoint", "preview", "validation", "checkpoint", "done", "published"]
+    # However short an epoch is, its steps are reported.
+    assert kinds == ["start", "data", "checkpoint", "step", "preview", "validation", "checkpoint", "done", "published"]
     assert printed[:-1] == [event for _, event in read_lines(tmp_path / "run" / "events.jsonl")]
-    scores = printed[4]
+    assert printed[3]["samples_per_second"] > 0 and printed[3]["learning_rate"] > 0
+    scores = printed[5]
     assert {
         "loss",
         "psnr",

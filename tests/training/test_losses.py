@@ -110,6 +110,19 @@ def test_the_learning_rate_of_a_layer_falls_with_the_inputs_it_sums():
     assert [group["rate_share"] for group in parameter_groups(model, 0)] == [1.0]
 
 
+def test_a_part_of_a_network_may_ask_for_a_lower_rate():
+    model = models.create("kikinet", width=8, n_layers=3)
+    shares = {
+        id(parameter): group["rate_share"]
+        for group in parameter_groups(model, fan_in_reference=288)
+        for parameter in group["params"]
+    }
+    assert {shares[id(parameter)] for parameter in model.image_networks.parameters()} == {1.0}
+    assert {shares[id(parameter)] for parameter in model.kspace_networks.parameters()} == {0.01}
+    # The papers have one rate for all.
+    assert [group["rate_share"] for group in parameter_groups(model, 0)] == [1.0]
+
+
 def test_the_combined_image_has_a_gradient_where_it_is_zero():
     image = torch.randn(1, 3, 4, 4, dtype=torch.complex64)
     image[..., 2:] = 0

@@ -62,6 +62,13 @@ def test_the_story_names_data_licences_and_storage(tmp_path):
     assert [file.name for file in run.iterdir() if file.name.startswith(".")] == []
 
 
+@pytest.mark.parametrize(("psnr", "is_said"), [(24.0, True), (25.4, True), (27.5, False)])
+def test_weights_that_hardly_learned_say_so(tmp_path, psnr, is_said):
+    text = provenance.limits(TrainingConfig(images="x.h5"), {"psnr": psnr, "zero_filled_psnr": 25.0})
+    assert (f"it is {psnr - 25:+.2f} dB from zero-filled: it has hardly learned" in text) == is_said
+    assert text.endswith("Research use only.")
+
+
 def test_data_out_of_reach_is_replaced_by_the_demo_scan(tmp_path):
     config = make_config(tmp_path)
     samples, what = acceptance.validation_samples(TrainingConfig(**config.to_dict() | {"images": "/nowhere.h5"}))

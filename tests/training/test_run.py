@@ -112,6 +112,11 @@ def test_a_stopped_run_can_be_published(recipe, tmp_path, capsys):
     begun = main(str(recipe), tmp_path / "begun", settings=["epochs=1", f"initial_weights={first}"], devices="cpu")
     assert weights.read_header(begun).story["recipe"]["initial_weights"] == stories[0]["sha256"]
 
+    # Nothing can be written into a file.
+    assert publish.main([str(run), "--out", str(first / "in" / "x.safetensors")]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"{first / 'in' / 'x.safetensors'}: the weights cannot be written") and said.count("\n") == 1
+
     (run / "last.ckpt").write_bytes(b"garbage")
     assert publish.main([str(run)]) == 2
     assert "cannot be read" in capsys.readouterr().err
@@ -134,6 +139,13 @@ def test_impossible_runs_are_refused(recipe, tmp_path):
         main(str(recipe), tmp_path / "run", settings=["images="])
     with pytest.raises(FileError, match="cannot be read as HDF5"):
         main(str(recipe), tmp_path / "run", settings=["images=/nowhere.h5"], devices="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["cs-tv", "zero-filled", "cs-bart"])
+def test_a_method_without_weights_is_not_trained(recipe, tmp_path, name):
+    with pytest.raises(RequestError, match="has nothing to train; choose a network"):
+        main(str(recipe), tmp_path / "run", settings=[f"model={name}", "overrides={}"], devices="cpu")
     assert not (tmp_path / "run").exists()
 
 
