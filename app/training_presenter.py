@@ -11,7 +11,7 @@ from PySide6.QtGui import QImage
 
 from app.job import Worker
 from app.training_comparison import TrainingComparison
-from app.training_watch import WORDS, remaining, resolve_image, siblings
+from app.training_watch import ENDING, WORDS, remaining, resolve_image, siblings
 from app.views.training_plots import RunCurves
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class TrainingPresenter(QObject):
         run = self._run
         self._monitor.set_offers(
             is_running=run.is_running,
-            is_ending=run.state == "stopping",
+            is_ending=run.state in ENDING,
             can_resume=run.can_resume,
             can_publish=run.can_publish,
             is_publishing=run.is_publishing,

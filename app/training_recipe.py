@@ -69,6 +69,14 @@ def list_recipes() -> list[Recipe]:
     return recipes
 
 
+def told(values: Mapping[str, Any], key: str) -> str:
+    """Say what a recipe takes for a list of values, from the training's own where it names none: ``4, 4, 8``."""
+    from training.config import TrainingConfig
+
+    found = values.get(key, getattr(TrainingConfig(), key))
+    return ", ".join(one if isinstance(one, str) else f"{one:g}" for one in found)
+
+
 def to_toml(values: Mapping[str, Any]) -> str:
     """Write strings, numbers, booleans, lists and tables of them as TOML."""
     return "".join(f"{_key(key)} = {_value(value)}\n" for key, value in values.items() if value is not None)

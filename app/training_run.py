@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
 import sys
 import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QObject, QProcess, QProcessEnvironment, QTimer, Signal
+from PySide6.QtCore import QObject, QProcess, QTimer, Signal
 
 from app import training_process
 from app.job import Worker
 from app.training_events import EVENTS, Record, Tail
+from app.training_launch import launch_apart, module_process
 from app.training_recipe import to_toml
-from app.training_watch import CHECKPOINT, LOG, MARK, RUNNING, look, outcome
+from app.training_watch import CHECKPOINT, ENDING, ENDING_BY, LOG, MARK, RUNNING, look, note_wish, outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,16 +30,11 @@ if TYPE_CHECKING:
     from app.training_process import Identity
     from app.training_watch import Look
 
-ROOT = Path(__file__).resolve().parent.parent
 RECIPE = "recipe.toml"
 WATCH_MS = 700
+_HALTED = ("paused", "stopped", "failed", "killed")
 _SEARCH_EVERY = 8
 """Looks between two searches for a process that somebody else may have started."""
-# The shell gives way to the training, which so has its number; words are handed on as they are.
-_LAUNCH = (
-    'export PYTHONPATH="$1" PYTHONUNBUFFERED=1 PYTHONFAULTHANDLER=1; shift; '
-    'exec "$@" >/dev/null 2>>"$0" </dev/null'
-)  # fmt: skip
 
 
 class TrainingRun(QObject):
@@ -98,12 +95,12 @@ class TrainingRun(QObject):
     @property
     def can_resume(self) -> bool:
         """True when a checkpoint waits to go on."""
-        return self.has_checkpoint and self.state in ("paused", "failed", "killed") and not self.is_publishing
+        return self.has_checkpoint and self.state in _HALTED and not self.is_publishing
 
     @property
     def can_publish(self) -> bool:
         """True when there is something to publish and nobody writes it."""
-        is_over = self.state in ("finished", "paused", "failed", "killed")
+        is_over = self.state in ("finished", *_HALTED)
         return self.has_checkpoint and is_over and not self.is_publishing
 
     @property
@@ -187,17 +184,16 @@ class TrainingRun(QObject):
         except OSError as error:
             self.failed.emit(f"The run folder {self.folder} cannot be written: {error.strerror}.", "")
             return False
-        environment = QProcessEnvironment.systemEnvironment()
-        path = f"{ROOT}:{environment.value('PYTHONPATH')}".rstrip(":")
         command = [sys.executable, "-P", "-m", "app.cli", "train", *words, "--out", str(self.folder), "--json"]
         self._n_launches += 1
-        is_started, pid = QProcess.startDetached("/bin/sh", ["-c", _LAUNCH, str(log), path, *command], "")
         self._wanted, self._is_found = "", False
-        self.identity = training_process.identify(int(pid), self.folder) if is_started else None
-        if not is_started:
-            self._set_state("failed", "The training could not be started: this machine refuses another process.")
+        try:
+            pid = launch_apart(command, log)
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            self._set_state("failed", f"The training could not be started: this machine refuses it ({error}).")
             self.failed.emit(self.sentence, "")
             return False
+        self.identity = training_process.identify(pid, self.folder)
         self._set_state("starting", "")
         self._timer.start()
         self.look()
@@ -233,7 +229,7 @@ class TrainingRun(QObject):
         if self.folder is None:
             return
         folder, tail = self.folder, self._tail
-        is_search = self.state not in ("training", "stopping") and self._n_looks % _SEARCH_EVERY == 0
+        is_search = self.state not in ("training", *ENDING) and self._n_looks % _SEARCH_EVERY == 0
         self._n_looks += 1
         self._worker.submit(
             "look",
@@ -264,7 +260,8 @@ class TrainingRun(QObject):
             self.identity = seen.identity
             sentence = "" if seen.has_folder else f"The folder {self.folder} is gone; stop the run, it cannot be saved."
             is_begun = not self.record.is_empty or before == "training"
-            self._set_state("stopping" if self._wanted else "training" if is_begun else "starting", sentence)
+            state = ENDING_BY[self._wanted] if self._wanted else "training" if is_begun else "starting"
+            self._set_state(state, sentence)
             if self._is_found:
                 self._is_found = False
                 self.found.emit(f"The training {self.folder.name} is still running.")
@@ -284,7 +281,7 @@ class TrainingRun(QObject):
     def _tell_end(self, state: str, sentence: str, log: str) -> None:
         if state == "finished":
             self.succeeded.emit(sentence)
-        elif state == "paused" or self._wanted == "kill":
+        elif state in ("paused", "stopped") or self._wanted == "kill":
             self.output.emit(sentence)
         else:
             self.failed.emit(sentence, log)
@@ -298,11 +295,11 @@ class TrainingRun(QObject):
     # ---------------------------------------------------------------- end
 
     def pause(self) -> None:
-        """Ask the training to write a checkpoint and end; returns at once. `resume` goes on from there."""
+        """Ask the training to write a checkpoint and end, and to be gone on with; returns at once."""
         self._end("pause")
 
     def stop(self) -> None:
-        """Ask the training to end for good; when it was asked already, end it without waiting for a checkpoint."""
+        """Ask the training to write a checkpoint and end for good; when it was asked already, end it at once."""
         self._end("kill" if self._wanted else "stop")
 
     def _end(self, wanted: str) -> None:
@@ -311,7 +308,8 @@ class TrainingRun(QObject):
         send = training_process.kill if wanted == "kill" else training_process.ask_to_end
         if send(self.identity, self.folder):
             self._wanted = wanted
-            self._set_state("stopping", "")
+            note_wish(self.folder, wanted)
+            self._set_state(ENDING_BY[wanted], "")
         self.look()
 
     def close(self) -> None:
@@ -354,10 +352,7 @@ class TrainingRun(QObject):
 
     def _run(self, words: list[str], done: Any) -> None:
         """Run a module as a process; its failure ends the publishing."""
-        process = QProcess(self)
-        environment = QProcessEnvironment.systemEnvironment()
-        environment.insert("PYTHONPATH", f"{ROOT}:{environment.value('PYTHONPATH')}".rstrip(":"))
-        process.setProcessEnvironment(environment)
+        process = module_process(self)
         process.finished.connect(partial(self._finish, process, done))
         process.errorOccurred.connect(partial(self._refuse, process))
         self._process = process

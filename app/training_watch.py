@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,17 +19,23 @@ CHECKPOINT = "last.ckpt"
 LOG = "log.txt"
 MARK = "==== started"
 """Begins the part of the log that belongs to the last start."""
+_WISH = "==== asked to "
+"""Begins the line that says who ended a run, for a window that looks later."""
 _ERROR = "mri-workstation: error: "
 _LOG_BYTES = 1 << 16
 
-RUNNING = ("starting", "training", "stopping")
+ENDING_BY = {"pause": "pausing", "stop": "stopping", "kill": "stopping"}
+ENDING = ("pausing", "stopping")
+RUNNING = ("starting", "training", *ENDING)
 WORDS = {
     "idle": "no run",
     "starting": "starting",
     "training": "training",
+    "pausing": "pausing",
     "stopping": "stopping",
     "finished": "finished",
     "paused": "paused",
+    "stopped": "stopped",
     "failed": "failed",
     "killed": "killed",
     "gone": "folder gone",
@@ -107,6 +114,12 @@ def read_log(folder: Path) -> str:
     return rest.partition("\n")[2].strip() if mark else text.strip()
 
 
+def note_wish(folder: Path, wanted: str) -> None:
+    """Write into the log of a run that it was asked to ``pause``, ``stop`` or be ended by ``kill``."""
+    with suppress(OSError), (folder / LOG).open("a", encoding="utf-8") as file:
+        file.write(f"{_WISH}{wanted}\n")
+
+
 def outcome(record: Record, log: str, folder: Path, wanted: str, has_checkpoint: bool) -> tuple[str, str]:
     """Say how a training ended.
 
@@ -119,20 +132,23 @@ def outcome(record: Record, log: str, folder: Path, wanted: str, has_checkpoint:
     folder
         Its folder.
     wanted
-        ``pause``, ``stop`` or ``kill`` when the user asked for the end, else empty.
+        ``pause``, ``stop`` or ``kill`` when the user asked for the end; empty takes what the log tells of it.
     has_checkpoint
         Whether it can go on.
 
     Returns
     -------
     state, sentence
-        ``finished``, ``paused``, ``failed`` or ``killed``, and why and what to do, for the reader.
+        ``finished``, ``paused``, ``stopped``, ``failed`` or ``killed``, and why and what to do, for the reader.
     """
     name = folder.name
     go_on = "Resume goes on from its last checkpoint." if has_checkpoint else "It wrote no checkpoint; start it anew."
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    wishes = [line.removeprefix(_WISH) for line in lines if line.startswith(_WISH)]
+    wanted = wanted or (wishes[-1] if wishes else "")
+    lines = [line for line in lines if not line.startswith(_WISH)]
     if wanted == "kill":
         return "killed", f"The training {name} was killed as you asked. {go_on}"
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
     errors = [place for place, line in enumerate(lines) if line.startswith(_ERROR)]
     if errors:
         said = " ".join([lines[errors[-1]].removeprefix(_ERROR), *lines[errors[-1] + 1 :][:2]])
@@ -142,8 +158,11 @@ def outcome(record: Record, log: str, folder: Path, wanted: str, has_checkpoint:
         return "failed", f"The training {name} crashed ({fatal}). {go_on}"
     if record.is_done:
         return "finished", f"The training {name} is finished; Publish puts its weights into the list of models."
+    if wanted == "stop":
+        kept = "Publish puts the weights that it had into the list of models." if has_checkpoint else go_on
+        return "stopped", f"The training {name} was stopped. {kept}"
     if wanted or record.is_interrupted or (lines and lines[-1].endswith("interrupted")):
-        return "paused", f"The training {name} is stopped. {go_on}"
+        return "paused", f"The training {name} is paused. {go_on}"
     last = f" Its last line was: {lines[-1]}" if lines else ""
     return "killed", (
         f"The training {name} ended without a word: it was killed, or the machine ran out of memory or was restarted. "

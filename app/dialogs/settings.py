@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QDialog,
     QDialogButtonBox,
     QFormLayout,
-    QFrame,
     QLabel,
     QLineEdit,
-    QScrollArea,
     QSpinBox,
     QTabWidget,
     QVBoxLayout,
@@ -29,8 +28,11 @@ from app.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from PySide6.QtGui import QShowEvent
+
 
 _HEIGHT = 640
+_SHARE_OF_SCREEN = 0.9
 
 
 class SettingsDialog(QDialog):
@@ -88,12 +90,7 @@ class SettingsDialog(QDialog):
         self.training = TrainingPage(settings, models, devices)
         self.training.start_wanted.connect(self._train)
         self._read.update(self.training.read)
-        # Wrapped lines make it taller than a form can foresee, and its report of the data comes later.
-        area = QScrollArea(widgetResizable=True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setWidget(self.training)
-        self.tabs.addTab(area, "Training")
+        self.tabs.addTab(self.training, "Training")
         for number in range(self.tabs.count()):
             if self.tabs.tabText(number) == page:
                 self.tabs.setCurrentIndex(number)
@@ -111,6 +108,32 @@ class SettingsDialog(QDialog):
         layout.addWidget(buttons)
         self.setMinimumWidth(700)
         self.resize(self.minimumWidth(), _HEIGHT)
+        self._forgive_changes()
+        # Queued: what has grown is laid out first.
+        self.training.grown.connect(self._fit, Qt.ConnectionType.QueuedConnection)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Be as tall as the form of the training needs."""
+        super().showEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        """Grow until the training's form needs no scrolling, within the screen."""
+        most = round(_SHARE_OF_SCREEN * self.screen().availableGeometry().height())
+        n_hidden = self.training.n_hidden_pixels()
+        if self.tabs.currentWidget() is self.training and n_hidden > 0 and self.height() < most:
+            self.resize(self.width(), min(most, self.height() + n_hidden))
+            room = self.screen().availableGeometry()
+            self.move(self.x(), max(room.top(), min(self.y(), room.bottom() - self.frameGeometry().height())))
+
+    def _forgive_changes(self) -> None:
+        """Take back what was said of a field as soon as any is changed."""
+        for kind, signal in (
+            (QLineEdit, "textChanged"), (QSpinBox, "valueChanged"), (QComboBox, "currentIndexChanged"),
+            (QCheckBox, "toggled"),
+        ):  # fmt: skip
+            for field in self.findChildren(kind):
+                getattr(field, signal).connect(lambda _value: self.problem.hide())
 
     def propose(self, **values: str) -> None:
         """Choose other values in fields with choices; they count when the user saves."""

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QProcess, QProcessEnvironment, Qt, Signal
+from PySide6.QtCore import QProcess, Qt, Signal
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
+    QFrame,
     QGridLayout,
     QHBoxLayout,
     QLabel,
     QLineEdit,
-    QPlainTextEdit,
     QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QSpacerItem,
     QSpinBox,
+    QTextEdit,
     QVBoxLayout,
     QWidget,
 )
@@ -26,20 +31,35 @@ from PySide6.QtWidgets import (
 from app import theme
 from app.dialogs.path_field import PathField
 from app.settings import Settings
-from app.training_recipe import MASK_KINDS, inspection_text, list_recipes, read_accelerations
-from app.training_run import ROOT
+from app.training_launch import module_process
+from app.training_recipe import MASK_KINDS, inspection_text, list_recipes, read_accelerations, told
 from app.views.fields import form, muted
 from app.views.named import named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from PySide6.QtCore import QSizeF
+
 RESEARCH = "Weights that are published from a run tell in their card what they were trained on. Research use only."
-_REPORT_HEIGHT = 132
+_N_MASK_COLUMNS = 3
+
+
+class Report(QTextEdit):
+    """Text to read and copy, as tall as it is: what surrounds it scrolls."""
+
+    def __init__(self) -> None:
+        super().__init__(readOnly=True, tabChangesFocus=True, acceptRichText=False)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.document().setDocumentMargin(theme.SPACE)
+        self.document().documentLayout().documentSizeChanged.connect(self._grow)
+
+    def _grow(self, size: QSizeF) -> None:
+        self.setFixedHeight(math.ceil(size.height()) + 2 * self.frameWidth())
 
 
 class TrainingPage(QWidget):
-    """Form of the training settings.
+    """Form of the training settings, which scrolls, above what starts it, which does not.
 
     Parameters
     ----------
@@ -54,9 +74,12 @@ class TrainingPage(QWidget):
     -------
     start_wanted
         The user wants to train with what the page says.
+    grown
+        The form got longer.
     """
 
     start_wanted = Signal()
+    grown = Signal()
 
     def __init__(self, settings: Settings, models: Sequence[tuple[str, str]], devices: Sequence[str]) -> None:
         super().__init__()
@@ -93,15 +116,15 @@ class TrainingPage(QWidget):
         self.check.setToolTip("Say what the data holds: volumes, coils, sizes, and what cannot be used and why")
         self.check.setAutoDefault(False)
         self.check.clicked.connect(self._check)
-        self.report = named("trainingDataReport", QPlainTextEdit(readOnly=True))
+        self.report = named("trainingDataReport", Report())
         self.report.setAccessibleName("What the data holds")
-        self.report.setFixedHeight(_REPORT_HEIGHT)
-        self.report.setTabChangesFocus(True)
+        self.report.document().documentLayout().documentSizeChanged.connect(lambda _size: self.grown.emit())
         self.start = named("startTraining", QPushButton("Start training"))
         self.start.setProperty("primary", True)
         self.start.setAutoDefault(False)
         self.start.clicked.connect(self.start_wanted)
-        rows = form(self)
+        self._form = QWidget()
+        rows = form(self._form)
         rows.setContentsMargins(*[2 * theme.GAP] * 4)
         rows.setHorizontalSpacing(2 * theme.GAP)
         rows.setVerticalSpacing(theme.GAP)
@@ -116,15 +139,34 @@ class TrainingPage(QWidget):
         grid.setContentsMargins(0, 2, 0, 0)
         grid.setVerticalSpacing(theme.SPACE)
         for place, box in enumerate(self.masks.values()):
-            grid.addWidget(box, place // 4, place % 4)
-            grid.setColumnStretch(place % 4, 1)
-        rows.addRow("Masks", kinds)
+            grid.addWidget(box, *divmod(place, _N_MASK_COLUMNS))
+            grid.setColumnStretch(place % _N_MASK_COLUMNS, 1)
+            box.toggled.connect(self._show_masks)
+        self.masks_said = named("trainingMasksSaid", muted(""))
+        self.masks_said.setWordWrap(True)
+        rows.addRow("Masks", _column(kinds, self.masks_said))
         rows.addRow("Accelerations", self.accelerations)
         rows.addRow("Virtual coils", _row(self.coils, muted("Budget"), self.minutes, muted("Device"), self.device))
         rows.addRow("Output folder", _column(self.output, self._hint("training_output")))
+        # A dialog with more room than the form needs leaves it below, not between the rows.
+        rows.addItem(QSpacerItem(0, 0, QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Expanding))
+        self.area = QScrollArea(widgetResizable=True)
+        self.area.setFrameShape(QFrame.Shape.NoFrame)
+        self.area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.area.setWidget(self._form)
         last = QLabel(RESEARCH, wordWrap=True)
         last.setProperty("muted", True)
-        rows.addRow("", _row(last, self.start, stretch_first=True))
+        foot = _row(last, self.start, stretch_first=True)
+        foot.setContentsMargins(2 * theme.GAP, 0, 2 * theme.GAP, 0)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, theme.GAP)
+        layout.addWidget(self.area, 1)
+        layout.addWidget(foot)
+
+    def n_hidden_pixels(self) -> int:
+        """Return how much of the form lies below the fold."""
+        view = self.area.viewport()
+        return self._rows.totalHeightForWidth(view.width()) - view.height()
 
     def _declare(self, settings: Settings) -> None:
         for name, widget, read in (
@@ -196,8 +238,12 @@ class TrainingPage(QWidget):
     def _show_recipe(self) -> None:
         values = self._values()
         self.summary.setText(next((one.summary for one in self._recipes if one.name == self.recipe.currentData()), ""))
-        said = ", ".join(f"{factor:g}" for factor in values.get("accelerations", ()))
-        self.accelerations.setPlaceholderText(f"as the recipe says{f': {said}' if said else ''}")
+        self.accelerations.setPlaceholderText(f"as the recipe says: {told(values, 'accelerations')}")
+        self._show_masks()
+
+    def _show_masks(self) -> None:
+        said = told(self._values(), "mask_kinds")
+        self.masks_said.setText(f"{'instead of what' if self._mask_text() else 'as'} the recipe says: {said}")
 
     def _values(self) -> dict[str, Any]:
         return dict(next((one.values for one in self._recipes if one.name == self.recipe.currentData()), {}))
@@ -210,10 +256,7 @@ class TrainingPage(QWidget):
             self._report("Choose the data first.")
             return
         self._forget_check()
-        process = QProcess(self)
-        environment = QProcessEnvironment.systemEnvironment()
-        environment.insert("PYTHONPATH", f"{ROOT}:{environment.value('PYTHONPATH')}".rstrip(":"))
-        process.setProcessEnvironment(environment)
+        process = module_process(self)
         process.finished.connect(lambda code, _status: self._take_check(process, code))
         process.errorOccurred.connect(self._fail_check)
         self._process = process

@@ -36,7 +36,8 @@ EMPTY_TEXT = "No training run yet"
 LEAST_WIDTH = 316
 NUMBERS = ("step", "loss", "PSNR", "SSIM", "speed", "memory", "rate", "left")
 _STATE_ROLES = {"training": "accent", "starting": "accent", "finished": "good", "failed": "error", "killed": "error"}
-_STATE_ROLES |= {"stopping": "warning", "paused": "warning", "folder gone": "error"}
+_STATE_ROLES |= dict.fromkeys(("pausing", "stopping", "paused", "stopped"), "warning") | {"folder gone": "error"}
+_WAITING = {"starting": "Reading the data …", "training": "The first steps are under way …"}
 
 
 class TrainingMonitor(QWidget):
@@ -66,6 +67,7 @@ class TrainingMonitor(QWidget):
         self.setAccessibleName("Training run")
         self._state = ""
         self._legend: list[str] = []
+        self._has_curves = False
         self._has_zero_filled = False
         self._stack = QStackedLayout(self)
         self._stack.addWidget(self._empty_page())
@@ -130,11 +132,28 @@ class TrainingMonitor(QWidget):
         layout.addWidget(self.progress)
         layout.addLayout(self._number_grid())
         layout.addLayout(self._button_row())
+        layout.addWidget(self._waiting_page(), 3)
         layout.addWidget(self.plots, 3)
         layout.addWidget(self.axis)
         layout.addWidget(self.legend)
         layout.addWidget(self.preview, 2)
         return page
+
+    def _waiting_page(self) -> QWidget:
+        """Make what stands where the curves will be."""
+        self.waiting = QWidget()
+        self.waiting_text = QLabel(wordWrap=True)
+        self.waiting_text.setProperty("muted", True)
+        self.waiting_text.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.waiting_bar = named("trainingWaiting", QProgressBar(minimum=0, maximum=0, textVisible=False))
+        self.waiting_bar.setAccessibleName("The training gets ready")
+        self.waiting_bar.setFixedHeight(theme.GAP)
+        layout = QVBoxLayout(self.waiting)
+        layout.addStretch(1)
+        layout.addWidget(self.waiting_text)
+        layout.addWidget(self.waiting_bar)
+        layout.addStretch(2)
+        return self.waiting
 
     def _number_grid(self) -> QGridLayout:
         self._numbers: dict[str, QLabel] = {}
@@ -160,7 +179,7 @@ class TrainingMonitor(QWidget):
         row = QHBoxLayout()
         row.setSpacing(theme.SPACE)
         self.pause = self._button("pauseTraining", "Pause", "pause", self.pause_wanted)
-        self.pause.setToolTip("Write a checkpoint and end the process; Resume goes on from there")
+        self.pause.setToolTip("Free the machine for a while: write a checkpoint and end; Resume goes on from there")
         self.resume = self._button("resumeTraining", "Resume", "play", self.resume_wanted)
         self.resume.setToolTip("Go on from the last checkpoint")
         self.stop = self._button("stopTraining", "Stop", "stop", self.stop_wanted)
@@ -216,6 +235,7 @@ class TrainingMonitor(QWidget):
         self._state = state
         self.sentence.setText(sentence)
         self.sentence.setVisible(bool(sentence))
+        self._show_waiting()
         self._restyle()
 
     def set_offers(
@@ -245,7 +265,7 @@ class TrainingMonitor(QWidget):
         self.stop.setToolTip(
             "End the process at once; what it learned since its last checkpoint is lost"
             if is_ending
-            else "Write a checkpoint and end the training"
+            else "End the training for good: write a checkpoint, whose weights can be published"
         )
         self.publish.setEnabled(not is_publishing)
         self.publish.setText("Publishing …" if is_publishing else "Publish")
@@ -268,6 +288,8 @@ class TrainingMonitor(QWidget):
     def set_runs(self, runs: Sequence[RunCurves]) -> None:
         """Draw the curves of the run and of those that it is compared with."""
         self.plots.set_runs(runs)
+        self._has_curves = self.plots.has_curves()
+        self._show_waiting()
         self._legend = [run.name for run in runs]
         self._has_zero_filled = any(run.is_main and "zero_filled_psnr" in run.curves for run in runs)
         self._show_legend()
@@ -296,6 +318,16 @@ class TrainingMonitor(QWidget):
     def sizeHint(self) -> QSize:
         """A column beside the images."""
         return QSize(440, 640)
+
+    def _show_waiting(self) -> None:
+        """Show curves, or why there are none yet."""
+        text = _WAITING.get(self._state, "")
+        self.waiting_text.setText(text)
+        self.waiting_bar.setVisible(bool(text))
+        # What goes leaves first, as with the buttons.
+        shown = {self.waiting: not self._has_curves, self.plots: self._has_curves, self.axis: self._has_curves}
+        for widget in sorted(shown, key=shown.__getitem__):
+            widget.setVisible(shown[widget])
 
     def _show_legend(self) -> None:
         parts = [

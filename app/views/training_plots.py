@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QFontMetricsF
 from PySide6.QtWidgets import QGridLayout, QWidget
 
 from app import theme
@@ -22,7 +22,8 @@ N_POINTS = 1500
 """Points of a curve that are drawn; longer ones are averaged in blocks."""
 N_MARKED = 30
 _DECADES = 30.0
-_TICK_PIXELS = 45.0
+_PADDING = 0.04
+"""Share of the curves that is left free around them."""
 _SMOOTHING = 50
 """A smooth curve averages this share of the points around each."""
 
@@ -67,19 +68,23 @@ class RunCurves:
 
 @dataclass(frozen=True)
 class _Plot:
-    """Which curves a plot shows: the first that exists of `keys`, and the quiet ones beside it."""
+    """Which curves a plot shows: the first that exists of `keys`, and the quiet ones beside it.
+
+    A plot is never closer than `least_span`: what a validation wavers by is no news.
+    """
 
     title: str
     keys: tuple[str, ...]
     quiet: tuple[str, ...] = ()
     is_noisy: bool = False
+    least_span: float = 0.0
     hint: str = field(default="", compare=False)
 
 
 PLOTS = (
-    _Plot("loss", ("loss", "epoch_loss"), (), True, "Training loss, as it came and smoothed."),
-    _Plot("PSNR, dB", ("psnr",), ("zero_filled_psnr",), hint="On the validation slices; dashed: zero-filled."),
-    _Plot("SSIM", ("ssim",), ("zero_filled_ssim",), hint="On the validation slices; dashed: zero-filled."),
+    _Plot("loss", ("loss", "epoch_loss"), (), True, hint="Training loss, as it came and smoothed."),
+    _Plot("PSNR, dB", ("psnr",), ("zero_filled_psnr",), False, 0.1, "On the validation slices; dashed: zero-filled."),
+    _Plot("SSIM", ("ssim",), ("zero_filled_ssim",), False, 0.002, "On the validation slices; dashed: zero-filled."),
     _Plot("learning rate", ("learning_rate",), hint="As the schedule has it."),
 )
 
@@ -107,11 +112,20 @@ def smoothed(y: NDArray) -> NDArray:
     return mean
 
 
-def _tick_spacing(low: float, high: float, size: float) -> list[tuple[float, float]]:
-    """Return the distance of the steps that are written below a plot, so that their numbers have room."""
-    wanted = max(high - low, 1e-9) / max(1.0, size / _TICK_PIXELS)
-    decade = 10.0 ** math.floor(math.log10(wanted))
-    return [(next(decade * factor for factor in (1, 2, 5, 10) if decade * factor >= wanted * (1 - 1e-9)), 0.0)]
+def _span(widget: Any, axis: int) -> tuple[float, float] | None:
+    """Return how far the curves of a plot reach, in what its axis counts: logarithms where it has them."""
+    bounds = [item.dataBounds(axis) for item in widget.listDataItems()]
+    known = [(low, high) for low, high in bounds if low is not None and high is not None]
+    return (min(low for low, _ in known), max(high for _, high in known)) if known else None
+
+
+def _padded(low: float, high: float, least: float = 0.0) -> tuple[float, float]:
+    """Return a range with room around it; one value gets a fifth of itself."""
+    span = max(high - low, least, 1e-6 * max(abs(low), abs(high)))
+    if high == low:
+        span = max(least, 0.2 * abs(low)) or 1.0
+    room = (span - (high - low)) / 2 + _PADDING * span
+    return low - room, high + room
 
 
 def colour_of(number: int) -> str:
@@ -128,6 +142,7 @@ class TrainingPlots(QWidget):
         self._plots: list[Any] = []
         self._runs: tuple[RunCurves, ...] = ()
         self._axis = AXES[0]
+        self._is_following = True
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setSpacing(theme.SPACE)
@@ -136,17 +151,22 @@ class TrainingPlots(QWidget):
 
     def set_runs(self, runs: Sequence[RunCurves]) -> None:
         """Show these runs and no others."""
+        if [run.name for run in runs] != [run.name for run in self._runs]:
+            self._is_following = True
         self._runs = tuple(runs)
-        if any(run.curves for run in runs):
+        if self.has_curves():
             self._make()
         self._draw()
+
+    def has_curves(self) -> bool:
+        """Whether there is anything to draw."""
+        return any(steps for run in self._runs for steps, _ in run.curves.values())
 
     def set_axis(self, axis: str) -> None:
         """Draw against one of `AXES`; all of it comes into view."""
         self._axis = axis
+        self._is_following = True
         self._draw()
-        for widget in self._plots:
-            widget.enableAutoRange()
 
     def drawn(self) -> dict[str, list[str]]:
         """Return the names of the curves in each plot, by the plot's title."""
@@ -161,8 +181,11 @@ class TrainingPlots(QWidget):
         theme.configure_plots()
         import pyqtgraph
 
+        from app.views.training_axis import NumberAxis
+
+        font = theme.small_font(self.font())
         for place, plot in enumerate(PLOTS):
-            widget = pyqtgraph.PlotWidget(self)
+            widget = pyqtgraph.PlotWidget(self, axisItems={side: NumberAxis(side) for side in ("left", "bottom")})
             widget.setAccessibleName(f"Curves of the {plot.title}")
             widget.setToolTip(plot.hint)
             widget.setMinimumSize(120, 96)
@@ -173,13 +196,16 @@ class TrainingPlots(QWidget):
             widget.hideButtons()
             widget.setFocusPolicy(Qt.FocusPolicy.NoFocus)
             widget.showGrid(x=False, y=True, alpha=0.15)
-            widget.getAxis("left").setWidth(46)
-            widget.getAxis("bottom").tickSpacing = _tick_spacing
+            # All plots of a column begin at one place, and the longest number fits.
+            widget.getAxis("left").setWidth(round(QFontMetricsF(font).horizontalAdvance("1.25e-3")) + 8)
             for side in ("left", "bottom"):
                 widget.getAxis(side).enableAutoSIPrefix(False)
-                widget.getAxis(side).setStyle(tickFont=theme.small_font(self.font()), autoExpandTextSpace=False)
+                widget.getAxis(side).setStyle(tickFont=font, autoExpandTextSpace=False)
+            # One plot does not know how far the curves of the others reach: `_fit` looks at all.
+            widget.disableAutoRange()
             if self._plots:
                 widget.setXLink(self._plots[0])
+            widget.getViewBox().sigRangeChangedManually.connect(self._hold)
             self._plots.append(widget)
             self._grid.addWidget(widget, place // 2, place % 2)
         self._restyle()
@@ -191,6 +217,24 @@ class TrainingPlots(QWidget):
             # The run that is followed is drawn last, on top of what it is compared with.
             for number, run in reversed(list(enumerate(self._runs))):
                 self._draw_run(plot, widget, number, run)
+        if self._is_following and self._plots:
+            self._fit()
+
+    def _hold(self, *_: Any) -> None:
+        """Keep what the user looks at; another axis or another run shows all again."""
+        self._is_following = False
+
+    def _fit(self) -> None:
+        """Show all of all curves."""
+        spans = [_span(widget, 0) for widget in self._plots]
+        known = [span for span in spans if span is not None]
+        if known:
+            low, high = _padded(min(low for low, _ in known), max(high for _, high in known))
+            self._plots[0].setXRange(low, high, padding=0)
+        for plot, widget in zip(PLOTS, self._plots, strict=True):
+            span = _span(widget, 1)
+            if span is not None:
+                widget.setYRange(*_padded(*span, plot.least_span), padding=0)
 
     def _spans_decades(self, plot: _Plot) -> bool:
         """Whether the smooth curves reach over so much that their ends would lie flat on a linear axis."""

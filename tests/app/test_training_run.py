@@ -18,6 +18,7 @@ from app import training_process, training_watch
 from app.main_window import MainWindow
 from app.session import Session
 from app.training_events import EVENTS, Record
+from app.training_launch import module_process
 from app.training_process import Identity
 from app.training_recipe import list_recipes, to_toml
 from app.training_run import TrainingRun
@@ -171,7 +172,7 @@ def test_a_lab_trains_from_the_window(qtbot, tmp_path, images, monkeypatch):
 
     # Paused, it leaves a checkpoint; resumed, its curves go on.
     click(child(monitor, "pauseTraining"))
-    assert monitor.state.text() == "stopping"
+    assert monitor.state.text() == "pausing"
     assert child(monitor, "stopTraining").text() == "Kill"
     qtbot.waitUntil(lambda: run.state == "paused", timeout=LONG_MS)
     assert "Resume goes on" in child(monitor, "trainingSentence").text()
@@ -257,6 +258,62 @@ def test_a_run_that_does_not_listen_is_killed_by_the_second_stop(run, qtbot, tmp
     qtbot.waitUntil(lambda: run.state == "killed", timeout=20_000)
     assert "as you asked" in run.sentence
     assert [kind for kind, _ in run.said] == ["output"]
+
+
+@pytest.mark.parametrize(("wanted", "state"), [("pause", "paused"), ("stop", "stopped")])
+def test_a_pause_and_a_stop_are_told_apart_also_by_the_next_window(run, qtbot, tmp_path, python, wanted, state):
+    python(
+        f"trap 'touch {tmp_path}/run/last.ckpt; echo interrupted >&2; exit 130' TERM; touch {tmp_path}/up; "
+        "while :; do sleep 0.1; done"
+    )
+    assert run.start({"model": "pcrnn-s"}, tmp_path / "run")
+    qtbot.waitUntil(lambda: (tmp_path / "up").exists(), timeout=20_000)
+    getattr(run, wanted)()
+    assert run.state == {"pause": "pausing", "stop": "stopping"}[wanted]
+    qtbot.waitUntil(lambda: run.state == state, timeout=20_000)
+    assert ("Resume" if wanted == "pause" else "Publish") in run.sentence
+    assert run.said == [("output", run.sentence)]
+    later = TrainingRun()
+    later.adopt(tmp_path / "run")
+    qtbot.waitUntil(lambda: later.state == state, timeout=20_000)
+    assert later.can_resume
+    assert later.can_publish
+    later.close()
+    # Gone on with, it is neither any more.
+    python("exit 0")
+    assert run.resume()
+    qtbot.waitUntil(lambda: run.state == "killed", timeout=20_000)
+
+
+def test_a_training_holds_no_file_that_the_window_has_open(run, qtbot, tmp_path, python):
+    import h5py
+
+    held = tmp_path / "held.h5"
+    file = h5py.File(held, "w", locking=True)
+    python(f"touch {tmp_path}/up; sleep 30")
+    assert run.start({"model": "pcrnn-s"}, tmp_path / "run")
+    qtbot.waitUntil(lambda: (tmp_path / "up").exists(), timeout=20_000)
+    file.close()
+    # A lock ends with the last process that holds the file.
+    with h5py.File(held, "r+", locking=True) as file:
+        assert not len(file)
+        output = []
+        process = module_process(run)
+        process.finished.connect(lambda *_: output.append(bytes(process.readAllStandardOutput().data())))
+        process.start("/bin/sh", ["-c", "ls -l /proc/$$/fd || true"])
+        qtbot.waitUntil(lambda: bool(output), timeout=20_000)
+        assert b"held.h5" not in output[0]
+    assert run.is_running
+
+
+def test_a_machine_that_refuses_another_process_is_said(run, tmp_path, monkeypatch):
+    def refuse(*_arguments, **_words):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("app.training_launch.subprocess.run", refuse)
+    assert not run.start({"model": "pcrnn-s"}, tmp_path / "run")
+    assert run.state == "failed"
+    assert "temporarily unavailable" in run.said[0][1]
 
 
 def test_a_folder_that_goes_away_is_said_while_it_trains_and_after(run, qtbot, tmp_path, python):
