@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 N_CALIBRATION = 26
 # Fewer lines than this say too little about the coils.
 MIN_LINES = 6
+# Side of the kernels of ESPIRiT, which is BART's, where lines are enough for it.
+KERNEL = 6
 
 
 def calibration_block(
@@ -61,6 +63,15 @@ def calibration_block(
             "without maps."
         )
     return best
+
+
+def calibration_kernel(n_lines: int) -> int:
+    """Return the side of ESPIRiT's kernels for the shorter side of the calibration block.
+
+    With few lines, a smaller kernel loses less of the object: a large one sees few patches, and what they do not show
+    counts as empty.
+    """
+    return min(max(2 * n_lines // 5, MIN_LINES // 2), KERNEL)
 
 
 def _centred(length: int, size: int) -> list[slice]:

@@ -101,7 +101,7 @@ class Collector:
         done = tuple(index for index in plan.indices if index in self._finals)
         if not done:
             raise RequestError("the reconstruction was stopped before its first slice was done.")
-        warnings = list(plan.warnings)
+        warnings = [*plan.warnings, *plan.model.notes]
         if len(done) < len(plan.indices):
             warnings.append(f"stopped after {len(done)} of {len(plan.indices)} slices; the result is partial.")
         reference = plan.series.reference
@@ -129,5 +129,5 @@ class Collector:
             parameters=plan.parameters,
             parameter_origins=plan.parameter_origins,
             warnings=tuple(warnings),
-            versions=versions(),
+            versions=versions() | dict(plan.model.versions),
         )

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -18,35 +19,89 @@ if TYPE_CHECKING:
 
 # A program that was asked to end gets this long before it is ended.
 _PATIENCE_S = 2.0
+# One that is asked for its version gets this long to answer.
+_ANSWER_S = 10.0
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def find(name: str) -> Path | None:
     """Return where a program is, or None.
 
-    ``$NAME_TOOLBOX_PATH`` goes before the ``PATH``: who sets it means that copy (``BART_TOOLBOX_PATH``).
+    ``$NAME_TOOLBOX_PATH`` goes before the ``PATH``: who sets it means that copy (``BART_TOOLBOX_PATH``), and gets no
+    other.
     """
-    folder = os.environ.get(_variable(name))
-    if folder:
-        for candidate in (Path(folder) / name, Path(folder) / "bin" / name):
-            if candidate.is_file() and os.access(candidate, os.X_OK):
-                return candidate
-    found = shutil.which(name)
-    return None if found is None else Path(found)
+    if chosen_folder(name) is not None:
+        found = next(filter(None, (shutil.which(name, path=str(place.parent)) for place in _chosen_places(name))), None)
+    else:
+        found = shutil.which(name)
+    return None if found is None else Path(found).absolute()
 
 
 def missing(name: str, install: str, who: str = "this") -> str:
-    """Return the sentence for a program that is not there, with the command that installs it; empty when it is."""
+    """Return the sentence for a program that is not there, with what to do about it; empty when it is."""
     if find(name) is not None:
         return ""
+    folder = chosen_folder(name)
+    if folder is None:
+        return (
+            f"{who} needs the program {name}, which is neither on the PATH nor in ${_variable(name)}; install it "
+            f"(`{install}`) and try again."
+        )
+    # os.access only ever answers; pathlib raises where a folder may not be looked into.
+    there = next((place for place in _chosen_places(name) if os.access(place, os.F_OK)), None)
+    if not os.access(folder, os.F_OK):
+        problem = "which does not exist"
+    elif not folder.is_dir():
+        problem = "which is no folder"
+    elif there is not None:
+        problem = f"where {there} is no program that may be run"
+    else:
+        problem = f"where there is no {name}"
     return (
-        f"{who} needs the program {name}, which is neither on the PATH nor in ${_variable(name)}; install it "
-        f"(`{install}`) and try again."
+        f"{who} needs the program {name}, and ${_variable(name)} is {folder}, {problem}; correct it, or unset it to "
+        f"use the {name} that is on the PATH."
     )
+
+
+def chosen_folder(name: str) -> Path | None:
+    """Return the folder that ``$NAME_TOOLBOX_PATH`` names, or None where it is not set."""
+    folder = os.environ.get(_variable(name))
+    # Absolute: programs work in folders of their own.
+    return Path(folder).absolute() if folder else None
+
+
+def version(program: Path, *arguments: str) -> str:
+    """Return the first line of what a program answers to these arguments, asked once; empty where it does not."""
+    try:
+        return _answer(program, program.stat().st_mtime_ns, arguments)
+    except OSError:
+        return ""
+
+
+@lru_cache(maxsize=8)
+def _answer(program: Path, changed_ns: int, arguments: tuple[str, ...]) -> str:  # noqa: ARG001  another file, another answer
+    try:
+        done = subprocess.run(
+            [program, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_ANSWER_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return ""
+    return next(iter(done.stdout.strip().splitlines()), "") if done.returncode == 0 else ""
 
 
 def _variable(name: str) -> str:
     return f"{name.upper()}_TOOLBOX_PATH"
+
+
+def _chosen_places(name: str) -> tuple[Path, ...]:
+    folder = chosen_folder(name)
+    return () if folder is None else (folder / name, folder / "bin" / name)
 
 
 class Running:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from recon.calibration import MIN_LINES, N_CALIBRATION, calibration_block
+from recon.calibration import MIN_LINES, N_CALIBRATION, calibration_block, calibration_kernel
 from recon.errors import RequestError
 from recon.fourier import ifft2c
 from recon.shapes import Bool, Complex
@@ -158,9 +158,7 @@ def sensitivity_maps(
     def estimate(block: Tensor) -> Tensor:
         if method == "walsh":
             return _walsh(block, size, window=3, crop=0.02)
-        # With few lines, a smaller kernel loses less of the object.
-        kernel_size = min(max(2 * min(block.shape[-2:]) // 5, MIN_LINES // 2), 6)
-        return _espirit(block, size, kernel_size, threshold=0.001, crop=0.8)
+        return _espirit(block, size, calibration_kernel(min(block.shape[-2:])), threshold=0.001, crop=0.8)
 
     sampled = mask if mask.ndim < 3 else mask.all(dim=-3)
     sampled = sampled.expand(*sampled.shape[:-2], *size)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from app.output import table, write_json, write_line
-from recon import __version__
+from recon import __version__, programs
 from recon.errors import MRIError
 
 if TYPE_CHECKING:
@@ -343,8 +343,11 @@ def _tools() -> Iterator[Finding]:
         ("bart", "bart", "compressed sensing by BART"),
         ("dciodvfy", "dicom3tools", "checking exported DICOM"),
     ):
-        path = shutil.which(name)
-        if path:
-            yield Finding("optional tools", name, "ok", path)
+        path = programs.find(name)
+        if path is not None:
+            yield Finding("optional tools", name, "ok", str(path))
+        elif programs.chosen_folder(name) is not None:
+            problem = programs.missing(name, f"apt install {package}", use)
+            yield Finding("optional tools", name, "broken", problem)
         else:
             yield Finding("optional tools", name, "note", f"not installed ({use})", f"sudo apt-get install {package}")

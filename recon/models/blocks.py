@@ -47,6 +47,10 @@ class ReconstructionModel(nn.Module):
     n_coils: int
     # Parameters that `meet_scan` chose, and where their values are from; for the record of a reconstruction.
     origins: Mapping[str, str] = MappingProxyType({})
+    # What `stages` found that whoever looks at its images must know, in sentences, and versions of the programs that it
+    # ran, by name; for the record as well.
+    notes: tuple[str, ...] = ()
+    versions: Mapping[str, str] = MappingProxyType({})
 
     @abstractmethod
     def stages(

@@ -665,6 +665,20 @@ def test_doctor_finds_this_installation_healthy(run):
     assert out.rstrip().endswith("Ready.")
 
 
+def test_a_wrong_folder_for_bart_is_told_and_hides_nothing_else(run, monkeypatch, tmp_path):
+    monkeypatch.setenv("BART_TOOLBOX_PATH", str(tmp_path / "nowhere"))
+    status, out, _ = run("doctor", "--json")
+    found = {finding["name"]: finding for finding in json.loads(out)["findings"]}
+    assert (status, found["bart"]["verdict"]) == (1, "broken")
+    assert f"$BART_TOOLBOX_PATH is {tmp_path / 'nowhere'}, which does not exist" in found["bart"]["value"]
+    assert found["dciodvfy"]["verdict"] in ("ok", "note")
+    status, out, _ = run("models", "list", "--json")
+    cards = {card["name"]: card for card in json.loads(out)}
+    assert status == 0
+    assert "which does not exist" in cards["cs-bart"]["problem"]
+    assert cards["cs-tv"]["available"]
+
+
 def test_doctor_names_the_packages_of_missing_libraries(run, monkeypatch):
     monkeypatch.setattr(doctor, "missing_libraries", lambda *_: {"libEGL.so.1", "libxkbcommon.so.0"})
     status, out, _ = run("doctor")
