@@ -138,6 +138,13 @@ class Result:
         return "" if self.reconstruction is None else self.reconstruction.parameter_text
 
     @property
+    def remarks(self) -> tuple[str, ...]:
+        """What whoever looks at the images should know, besides the notes of the series; empty before there are any."""
+        if self.reconstruction is None:
+            return ()
+        return tuple(text for text in self.reconstruction.warnings if text not in self.series.notes)
+
+    @property
     def finished(self) -> tuple[int, ...]:
         """Slices that have their final image, in ascending order."""
         return tuple(sorted(index for index, item in self.slices.items() if item.final is not None))

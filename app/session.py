@@ -421,6 +421,8 @@ class Session(QObject):
 
     def _end_job(self, result: Result, state: str, error: BaseException | None, details: str) -> None:
         self._last_slices = result.request.slices
+        for remark in result.remarks:
+            log.info("%s: %s", result.title, remark)
         if not result.slices:
             # Closing a study forgets its results, also the one that is being made.
             self.shelf.remove(result)

@@ -8,6 +8,7 @@ from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QLabel
 
 from app import theme
+from app.messages import sentence
 from app.views import levels
 from app.views.level_bar import MANUAL
 from app.views.named import named
@@ -102,7 +103,8 @@ class StatusPresenter(QObject):
         shown = "" if result is None else f"result {result.title}"
         self.labels["job"].setText("reconstructing" if session.is_running else opening or shown)
         used = "" if result is None else result.parameter_text
-        self.labels["job"].setToolTip(f"Reconstructed with {used}" if used else "")
+        remarks = () if result is None else (sentence(text) for text in result.remarks)
+        self.labels["job"].setToolTip("\n".join([*([f"Reconstructed with {used}."] if used else []), *remarks]))
 
     def _probe_text(self) -> str:
         crosshair = self._session.view.crosshair

@@ -1,5 +1,6 @@
 """Choosing a model, setting its parameters and how k-space is simulated: with the mouse and the keys of a person."""
 
+import logging
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -369,8 +370,10 @@ def test_after_a_volume_the_line_is_whole_and_the_ticks_are_the_iterates_that_we
     np.testing.assert_array_equal(method.grid.panel("iterate").well.image, session.step.image)
 
 
-def test_the_window_says_which_lambda_a_method_chose_for_the_scan(method, qtbot):
+def test_the_window_says_which_lambda_a_method_chose_for_the_scan(method, qtbot, caplog):
     session = method.session
+    # As the program itself sets it.
+    caplog.set_level(logging.DEBUG, "app")
     with qtbot.waitSignal(session.job_finished, timeout=30_000):
         click(child(method, "reconstructButton"))
     assert session.result.request.overrides == {}
@@ -378,6 +381,9 @@ def test_the_window_says_which_lambda_a_method_chose_for_the_scan(method, qtbot)
     label = child(method, "status-job")
     qtbot.waitUntil(lambda: "lambda 0.001" in label.text(), timeout=20_000)
     assert "lambda 0.001 (fastMRI's table: AXT1)" in label.toolTip()
+    # What the run met is said too; what the series said of itself, when it was opened.
+    assert label.toolTip().splitlines()[1:] == ["Half of the coils were silent."]
+    assert f"{session.result.title}: half of the coils were silent." in method.log_view.text()
 
 
 # ---------------------------------------------------------------- simulated k-space
