@@ -145,7 +145,8 @@ def outcome(record: Record, log: str, folder: Path, wanted: str, has_checkpoint:
     go_on = "Resume goes on from its last checkpoint." if has_checkpoint else "It wrote no checkpoint; start it anew."
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     wishes = [line.removeprefix(_WISH) for line in lines if line.startswith(_WISH)]
-    wanted = wanted or (wishes[-1] if wishes else "")
+    # A wish that the log tells of is an old one where the run was finished since.
+    wanted = wanted or (wishes[-1] if wishes and not record.is_done else "")
     lines = [line for line in lines if not line.startswith(_WISH)]
     if wanted == "kill":
         return "killed", f"The training {name} was killed as you asked. {go_on}"

@@ -323,7 +323,7 @@ def _fit(evaluation: Evaluation, request: Request, series: Series) -> tuple[Weig
                 others
             )
     except MRIError as error:  # the study takes the coils for which there are weights
-        problem, status = str(error), 0 if of_study else error.exit_status
+        problem, status = str(error), 0 if of_study and isinstance(error, ModelError) else error.exit_status
     of_scan = _of_scan(series) or (_of_study(series, request.coils) if of_study else "")
     return weights, of_scan or problem, 0 if of_scan else status
 

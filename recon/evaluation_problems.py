@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,9 @@ class Problem:
     @property
     def sentence(self) -> str:
         """The reason, and what it concerns."""
-        volumes = [] if self.volumes in self.reason else [self.volumes]
+        # The reason may begin with the file.
+        is_named = re.search(rf"(^|/){re.escape(self.volumes)}(\.\w+)*:", self.reason)
+        volumes = [] if is_named else [self.volumes]
         n_rows = len(self.rows)
         about = [*volumes, self.methods, f"{n_rows} score{'' if n_rows == 1 else 's'} missing"]
         return f"{self.reason.rstrip('.')} ({'; '.join(about)})."

@@ -55,7 +55,7 @@ class EvaluationWork:
         ]
         self._rows = self.journal.read()
         self._device: str | None = None
-        self._said: set[str] = set()
+        self._said: set[tuple[str, str]] = set()
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> EvaluationWork:
@@ -154,10 +154,11 @@ class EvaluationWork:
         return [found[task.key] | dict(task.names) for task in self.tasks if task.key in found]
 
     def _say(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Report why rows have no scores: each reason once in a process, however many rows it concerns."""
+        """Report why rows have no scores: each reason once for a volume, however many rows it concerns."""
         for problem in group_problems(rows):
-            if problem.reason not in self._said:
-                self._said.add(problem.reason)
+            about = problem.reason, problem.volumes
+            if about not in self._said:
+                self._said.add(about)
                 if problem.status == "failed":
                     logger.error("error: %s", problem.sentence)
                 else:

@@ -262,8 +262,9 @@ def read_values(path: Path | str | None, settings: Sequence[str] = ()) -> dict[s
         if not separator:
             raise RequestError(f"--set {setting!r} is not of the form key=value.")
         key, value = key.strip(), _parse(text.strip())
-        if key.startswith("overrides."):
-            values["overrides"] = {**values.get("overrides", {}), key.removeprefix("overrides."): value}
+        overrides = values.get("overrides", {})
+        if key.startswith("overrides.") and isinstance(overrides, dict):
+            values["overrides"] = {**overrides, key.removeprefix("overrides."): value}
         else:
             values[key] = value
     return values

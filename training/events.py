@@ -113,6 +113,7 @@ class EventLog(Callback):
 
     def _report_steps(self, trainer: Trainer, task: ReconstructionTask) -> None:
         now = time.monotonic()
+        group = trainer.optimizers[0].param_groups[0]
         self._rate = self._n_samples / (now - self._since)
         self.write(
             {
@@ -120,7 +121,7 @@ class EventLog(Callback):
                 "step": task.n_steps,
                 "epoch": task.epoch,
                 "loss": sum(self._losses) / len(self._losses),
-                "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
+                "learning_rate": group["lr"] / group["rate_share"],
                 **self._progress(task),
             }
         )

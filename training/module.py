@@ -7,6 +7,7 @@ samples, the random numbers. So a run that goes on from a checkpoint does what i
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
     from recon.models.blocks import ReconstructionModel
     from training.config import TrainingConfig
+
+logger = logging.getLogger(__name__)
 
 _SCORES = ("psnr", "ssim", "nmse", "zero_filled_psnr", "zero_filled_ssim")
 
@@ -241,7 +244,12 @@ class ReconstructionTask(lightning.LightningModule):
             group["lr"] = 0.1 * self.config.learning_rate * group["rate_share"]
         optimizer = kind(groups)
         if self._optimizer_state is not None:
-            optimizer.load_state_dict(self._optimizer_state)
+            try:
+                optimizer.load_state_dict(self._optimizer_state)
+            except ValueError:  # checked before anything is taken over
+                logger.warning(
+                    "the optimiser begins anew: the checkpoint is of a version that grouped layers otherwise."
+                )
             self._optimizer_state = None
         return optimizer
 

@@ -239,10 +239,12 @@ def _show(rows: Sequence[dict[str, Any]] | None, arguments: argparse.Namespace) 
         write_json(rows)
     elif not arguments.quiet:
         missing = sum(row["status"] != "done" for row in rows)
-        if not any(row["status"] == "done" and row["kind"] == "scores" for row in rows):
+        done = {row["kind"] for row in rows if row["status"] == "done"}
+        if not done:
             write_line(_nothing_scored(rows, arguments.out))
             return
-        write_line(summary(rows))
+        if "scores" in done:
+            write_line(summary(rows))
         if missing:
             write_line(f"\n{count(missing, 'row')} without a score; summary.md says why")
         write_line(f"\nwritten to {arguments.out}: summary.md, scores.csv and more")

@@ -6,6 +6,7 @@ import math
 import pytest
 
 from app.training_events import EVENTS, Record, Tail, read_record
+from app.training_watch import outcome
 
 
 def line(**values):
@@ -180,3 +181,14 @@ def test_a_whole_run_is_read_at_once(tmp_path):
     (tmp_path / EVENTS).write_text("".join(line(**step(number)) for number in range(100)))
     assert read_record(tmp_path).curves["loss"][0] == list(range(100))
     assert read_record(tmp_path / "nowhere").is_empty
+
+
+def test_a_wish_of_old_says_nothing_about_a_run_that_was_finished_since(tmp_path):
+    log = "==== asked to kill\n"
+
+    def state(record, wanted=""):
+        return outcome(record, log, tmp_path / "run", wanted, has_checkpoint=True)[0]
+
+    assert state(take(step(3))) == "killed"
+    assert state(take(step(3), {"event": "done", "step": 9, "seconds": 1.0})) == "finished"
+    assert state(take(step(3), {"event": "done", "step": 9, "seconds": 1.0}), "kill") == "killed"

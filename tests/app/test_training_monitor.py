@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QImage, QPainter, QWheelEvent
@@ -133,6 +133,7 @@ def test_rates_and_steps_are_written_briefly():
     assert written([0.0]) == ["0"]
 
 
+@settings(deadline=None)
 @given(
     low=st.floats(-1e6, 1e6, allow_subnormal=False),
     span=st.floats(1e-3, 1e6),
@@ -150,6 +151,7 @@ def test_ticks_are_two_or_more_and_inside(low, span, gap, margin):
     assert len(set(written(found))) == len(found)
 
 
+@settings(deadline=None)
 @given(low=st.floats(-8, 5), span=st.floats(0.01, 8), gap=st.floats(0.05, 1))
 def test_ticks_of_logarithms_are_two_or_more_and_inside(low, span, gap):
     found = log_ticks(low, low + span, gap * span, 0.1 * span)

@@ -15,7 +15,7 @@ from scipy import stats
 
 import recon
 from recon import coils, frequency_bands, metrics, phantom, pipeline, statistics
-from recon.errors import ModelError, RequestError
+from recon.errors import DeviceError, ModelError, RequestError
 from recon.evaluation import Evaluation, method_names
 from recon.evaluation_work import EvaluationWork
 from recon.export import box_plot
@@ -585,3 +585,16 @@ def test_peak_memory_is_measured_anew_each_time():
     if peak(1) is None:
         pytest.skip("this system does not let the peak be measured again")
     assert peak(100 * 2**20) - peak(1) > 0.08
+
+
+def test_every_volume_that_fails_is_named(scans, tmp_path, monkeypatch, caplog, no_figures):
+    def fail(*_arguments, **_options):
+        raise DeviceError("the device is lost.")
+
+    monkeypatch.setattr(pipeline, "run", fail)
+    evaluate([scans / "head0.h5", scans / "head1.h5"], tmp_path / "out", "zero-filled", accelerations=(4.0, 8.0))
+    said = sorted(record.getMessage() for record in caplog.records if "the device is lost" in record.getMessage())
+    assert [line.partition("(")[2] for line in said] == [
+        "head0; zero-filled; 2 scores missing).",
+        "head1; zero-filled; 2 scores missing).",
+    ]

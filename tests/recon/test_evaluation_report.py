@@ -135,6 +135,16 @@ def test_the_page_says_what_peak_memory_is(tmp_path):
 # ---- what is missing ----------------------------------------------------------------------------------------------
 
 
+def test_a_volume_is_named_unless_the_reason_names_it():
+    def said(volume, reason):
+        [problem] = group_problems([row(volume, "net", 0.0, status="failed", reason=reason)])
+        return problem.sentence
+
+    assert said("a", "a mask is missing.") == "a mask is missing (a; net; 1 score missing)."
+    assert said("head", "/scans/head.h5: is cut off.") == "/scans/head.h5: is cut off (net; 1 score missing)."
+    assert said("head", "/scans/head2.h5: is cut off.") == "/scans/head2.h5: is cut off (head; net; 1 score missing)."
+
+
 def test_one_problem_of_many_rows_is_said_once(tmp_path):
     failed = {"status": "failed", "reason": "no weights yet."}
     rows = [row(f"v{number}", "net", 0.0, acceleration=r, **failed) for number in range(13) for r in (4.0, 8.0)]

@@ -13,7 +13,8 @@ from PIL import Image
 from app import cli, progress
 from app.commands import train as command
 from recon.errors import MissingPackageError
-from training import previews
+from training import checkpoints, previews
+from training.config import read_config
 from training.events import EventLog, read_lines
 from training.tensorboard import TensorBoard
 
@@ -56,6 +57,18 @@ def test_programs_get_lines_of_json(tiny_recipe, tmp_path, capsys):
     assert scores["share"] == 1 and scores["eta_seconds"] == 0
     assert 0 < scores["zero_filled_ssim"] < 1
     assert printed[0]["epoch_steps"] == scores["step"]
+
+
+def test_the_rate_is_the_recipe_s_whatever_share_a_layer_has(tiny_recipe, tmp_path):
+    assert (
+        train(tiny_recipe, tmp_path / "run", "--quiet", "--set", "fan_in_reference=1", "--set", "warmup_share=0") == 0
+    )
+    found = {event["event"]: event for _, event in read_lines(tmp_path / "run" / "events.jsonl")}
+    rate = read_config(tiny_recipe).learning_rate
+    assert 0.009 * rate < found["step"]["learning_rate"] <= rate
+    groups = checkpoints.read(tmp_path / "run")["optimizer_states"][0]["param_groups"]
+    assert groups[0]["rate_share"] < 0.1
+    assert found["step"]["learning_rate"] == pytest.approx(groups[0]["lr"] / groups[0]["rate_share"])
 
 
 def test_a_terminal_gets_a_bar_and_the_names_of_skipped_files(capsys):

@@ -197,6 +197,19 @@ def test_a_checkpoint_of_an_earlier_version_resumes(tiny_recipe, unbroken, tmp_p
     assert [event["step"] for event in read_events(run, "step")] == list(range(13, 19))
 
 
+def test_a_checkpoint_that_grouped_the_layers_otherwise_resumes(tiny_recipe, unbroken, tmp_path, caplog):
+    run = tmp_path / "run"
+    run.mkdir()
+    state = checkpoints.read(unbroken)
+    [whole] = state["optimizer_states"][0]["param_groups"]
+    parts = [whole | {"params": whole["params"][:1]}, whole | {"params": whole["params"][1:]}]
+    state["optimizer_states"][0]["param_groups"] = parts
+    torch.save(state, run / "last.ckpt")
+    main(str(tiny_recipe), run, resume=True, settings=["epochs=3"], force=True, devices="cpu")
+    assert [event["step"] for event in read_events(run, "step")] == list(range(13, 19))
+    assert "the optimiser begins anew" in caplog.text
+
+
 def test_a_full_disk_leaves_the_previous_checkpoint(tiny_recipe, tmp_path, capsys):
     run = tmp_path / "run"
 
