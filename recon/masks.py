@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recon import npy
 from recon.errors import FileError, RequestError
 from recon.values import real, whole
 
@@ -267,15 +268,7 @@ def from_array(mask: NDArray[Any], shape: tuple[int, int], name: str) -> NDArray
 
 def load_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Read a pattern from a ``.npy`` file; see `from_array`."""
-    try:
-        array = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise FileError(path, "there is no such mask file; give file:PATH of a .npy array.") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise FileError(path, f"not a readable .npy mask ({error}); save a 0/1 array with numpy.save.") from None
-    if not isinstance(array, np.ndarray):
-        raise FileError(path, "is a .npz archive; save one 0/1 array with numpy.save.")
-    return from_array(array, shape, str(path))
+    return from_array(npy.load(path, "mask", "save one 0/1 array with numpy.save."), shape, str(path))
 
 
 def count_low_frequency(mask: NDArray[np.bool_]) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recon import npy
 from recon.errors import FileError, RequestError
 from recon.shapes import Complex
 
@@ -99,14 +100,7 @@ def load(path: Path | str) -> NDArray[np.complex64]:
         If it is no such file.
     """
     expected = "save one complex array (coil, sample) with numpy.save."
-    try:
-        values = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise FileError(path, "there is no such noise file; give the path of a .npy array.") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise FileError(path, f"not a readable .npy file of noise ({error}); {expected}") from None
-    if not isinstance(values, np.ndarray):
-        raise FileError(path, f"is a .npz archive; {expected}")
+    values = npy.load(path, "noise", expected)
     if values.dtype.kind != "c" or values.ndim != 2 or values.size == 0:
         raise FileError(path, f"holds {values.dtype} values of shape {values.shape}; {expected}")
     return values.astype(np.complex64)

@@ -23,6 +23,7 @@ from PySide6.QtWidgets import (
 )
 
 from app import theme
+from app.views.fields import describe
 from app.views.named import named
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class ExportDialog(QDialog):
         self.folder.textChanged.connect(self._validate)
         browse = QPushButton("Choose…")
         browse.clicked.connect(self._browse)
-        for widget, name, words in (
+        describe(
             (self.result_choice, "Result", "Which result of this session is written"),
             (
                 self.stages,
@@ -86,9 +87,7 @@ class ExportDialog(QDialog):
             ),
             (self.folder, "Folder", "Where the files go; it is made where there is none"),
             (browse, "Choose the folder", "Choose the folder in a dialog"),
-        ):
-            widget.setAccessibleName(name)
-            widget.setToolTip(words)
+        )
         row = QHBoxLayout()
         row.addWidget(self.folder, 1)
         row.addWidget(browse)

@@ -89,6 +89,13 @@ def form(parent: QWidget | None = None) -> QFormLayout:
     return layout
 
 
+def describe(*rows: tuple[QWidget, str, str]) -> None:
+    """Give widgets the names that screen readers say, and hints for where the pointer rests."""
+    for widget, name, hint in rows:
+        widget.setAccessibleName(name)
+        widget.setToolTip(hint)
+
+
 def align_labels(layout: QFormLayout, width: int) -> None:
     """Make the names of a form quiet and equally wide, so that its fields stand under those of another form."""
     for row in range(layout.rowCount()):

@@ -22,7 +22,7 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.messages import sentence
-from app.views.fields import KeepsKeys, align_labels, beside, choose, form, heading
+from app.views.fields import KeepsKeys, align_labels, beside, choose, describe, form, heading
 from app.views.model_choice import ModelChoice
 from app.views.named import named
 from app.views.parameter_form import ParameterForm
@@ -171,7 +171,7 @@ class RecipePanel(QWidget):
         outer.addLayout(bottom)
 
     def _describe(self) -> None:
-        for widget, name, hint in (
+        describe(
             (self.model, "Model", "What rebuilds the image"),
             (self.weights, "Weights", "Which trained weights of the model; auto takes those for the scan's coils"),
             (self.maps, "Sensitivity maps", "How the coils' sensitivities are estimated from the centre of k-space"),
@@ -182,9 +182,7 @@ class RecipePanel(QWidget):
             (self.volume_button, "Reconstruct volume", "Rebuild all slices (Shift+F5)"),
             (self.cancel_button, "Cancel", "Stop; finished slices stay (Esc)"),
             (self.progress, "Progress", "Share of the reconstruction that is done"),
-        ):
-            widget.setAccessibleName(name)
-            widget.setToolTip(hint)
+        )
         theme.set_icon(self.reconstruct_button, "play", "on_accent")
 
     def _connect(self) -> None:

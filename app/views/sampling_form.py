@@ -8,7 +8,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QComboBox, QFormLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
 
 from app import theme
-from app.views.fields import Factor, KeepsKeys, align_labels, beside, choose, form
+from app.views.fields import Factor, KeepsKeys, align_labels, beside, choose, describe, form
 from app.views.named import named
 from recon.masks import KINDS, TITLES, default_center_fraction
 
@@ -76,15 +76,13 @@ class SamplingForm(QWidget):
         column.addWidget(self._preview)
 
     def _describe(self) -> None:
-        for widget, name, hint in (
+        describe(
             (self.mask_type, "Sampling pattern", "Which columns or points of k-space are kept"),
             (self.acceleration, "Acceleration", "How many times fewer samples are kept"),
             (self.center_fraction, "Centre fraction", "Share of the columns that is always kept in the centre"),
             (self.seed, "Seed", "A whole number; empty draws the pattern from the file name, as fastMRI does"),
             (self.grid, "Grid", "Cropped: crop the image first and mask its k-space. Native: mask what was measured"),
-        ):
-            widget.setAccessibleName(name)
-            widget.setToolTip(hint)
+        )
 
     def _connect(self) -> None:
         KeepsKeys(self).watch(self.mask_type, self.acceleration, self.grid)

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QLineEdit, QPushBu
 
 from app import theme
 from app.messages import sentence
-from app.views.fields import beside
+from app.views.fields import beside, describe
 from app.views.named import named
 from recon.errors import MRIError, RequestError
 from recon.simulate import SimulationSpec
@@ -47,7 +47,7 @@ class SimulationForm(QWidget):
             self.coils, self.has_phase, self.phase, self.noise, self.seed, self.apply_button, self.reset_button,
         )  # fmt: skip
         """Where the Tab key stops, in order."""
-        for widget, name, hint in (
+        describe(
             (self.coils, "Simulated coils", "Number of receive coils, 1 to 128; 1 is single-coil data"),
             (self.has_phase, "Simulate a phase", "Without it the object is real, as no scanner measures it"),
             (self.phase, "Strength of the phase", "1 is a spin echo, 3 a gradient echo near the sinuses"),
@@ -59,9 +59,7 @@ class SimulationForm(QWidget):
                 "Make the k-space of this study anew. Slice and recipe stay; results of the old k-space are closed",
             ),
             (self.reset_button, "Reset the simulation", "Show the values in use again"),
-        ):
-            widget.setAccessibleName(name)
-            widget.setToolTip(hint)
+        )
         buttons = QHBoxLayout()
         buttons.setSpacing(theme.GAP)
         buttons.addWidget(self.apply_button, 1)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recon import npy
 from recon.errors import FileError
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def read_images(path: Path) -> Images:
         raise FileError(path, "there is no such file or folder; check the spelling.")
     name = path.name.lower()
     if name.endswith(ARRAYS):
-        images = Images(_volume(path, _load_npy(path)))
+        images = Images(_volume(path, npy.load(path, "images", f"{_EXPECTED}.")))
     elif name.endswith(PICTURES):
         images = Images(_volume(path, _load_picture(path)))
     elif name.endswith(NIFTI):
@@ -103,14 +104,6 @@ def _volume(path: Path, array: NDArray[Any]) -> NDArray[np.float32]:
     if array.dtype.kind not in "buif":
         raise FileError(path, f"holds {array.dtype} values; numbers were expected.")
     return np.maximum(array.astype(np.float32), 0.0)
-
-
-def _load_npy(path: Path) -> NDArray[Any]:
-    try:
-        # An array of objects is a pickle, and nothing from a stranger is unpickled.
-        return np.asarray(np.load(path, allow_pickle=False))
-    except (ValueError, OSError, EOFError) as error:
-        raise FileError(path, f"is no NPY array of numbers ({error}); {_EXPECTED}.") from None
 
 
 def _load_picture(path: Path) -> NDArray[Any]:

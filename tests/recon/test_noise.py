@@ -137,7 +137,7 @@ def test_noise_files_that_are_none_are_refused(write, tmp_path):
     series = write()
     for name, content, words in (
         ("missing.npy", None, "no such noise file"),
-        ("text.npy", "noise", "not a readable .npy file"),
+        ("text.npy", "noise", "not a readable .npy file of noise"),
         ("real.npy", np.ones((6, 50)), "float64 values"),
         ("flat.npy", np.ones(50, complex), r"shape \(50,\)"),
     ):

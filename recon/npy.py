@@ -1,0 +1,44 @@
+"""NumPy files from strangers: one array, and never a pickle."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recon.errors import FileError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+def load(path: str | Path, what: str, expected: str) -> NDArray[Any]:
+    """Read the array of a ``.npy`` file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    what
+        What it should be, such as ``mask``.
+    expected
+        What to do where it is something else; the end of a sentence.
+
+    Raises
+    ------
+    FileError
+        If it holds no array.
+    """
+    try:
+        array = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise FileError(path, f"there is no such {what} file; give the path of a .npy array.") from None
+    except (OSError, ValueError, EOFError) as error:
+        # In its own words NumPy advises to unpickle whatever it cannot read.
+        reason = "it holds no array of numbers" if "pickle" in str(error) else error
+        raise FileError(path, f"is not a readable .npy file of {what} ({reason}); {expected}") from None
+    if not isinstance(array, np.ndarray):
+        raise FileError(path, f"is a .npz archive; {expected}")
+    return array
