@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from recon.models.blocks import ReconstructionModel
@@ -16,7 +16,8 @@ def copy_overlap(source: ReconstructionModel, target: ReconstructionModel) -> fl
 
     Along an axis of hidden channels the first ones are shared. Along an axis of image channels (all real parts, then
     all imaginary parts, once for each image that is concatenated) the first coils are: after compression they hold
-    most of the signal.
+    most of the signal. Channels that the source lacks begin unheard by those that it has: a wider network of the same
+    layers starts as the source's function, and its new channels, drawn at random, learn what to add.
 
     Parameters
     ----------
@@ -28,6 +29,10 @@ def copy_overlap(source: ReconstructionModel, target: ReconstructionModel) -> fl
     Returns
     -------
     Share of the target's values that were copied.
+
+    References
+    ----------
+    Chen et al., Net2Net: Accelerating Learning via Knowledge Transfer, ICLR 2016.
     """
     coils = (int(source.n_coils), int(target.n_coils))
     known = source.state_dict()
@@ -40,9 +45,18 @@ def copy_overlap(source: ReconstructionModel, target: ReconstructionModel) -> fl
             axes = [_shared(have, want, coils) for have, want in zip(known[name].shape, tensor.shape, strict=True)]
             here = torch.meshgrid(*(to for _, to in axes), indexing="ij")
             there = torch.meshgrid(*(since for since, _ in axes), indexing="ij")
+            _silence_new_inputs(target, name, tensor, [to for _, to in axes])
             tensor[here] = known[name][there]
             copied += here[0].numel() if here else 0
     return copied / total
+
+
+def _silence_new_inputs(target: ReconstructionModel, name: str, tensor: Tensor, shared: list[Tensor]) -> None:
+    """Clear all inputs of the shared outputs of a convolution; what is shared is copied afterwards."""
+    layer = target.get_submodule(name.rpartition(".")[0])
+    if name.endswith(".weight") and isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+        outputs = 0 if isinstance(layer, nn.Conv2d) else 1
+        tensor.index_fill_(outputs, shared[outputs].to(tensor.device), 0)
 
 
 def _shared(have: int, want: int, coils: tuple[int, int]) -> tuple[Tensor, Tensor]:

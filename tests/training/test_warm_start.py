@@ -48,3 +48,27 @@ def test_the_begun_network_runs(n_coils):
     image = torch.randn(1, n_coils, 16, 16, dtype=torch.complex64)
     with torch.inference_mode():
         assert target(image, image, torch.rand(1, 16) > 0.5).shape == image.shape
+
+
+@pytest.mark.parametrize(
+    ("preset", "settings"),
+    [
+        ("pcrnn-4x-1x", {"modules": ("4x", "1x"), "n_iterations": 2}),
+        ("oucr", {"modules": ("oc", "uc"), "n_iterations": 2}),
+    ],
+)
+def test_a_wider_network_begins_as_the_same_function(preset, settings):
+    torch.manual_seed(0)
+    source = models.create(preset, 1, widths=(8, 6), refine_width=4, **settings)
+    target = models.create(preset, 1, widths=(12, 10), refine_width=7, **settings)
+    image = torch.randn(1, 1, 16, 16, dtype=torch.complex64)
+    mask = torch.rand(1, 16) > 0.5
+    with torch.inference_mode():
+        expected = source(image, image, mask)
+        assert not torch.allclose(target(image, image, mask), expected, atol=1e-3)
+    assert copy_overlap(source, target) < 1
+    with torch.inference_mode():
+        torch.testing.assert_close(target(image, image, mask), expected, atol=1e-5, rtol=1e-4)
+    # New channels hear the old ones, so they can learn.
+    target(image, image, mask).abs().square().sum().backward()
+    assert all(bool(value.grad.any()) for value in target.parameters())
