@@ -72,7 +72,7 @@ class Bart(ReconstructionModel):
     1. ``ecalib -m1 -r26`` estimates one set of maps. Where fewer than 15 lines are there for it, ``-k`` makes
        the kernel smaller than BART's 6 × 6, as `recon.sensitivity.sensitivity_maps` does, and a note says so: on 10
        lines BART's own lost up to two thirds of the object, on 8 nearly all of it. Maps that are given instead are used
-       as they are.
+       as they are. One coil needs none: its map is 1, as in fastMRI's script.
     2. The zero-filled image, combined with them, comes out while ``pics -d4 -S -i 200 -R T:7:0:λ`` works.
     3. Its result is the final image. BART shows no iterates.
 
@@ -137,6 +137,8 @@ class Bart(ReconstructionModel):
             folder = Path(name)
             for entry, measured in enumerate(kspace):
                 cfl.write(folder / f"kspace{entry}", _to_bart(measured))
+            if maps is None and kspace.shape[1] == 1:
+                maps = torch.ones_like(kspace)
             if maps is None:
                 waiting = Stage("zero-filled", ("zero-filled",), zero_filled)
                 tool = self._calibration(mask, size)

@@ -38,7 +38,7 @@ def check(card: ModelCard, n_coils: int, mask: SamplingMask) -> None:
     pattern = mask.mask
     if card.needs_sampling == "regular":
         _check_regular(pattern)
-    elif (card.needs_maps and n_coils > 1) or card.needs_sampling == "calibration":
+    elif n_coils > 1 and (card.needs_maps or card.needs_sampling == "calibration"):
         # A line mask is as high as the image, and no image is lower than what is needed.
         try:
             calibration_block(np.broadcast_to(pattern, (max(pattern.shape[0], MIN_LINES), pattern.shape[1])))

@@ -16,7 +16,7 @@ import recon
 from recon import interruption, models, programs
 from recon.coils import sensitivity_maps
 from recon.errors import ModelError, RequestError
-from recon.fourier import ifft2c
+from recon.fourier import fft2c, ifft2c
 from recon.io import cfl
 from recon.models.bart import BartParameters
 from recon.phantom import PhantomSpec, slice_kspace, write
@@ -133,6 +133,19 @@ def test_the_commands_are_those_of_the_papers(golden, tmp_path):
         subprocess.run(["bart", *command.split()], cwd=tmp_path, check=True, capture_output=True)
     by_hand = torch.from_numpy(cfl.read(tmp_path / "image").reshape(96, 96).copy())
     torch.testing.assert_close(image[0, 0], by_hand, rtol=1e-4, atol=1e-4 * float(by_hand.abs().max()))
+
+
+@needs_bart
+def test_one_coil_needs_no_maps(scan):
+    _, kspace, mask = scan
+    mask = mask.clone()
+    mask[:, 9:11] = False
+    kspace = kspace[:, :1] * mask
+    zero_filled = ifft2c(kspace)
+    combined, final = models.create("cs-bart", 1, lambda_=0.0, n_iterations=100).stages(zero_filled, kspace, mask)
+    torch.testing.assert_close(combined.image, zero_filled)
+    # Without a penalty nothing but the data counts, and the zero-filled image has them.
+    torch.testing.assert_close(fft2c(final.image) * mask, kspace, rtol=0, atol=0.03 * float(kspace.abs().max()))
 
 
 @needs_bart

@@ -74,7 +74,7 @@ def test_one_coil_is_too_few_for_parallel_imaging_alone(name):
         requirements.check(get_card(name), 1, full)
 
 
-@pytest.mark.parametrize("name", ["cs-tv", "cs-wavelet", "vn"])
+@pytest.mark.parametrize("name", ["cs-tv", "cs-wavelet", "cs-bart", "vn"])
 def test_one_coil_needs_no_calibration_lines(name):
     card, mask = get_card(name), masks.make(MASKS["no centre"], (48, 64))
     requirements.check(card, 1, mask)
