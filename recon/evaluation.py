@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 # Raised when rows hold something else, so that older ones are made anew.
 _ROW_VERSION = 2
+PAIRS = ("volume", "slice", "pattern")
+"""What the paired tests may take for a sample."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Evaluation:
         Numbers of virtual coils at which the fully sampled reference itself is compressed and compared, and the
         methods are scored where they have weights (PC-RNN, tables III and IV).
     pair_by
-        What is a sample for the paired tests: ``volume`` or ``slice``.
+        What is a sample for the paired tests: ``volume``, ``slice`` or ``pattern`` (`recon.statistics`).
     """
 
     models: tuple[str, ...]
@@ -88,8 +90,8 @@ class Evaluation:
             object.__setattr__(self, name, tuple(dict.fromkeys(getattr(self, name))))
             if not getattr(self, name) and name != "coil_study":
                 raise RequestError(f"the evaluation names no {name}; name at least one.")
-        if self.pair_by not in ("volume", "slice"):
-            raise RequestError(f"pairs are made by {self.pair_by!r}; choose volume or slice.")
+        if self.pair_by not in PAIRS:
+            raise RequestError(f"pairs are made by {self.pair_by!r}; choose {', '.join(PAIRS[:-1])} or {PAIRS[-1]}.")
         if self.slices is not None:
             SliceList(self.slices)
         if any(number < 1 for number in self.coil_study):

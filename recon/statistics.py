@@ -94,7 +94,8 @@ def collect_samples(
     metric
         One of `METRICS`.
     by
-        What a sample is: ``volume`` or ``slice``.
+        What a sample is: ``volume`` and ``slice`` (means over the seeds of the mask), or ``pattern``, every seed of
+        every volume: those of one volume are not independent, and say how sure a difference is on these volumes alone.
     """
     found: dict[Group, dict[str, dict[tuple[Any, ...], list[float]]]] = {}
     for row in rows:
@@ -104,11 +105,13 @@ def collect_samples(
             if row[region] is None:
                 continue
             scores = row[region][metric]
-            values: dict[tuple[Any, ...], float] = {(row["volume"],): scores["volume"]}
+            values: dict[tuple[Any, ...], float]
             if by == "slice":
                 values = {
                     (row["volume"], index): value for index, value in zip(row["slices"], scores["slices"], strict=True)
                 }
+            else:
+                values = {(row["volume"], *([row["seed"]] if by == "pattern" else [])): scores["volume"]}
             for name in (ALL, row["sequence"]):
                 group = Group(name, row["mask"], row["acceleration"], row["grid"], region)
                 samples = found.setdefault(group, {}).setdefault(row["method"], {})

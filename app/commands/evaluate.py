@@ -87,7 +87,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("evaluation")
     what.add_argument("--no-masked", action="store_true", help="leave out the scores inside the support of the coils")
     what.add_argument(
-        "--pair-by", choices=("volume", "slice"), default="volume", help="samples of the paired tests (default: volume)"
+        "--pair-by",
+        choices=("volume", "slice", "pattern"),
+        default="volume",
+        help="samples of the paired tests (default: volume); pattern: each seed of each volume",
     )
     what.add_argument(
         "--band-radius",

@@ -347,7 +347,7 @@ def test_single_coil_scans_are_not_masked_and_say_so(tmp_path, no_figures):
         ({"slices": "first"}, "no list of slices"),
         ({"band_radius": 1.5}, "between 0 and 1"),
         ({"band_shape": "star"}, "disc or square"),
-        ({"pair_by": "patient"}, "volume or slice"),
+        ({"pair_by": "patient"}, "volume, slice or pattern"),
         ({"grid": "polar"}, "cropped or native"),
     ],
 )

@@ -11,11 +11,11 @@ import pytest
 
 from recon import phantom, statistics
 from recon.batch import places
-from recon.evaluation import Evaluation
+from recon.evaluation import PAIRS, Evaluation
 from recon.evaluation_problems import group_problems, named
 from recon.evaluation_work import EvaluationWork
 from recon.export import box_plot
-from recon.export.evaluation import costs, model_lines
+from recon.export.evaluation import costs, model_lines, wilcoxon_lines
 from recon.export.evaluation_summary import write_summary
 
 
@@ -64,6 +64,23 @@ def row(volume, method, value, **changes):
 def page_of(rows, folder):
     write_summary(folder, Evaluation(("zero-filled",)), rows, [])
     return (folder / "summary.md").read_text("utf-8")
+
+
+def test_pairs_of_patterns_are_every_seed_of_every_volume():
+    rows = [
+        row(volume, method, value + better + seed, seed=seed)
+        for volume, value in (("a", 30.0), ("b", 20.0))
+        for method, better in (("one", 0.0), ("other", 0.5))
+        for seed in range(3)
+    ]
+    counts = {}
+    for by in PAIRS:
+        [line] = [
+            line for line in wilcoxon_lines(rows, Evaluation(("one", "other"), pair_by=by)) if line["metric"] == "psnr"
+        ]
+        assert line["paired_by"] == by and line["median_difference"] == pytest.approx(-0.5)
+        counts[by] = line["n"], line["p"]
+    assert counts == {"volume": (2, 0.5), "slice": (2, 0.5), "pattern": (6, pytest.approx(2 / 2**6))}
 
 
 # ---- parameters ---------------------------------------------------------------------------------------------------
