@@ -84,11 +84,12 @@ def score(path: Path, scans: Sequence[Path], accelerations: Sequence[float]) -> 
 
 
 def _check(path: Path, series: Series, kind: str, acceleration: float) -> None:
-    """Raise RequestError if the method cannot use such a mask."""
-    request = recon.Request(str(path), recon.MaskSpec(kind, acceleration, seed=0))
-    fit = models.fit_coils(request.model, series.n_coils, None)
-    assert fit.weights is not None
-    requirements.check(models.get_card(fit.weights.preset), fit.n_virtual, sampling_mask(series, request))
+    """Raise RequestError if the method cannot use such a mask; of a pattern that moves, each seed keeps other lines."""
+    for seed in range(N_SEEDS):
+        request = recon.Request(str(path), recon.MaskSpec(kind, acceleration, seed=seed))
+        fit = models.fit_coils(request.model, series.n_coils, None)
+        assert fit.weights is not None
+        requirements.check(models.get_card(fit.weights.preset), fit.n_virtual, sampling_mask(series, request))
 
 
 def _values(path: Path, series: Series, kind: str, acceleration: float) -> dict[str, list[float]]:
