@@ -281,7 +281,7 @@ class Plan:
         if self.coil_by_coil:
             asked = request.coils is not None and request.coils > self.n_virtual
             self.warnings.append(
-                f"{request.model} is a single-coil network: it took the {self.n_virtual} coils one by one"
+                f"{self.card.title} is a single-coil network: it took the {self.n_virtual} coils one by one"
                 f"{f' ({request.coils} were asked for; there are no more)' if asked else ''}."
             )
         elif self.weights is not None and series.n_coils < self.n_virtual:
@@ -296,7 +296,7 @@ class Plan:
         self.parameter_origins = dict.fromkeys(request.overrides, "set by the user") | dict(self.model.origins)
         size = series.matrix if self.native else series.recon_size
         shape = (self.n_virtual, 1, *size) if self.coil_by_coil else (1, self.n_virtual, *size)
-        self.warnings += memory.check_memory(self.model, request.model, shape, self.device, _COILS_AT_ONCE)
+        self.warnings += memory.check_memory(self.model, self.card.title, shape, self.device, _COILS_AT_ONCE)
 
     def stream(self, index: int, position: int) -> Generator[Stage, None, None]:
         """Yield the stages of one slice; `position` counts slices for the progress."""

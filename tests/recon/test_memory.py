@@ -113,4 +113,4 @@ def test_the_pipeline_refuses_before_it_reads_a_slice(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "check_memory", check)
     with pytest.raises(RequestError, match="does not fit"):
         recon.run(series, recon.Request("zero-filled", device="cpu"))
-    assert shapes == [("zero-filled", (1, 2, 16, 16))]
+    assert shapes == [("Zero-filled", (1, 2, 16, 16))]

@@ -140,7 +140,8 @@ def test_single_coil_network_takes_an_array_coil_by_coil(series, small_weights):
     (small_weights / "small-4.safetensors").unlink()
     result = recon.run(series, REQUEST)
     assert result.n_virtual_coils == series.n_coils
-    assert any("one by one" in warning for warning in result.warnings)
+    (warning,) = (warning for warning in result.warnings if "one by one" in warning)
+    assert warning.startswith("PC-RNN 4x → 1x is a single-coil network")
     # Every virtual coil by itself, then combined, is the same thing.
     model = models.load("pcrnn-4x-1x", 1)
     mask = torch.from_numpy(result.mask.mask)
