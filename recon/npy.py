@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,8 +10,6 @@ import numpy as np
 from recon.errors import FileError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 
@@ -32,12 +31,19 @@ def load(path: str | Path, what: str, expected: str) -> NDArray[Any]:
         If it holds no array.
     """
     try:
-        array = np.load(path, allow_pickle=False)
+        # NumPy leaves a file open that it opened and cannot read.
+        with Path(path).open("rb") as file:
+            array = np.load(file, allow_pickle=False)
     except FileNotFoundError:
         raise FileError(path, f"there is no such {what} file; give the path of a .npy array.") from None
-    except (OSError, ValueError, EOFError) as error:
-        # In its own words NumPy advises to unpickle whatever it cannot read.
-        reason = "it holds no array of numbers" if "pickle" in str(error) else error
+    except Exception as error:  # noqa: BLE001  headers are Python to NumPy, and damaged bytes can raise anything
+        if isinstance(error, OSError) and error.strerror:
+            reason = error.strerror
+        elif isinstance(error, (ValueError, EOFError)) and "pickle" not in str(error):
+            reason = str(error)
+        else:
+            # In its own words NumPy advises to unpickle whatever it cannot read.
+            reason = "it holds no array of numbers, or is damaged"
         raise FileError(path, f"is not a readable .npy file of {what} ({reason}); {expected}") from None
     if not isinstance(array, np.ndarray):
         raise FileError(path, f"is a .npz archive; {expected}")
