@@ -56,6 +56,17 @@ class Weights:
         return str(self.story["sha256"])
 
     @property
+    def psnr(self) -> dict[tuple[str, str, float], float]:
+        """Mean PSNR in dB by scan, mask and acceleration; empty where the story has no scores that can be read."""
+        try:
+            return {
+                (str(score["scan"]), str(score["mask"]), float(score["acceleration"])): float(score["psnr"]["mean"])
+                for score in self.story.get("scores") or ()
+            }
+        except (KeyError, TypeError, ValueError):
+            return {}
+
+    @property
     def is_bundled(self) -> bool:
         """True for weights that come with the workstation."""
         return self.path.parent == _BUNDLED

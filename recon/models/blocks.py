@@ -182,6 +182,25 @@ class ResidualConvolutions(nn.Module):
             hidden = branch(hidden).add_(hidden)
         return hidden
 
+    def of_zeros(self, like: Float[Tensor, "batch width y x"]) -> Float[Tensor, "one width y x"]:
+        """Return what the block makes of a map of zeros, of the size of another map, for a batch of one.
+
+        The biases make it constant but for a border as wide as there are convolutions, so the block only runs on the
+        least map that has all of it, and the constant is spread.
+        """
+        border = 2 * len(self.branches)
+        side = 2 * border + 1
+        if min(like.shape[-2:]) <= side:
+            return self.forward(torch.zeros_like(like[:1]))
+        zeros = like.new_zeros(1, like.shape[1], side, side).contiguous(memory_format=torch.channels_last)
+        pixels = self.forward(zeros).permute(0, 2, 3, 1)
+        for axis, size in zip((1, 2), like.shape[-2:], strict=True):
+            before, constant, after = pixels.split([border, 1, border], dim=axis)
+            shape = list(constant.shape)
+            shape[axis] = size - 2 * border
+            pixels = torch.cat([before, constant.expand(shape), after], dim=axis)
+        return pixels.permute(0, 3, 1, 2)
+
 
 class Refine(nn.Module):
     """The final CNN (PC-RNN's f, OUCR's RM): four convolutions on the concatenated module outputs."""

@@ -268,8 +268,8 @@ class _Recurrence(nn.Module):
         if hidden is not None:
             encoded.add_(self.residual(hidden))
         elif not self.skip_first:
-            # h = 0: the biases make res(0) a constant map except at the border, so it has to be computed.
-            encoded.add_(self.residual(torch.zeros_like(encoded[:1])))
+            # h = 0, but the biases make res(0) another map.
+            encoded.add_(self.residual.of_zeros(encoded))
         hidden = self.activation(encoded)
         return hidden, self.decoder(hidden)
 

@@ -41,8 +41,9 @@ def fit_file(weights: Weights, card: ModelCard, n_coils: int, asked: int | None)
 def fit_card(card: ModelCard, n_coils: int, asked: int | None) -> Fit:
     """Choose the weights of a preset for a scan.
 
-    A network that holds all coils of a scan is taken before one that takes them one by one, and that before one that
-    holds fewer: on a 16-coil brain at 4x, a network on four virtual coils is 2.6 dB below the other on all sixteen.
+    A network that holds all coils of a scan, or one that takes them one by one: whichever has the better scores on the
+    scans that both were scored on, and the former where there are none. Without either, one that holds fewer: on a
+    16-coil brain at 4x, a network on four virtual coils is 2.6 dB below the single-coil network on all sixteen.
 
     Parameters
     ----------
@@ -67,8 +68,11 @@ def fit_card(card: ModelCard, n_coils: int, asked: int | None) -> Fit:
     if asked is not None:
         chosen = asked if asked in by_coils else single or asked
     else:
-        holding = [number for number in sorted(by_coils) if number >= n_coils]
-        chosen = holding[0] if holding else single or max(by_coils)
+        holding = next((number for number in sorted(by_coils) if number >= n_coils), None)
+        if holding is None or single is None:
+            chosen = holding or single or max(by_coils)
+        else:
+            chosen = single if _gain(by_coils[single], by_coils[holding]) > 0 else holding
     if chosen not in by_coils:
         raise missing(card, chosen)
     return _fit(by_coils[chosen], card, card.title, n_coils, asked)
@@ -126,6 +130,12 @@ def meet_coils(card: ModelCard, n_network: int, n_coils: int, asked: int | None 
         n_virtual = min(n_coils, asked or _COIL_BY_COIL)
         return n_virtual, n_virtual > 1
     return n_network, False
+
+
+def _gain(one: Weights, other: Weights) -> float:
+    """Return by how many dB one is above another, on average over what both were scored on; 0 where that is nothing."""
+    common = [(psnr, other.psnr[key]) for key, psnr in one.psnr.items() if key in other.psnr]
+    return sum(mine - theirs for mine, theirs in common) / max(1, len(common))
 
 
 def _fit(weights: Weights, card: ModelCard, name: str, n_coils: int, asked: int | None) -> Fit:

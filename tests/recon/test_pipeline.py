@@ -325,6 +325,36 @@ def test_weights_are_chosen_by_the_coils_that_they_lose(small_weights):
         chosen(6, 3)
 
 
+@pytest.mark.parametrize(
+    ("of_single", "of_four", "chosen"),
+    [
+        ({"brain": 31.0, "knee": 20.0}, {"brain": 30.0, "knee": 20.5}, 1),
+        ({"brain": 30.0, "knee": 20.0}, {"brain": 31.0, "knee": 20.5}, 4),
+        ({"brain": 40.0}, {"knee": 20.0}, 4),  # not comparable
+        ({"brain": 40.0}, {}, 4),
+        ({"brain": float("nan")}, {"brain": 30.0}, 4),
+        ({"brain": "much"}, {"brain": 30.0}, 4),  # a story that somebody else wrote
+    ],
+)
+def test_the_better_scored_weights_are_chosen(small_weights, of_single, of_four, chosen):
+    for n_coils, psnr in ((1, of_single), (4, of_four)):
+        saved = weights.read_header(small_weights / f"small-{n_coils}.safetensors")
+        scores = [
+            {"scan": scan, "mask": "random", "acceleration": 4.0, "psnr": {"mean": mean, "sd": 0.1}}
+            for scan, mean in psnr.items()
+        ]
+        story = {key: value for key, value in saved.story.items() if key != "sha256"} | {"scores": scores}
+        weights.save(saved.path, weights.load_tensors(saved), story)
+    for n_coils in (2, 4):
+        fit = models.fit_coils("pcrnn-4x-1x", n_coils)
+        assert (fit.weights.n_coils, fit.n_virtual, fit.coil_by_coil) == (
+            (1, n_coils, True) if chosen == 1 else (4, 4, False)
+        )
+    assert models.fit_coils("pcrnn-4x-1x", 1).weights.n_coils == 1
+    assert models.fit_coils("pcrnn-4x-1x", 4, 4).weights.n_coils == 4
+    assert models.fit_coils("pcrnn-4x-1x", 6).weights.n_coils == 1
+
+
 def test_out_of_memory_is_said(series, monkeypatch):
     def allocate(*arguments, **named):
         raise torch.OutOfMemoryError("CUDA out of memory")

@@ -10,6 +10,7 @@ import torch
 from recon import models
 from recon.errors import ModelError
 from recon.fourier import fft2c, ifft2c
+from recon.models.blocks import ResidualConvolutions
 from recon.models.convrnn import ConvRNN, ConvRNNParameters
 from recon.operator import residual_norm
 
@@ -214,3 +215,18 @@ def test_a_training_starts_at_the_zero_filled_image():
     model.start_training()
     for stage in model.stages(zero_filled, kspace, mask):
         assert (stage.image - zero_filled).abs().max() < 1e-5, stage.title
+
+
+@pytest.mark.parametrize("size", [(9, 9), (4, 30), (10, 33), (24, 40)])
+@pytest.mark.parametrize("n_residual", [1, 2])
+def test_the_residual_block_of_a_first_hidden_state_is_what_it_is_on_the_whole_map(size, n_residual):
+    torch.manual_seed(3)
+    block = ResidualConvolutions(5, n_residual).double()
+    like = torch.zeros(2, 5, *size, dtype=torch.float64)
+    whole, spread = block(torch.zeros_like(like[:1])), block.of_zeros(like)
+    assert whole.std() > 0
+    torch.testing.assert_close(spread, whole, rtol=0, atol=1e-12)
+    weighting = torch.randn(whole.shape, dtype=torch.float64)
+    gradients = [torch.autograd.grad((out * weighting).sum(), tuple(block.parameters())) for out in (whole, spread)]
+    for expected, found in zip(*gradients, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
