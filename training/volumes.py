@@ -276,15 +276,27 @@ def _volume(name: str, voxels: NDArray[Any]) -> Volume:
 def _kept(found: FoundVolume, cache: Path | None) -> Volume:
     """The volume as 16-bit integers, which lose nothing that shows; on disk where there is a cache."""
     path = None if cache is None else cache / "volumes" / f"{_identity(found)}.npy"
-    if path is None or not path.exists():
-        slices = found.load()
-        peak = float(np.percentile(slices[slices > 0], 99.9))
-        voxels = np.rint(np.clip(slices * (_PEAK_LEVEL / peak), 0, 2 * _PEAK_LEVEL)).astype(np.uint16)
-        if path is None:
-            return _volume(found.name, voxels)
-        with atomic_file(path) as temporary, temporary.open("wb") as file:
-            np.save(file, voxels)
+    kept = None if path is None else _mapped(path)
+    if kept is not None:
+        return _volume(found.name, kept)
+    slices = found.load()
+    peak = float(np.percentile(slices[slices > 0], 99.9))
+    voxels = np.rint(np.clip(slices * (_PEAK_LEVEL / peak), 0, 2 * _PEAK_LEVEL)).astype(np.uint16)
+    if path is None:
+        return _volume(found.name, voxels)
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
+        np.save(file, voxels)
     return _volume(found.name, np.load(path, mmap_mode="r"))
+
+
+def _mapped(path: Path) -> NDArray[Any] | None:
+    """Map a volume of the cache into memory; None where there is none, or a damaged one that is to be made anew."""
+    try:
+        voxels = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception:  # noqa: BLE001  headers are Python to NumPy, and damaged bytes can raise anything
+        return None
+    is_volume = isinstance(voxels, np.ndarray) and voxels.ndim == 3 and voxels.dtype == np.uint16 and voxels.any()
+    return voxels if is_volume else None
 
 
 def _identity(found: FoundVolume) -> str:

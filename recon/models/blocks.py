@@ -195,7 +195,7 @@ class ResidualConvolutions(nn.Module):
         zeros = like.new_zeros(1, like.shape[1], side, side).contiguous(memory_format=torch.channels_last)
         pixels = self.forward(zeros).permute(0, 2, 3, 1)
         for axis, size in zip((1, 2), like.shape[-2:], strict=True):
-            before, constant, after = pixels.split([border, 1, border], dim=axis)
+            before, constant, after = torch.split(pixels, [border, 1, border], dim=axis)
             shape = list(constant.shape)
             shape[axis] = size - 2 * border
             pixels = torch.cat([before, constant.expand(shape), after], dim=axis)

@@ -110,6 +110,28 @@ def test_a_cache_holds_the_volumes_once(tmp_path):
         np.testing.assert_array_equal(volumes[0].cut(1, 16), plain[0].cut(1, 16))
 
 
+@pytest.mark.parametrize("damage", [b"", b"\x93NUMPY\x01\x00\xff\xff{", b"nothing of the kind", "cut", "empty", "list"])
+def test_a_damaged_volume_of_the_cache_is_made_anew(tmp_path, damage):
+    for name in ("anna", "ben"):
+        save_nifti(tmp_path / "data" / f"{name}.nii.gz", ball())
+    training, validation, _ = read_folder(tmp_path / "data", 0.5, 0, tmp_path / "cache")
+    expected = [np.array(volume.voxels) for volume in (*training, *validation)]
+    (path, _) = (tmp_path / "cache").rglob("*.npy")
+    whole = path.read_bytes()
+    if damage == "cut":
+        path.write_bytes(whole[:-50])
+    elif damage == "empty":
+        np.save(path, np.zeros((2, 3, 4), np.uint16))
+    elif damage == "list":
+        np.save(path, np.array([{}]), allow_pickle=True)
+    else:
+        path.write_bytes(damage)
+    training, validation, _ = read_folder(tmp_path / "data", 0.5, 0, tmp_path / "cache")
+    assert path.read_bytes() == whole
+    for volume, voxels in zip((*training, *validation), expected, strict=True):
+        np.testing.assert_array_equal(volume.voxels, voxels)
+
+
 def test_too_many_images_are_refused_before_memory_ends(tmp_path):
     for name in ("anna", "ben"):
         save_nifti(tmp_path / f"{name}.nii.gz", ball())
