@@ -16,7 +16,7 @@ from recon.fourier import centre_crop, pad_to_multiple
 from recon.shapes import Bool, Complex, Float
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping, Sequence
     from typing import Self
 
     from recon.stage import Stage
@@ -385,25 +385,26 @@ def convolution_chain(
     return nn.Sequential(*layers, last)
 
 
-def pass_on(chain: nn.Module, slope: float) -> None:
-    """Let a chain of `convolution_chain` with LeakyReLUs begin as the identity, where it is wide enough.
+def pass_on(layers: Sequence[nn.Conv2d], slope: float) -> None:
+    """Let convolutions with a LeakyReLU after each but the last begin as the identity, where they are wide enough.
 
     Two channels carry each input, x and −x: leaky(x) − leaky(−x) = (1 + slope) x. The other channels stay as they are
     drawn, and the last convolution does not hear them at first.
 
     Parameters
     ----------
-    chain
-        As many channels out as in. One narrower than twice as many is left alone.
+    layers
+        As many channels out as in. Where a layer reads more than the one before it makes, that comes last. Layers
+        narrower than twice as many are left alone, all of them.
     slope
         Of the LeakyReLUs.
     """
-    layers = [layer for layer in chain.modules() if isinstance(layer, nn.Conv2d)]
     n_carried = layers[0].in_channels
     if min(layer.out_channels for layer in layers[:-1]) < 2 * n_carried:
         return
     identity = torch.eye(n_carried)
     both = torch.cat([identity, -identity])
+    n_before = n_carried
     with torch.no_grad():
         for layer in layers:
             rows = n_carried if layer is layers[-1] else 2 * n_carried
@@ -411,10 +412,12 @@ def pass_on(chain: nn.Module, slope: float) -> None:
             if layer is not layers[0]:
                 signs = torch.cat([signs, -signs], dim=1) / (1 + slope)
             middle = layer.kernel_size[0] // 2
+            first = layer.in_channels - n_before
             layer.weight[:rows].zero_()
-            layer.weight[:rows, : signs.shape[1], middle, middle] = signs
+            layer.weight[:rows, first : first + signs.shape[1], middle, middle] = signs
             if layer.bias is not None:
                 layer.bias[:rows].zero_()
+            n_before = layer.out_channels
 
 
 def recompute(function: Callable[..., Tensor], *tensors: Tensor, enabled: bool) -> Tensor:

@@ -119,7 +119,7 @@ class KIKINet(ReconstructionModel):
         for it (four times the coils).
         """
         for network in self.kspace_networks:
-            pass_on(network, _SLOPE)
+            pass_on([layer for layer in network.modules() if isinstance(layer, nn.Conv2d)], _SLOPE)
         for network in self.image_networks:
             silence(network)
 

@@ -16,6 +16,7 @@ from recon.models.blocks import (
     apply_padded,
     check_coils,
     max_pool,
+    pass_on,
     to_channels,
     to_complex,
 )
@@ -112,6 +113,14 @@ class FastMRIUNet(ReconstructionModel):
         self.n_coils = n_coils
         self.parameters_ = parameters
         self.network = UNet(2 * n_coils, 2 * n_coils, parameters.width, parameters.n_pools, parameters.dropout)
+
+    def start_training(self) -> None:
+        """Begin as the zero-filled image: there is no residual path, and no data consistency that would bring it back.
+
+        With several coils it begins as drawn: an instance norm makes all of them equally bright.
+        """
+        if self.n_coils == 1 and self.parameters_.z_score:
+            self.network.start_as_identity()
 
     def stages(
         self,
@@ -250,6 +259,16 @@ class UNet(nn.Module):
         self.decoder = nn.ModuleList(_Pair(before, after, dropout) for before, after in rising)
         self.last = nn.Conv2d(width, n_out, 1)
 
+    def start_as_identity(self) -> None:
+        """Pass on what comes in over the first level, if its channels have mean 0 and standard deviation 1.
+
+        So the instance norms leave them as they are. A network narrower than twice its input stays as it is drawn.
+        """
+        first, last = self.encoder[0], self.decoder[-1]
+        assert isinstance(first, _Pair)
+        assert isinstance(last, _Pair)
+        pass_on([*first.layers, *last.layers, self.last], _SLOPE)
+
     def forward(self, channels: Float[Tensor, "batch in y x"]) -> Float[Tensor, "batch out y x"]:
         skips: list[Tensor] = []
         for level, block in enumerate(self.encoder):
@@ -276,6 +295,10 @@ class _Pair(nn.Module):
             nn.Conv2d(channels, n_out, 3, padding=1, bias=False) for channels in (n_in, n_out)
         )
         self.dropout = dropout
+
+    @property
+    def layers(self) -> list[nn.Conv2d]:
+        return [layer for layer in self.convolutions if isinstance(layer, nn.Conv2d)]
 
     def forward(self, channels: Float[Tensor, "batch in y x"]) -> Float[Tensor, "batch out y x"]:
         for convolution in self.convolutions:

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from recon.errors import ModelError
 from recon.fourier import ifft1c, ifft2c
-from recon.models.blocks import KeepsFloat32, ReconstructionModel, apply_padded
+from recon.models.blocks import KeepsFloat32, ReconstructionModel, apply_padded, silence
 from recon.models.requirements import centre_is_missing
 from recon.models.unet import UNet, undo_z_score, z_score
 from recon.operator import transformed_axes
@@ -81,6 +81,16 @@ class VarNet(ReconstructionModel):
             NormalisedUNet(parameters.width, parameters.n_pools) for _ in range(parameters.n_cascades)
         )
         self.step_sizes = nn.ModuleList(_StepSize() for _ in range(parameters.n_cascades))
+
+    def start_training(self) -> None:
+        """Begin with the images of the calibration samples as maps, and with regularisers that change nothing.
+
+        Maps that are drawn have nothing to do with the phase of the coils: what they combine cancels, and the U-Nets
+        would learn on that until the maps have been found.
+        """
+        self.sensitivities.network.start_as_identity()
+        for regulariser in self.regularisers:
+            silence(regulariser)
 
     @property
     def n_stages(self) -> int:

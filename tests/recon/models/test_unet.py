@@ -238,3 +238,35 @@ def test_impossible_configurations_are_refused(values):
 def test_wrong_number_of_coils_is_refused(name):
     with pytest.raises(ModelError, match="made for 4 coil"):
         SMALL[name](4)(*scan(2, (32, 32)))
+
+
+@pytest.mark.parametrize("size", [(32, 32), (37, 45)])
+def test_a_training_of_one_coil_starts_at_the_zero_filled_image(size):
+    model = FastMRIUNet(1, FastMRIUNetParameters(width=6, n_pools=3)).requires_grad_(False)
+    zero_filled, kspace, mask = scan(1, size)
+    assert (model(zero_filled, kspace, mask) - zero_filled).abs().max() > 0.1
+    model.start_training()
+    torch.testing.assert_close(model(zero_filled, kspace, mask), zero_filled, atol=1e-3, rtol=1e-3)
+
+
+def test_the_identity_is_left_to_networks_that_have_the_channels_for_it():
+    for parameters, n_coils in ((FastMRIUNetParameters(width=3), 1), (FastMRIUNetParameters(), 4)):
+        model = FastMRIUNet(n_coils, parameters)
+        drawn = copy.deepcopy(model.state_dict())
+        model.start_training()
+        for name, values in model.state_dict().items():
+            assert torch.equal(values, drawn[name])
+
+
+def test_a_network_that_starts_as_the_identity_learns_in_every_layer():
+    model = FastMRIUNet(1, FastMRIUNetParameters(width=6, n_pools=2)).train()
+    model.start_training()
+    zero_filled, kspace, mask = scan(1, (24, 24))
+    before = copy.deepcopy(model.state_dict())
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    for _ in range(3):  # what the last convolution does not hear at first, learns from the second step on
+        optimizer.zero_grad()
+        (model(zero_filled, kspace, mask) - zero_filled.flip(-1)).abs().square().mean().backward()
+        optimizer.step()
+    for name, values in model.state_dict().items():
+        assert not torch.equal(values, before[name]), name

@@ -204,3 +204,19 @@ def test_regulariser_pads_and_returns_to_the_size():
 def test_impossible_configurations_are_refused():
     with pytest.raises(ModelError, match="n_cascades is 0, width is -1"):
         VarNetParameters(n_cascades=0, width=-1)
+
+
+def test_a_training_starts_with_the_calibration_images_as_maps():
+    model = models.create("e2e-varnet-compact", 5).requires_grad_(False)
+    zero_filled, kspace, mask = scan(5, (48, 32))
+    low = ifft2c(kspace * calibration_samples(mask))
+    expected = low * low.abs().square().sum(1, keepdim=True).rsqrt()
+    assert (model.estimate_maps(kspace, mask) - expected).abs().max() > 0.1
+    model.start_training()
+    torch.testing.assert_close(model.estimate_maps(kspace, mask), expected, atol=1e-2, rtol=0)
+    # A silent U-Net puts out the mean of its image; beyond that, nothing is changed.
+    first = next(model.stages(zero_filled, kspace, mask))
+    change = zero_filled - first.image
+    combined = (model.estimate_maps(kspace, mask).conj() * zero_filled).sum(1, keepdim=True)
+    mean = combined.mean(dim=(-2, -1), keepdim=True)
+    torch.testing.assert_close(change, model.estimate_maps(kspace, mask) * mean, atol=1e-4, rtol=1e-3)
