@@ -20,7 +20,7 @@ def small_volume(monkeypatch):
         return path
 
     monkeypatch.setattr(opening, "_volume", write)
-    monkeypatch.setattr(opening, "_N_COILS", 4)
+    monkeypatch.setattr(opening, "_N_COILS", 6)
     monkeypatch.setattr(opening, "_MATRIX", (128, 96))
     monkeypatch.setattr(opening, "_SIDE", 64)
     monkeypatch.setattr(torch, "set_num_threads", lambda number: None)  # noqa: ARG005
@@ -31,7 +31,7 @@ def test_the_network_has_a_part_of_the_time_of_a_volume(small_volume):
     assert row.name == "volume with PC-RNN-S: a slice"
     assert row.value > 0 and row.ratio > 0
     assert row.met is (row.ratio >= 0.95)
-    assert "2 slices of 4 × 128 × 96" in row.note
+    assert "2 slices of 6 × 128 × 96" in row.note
 
 
 def test_opening_counts_memory_in_slices(small_volume):
