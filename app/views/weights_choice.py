@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 AUTO_TEXT = "auto"
-AUTO_HINT = "Those for the scan's coils: your own first, the latest installed before the earlier ones, then the bundled"
+AUTO_HINT = (
+    "Those that fit the scan's coils: your own before the bundled, the latest installed first; of those for one coil "
+    "and for several, the better scored"
+)
 
 
 class WeightsChoice(QComboBox):

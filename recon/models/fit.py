@@ -41,9 +41,10 @@ def fit_file(weights: Weights, card: ModelCard, n_coils: int, asked: int | None)
 def fit_card(card: ModelCard, n_coils: int, asked: int | None) -> Fit:
     """Choose the weights of a preset for a scan.
 
-    A network that holds all coils of a scan, or one that takes them one by one: whichever has the better scores on the
-    scans that both were scored on, and the former where there are none. Without either, one that holds fewer: on a
-    16-coil brain at 4x, a network on four virtual coils is 2.6 dB below the single-coil network on all sixteen.
+    A network that holds all coils of a scan, or one that takes them one by one: the user's own before a bundled one,
+    else whichever has the better scores on the scans that both were scored on, and the former where there are none.
+    Without either, one that holds fewer: on a 16-coil brain at 4x, a network on four virtual coils is 2.6 dB below the
+    single-coil network on all sixteen.
 
     Parameters
     ----------
@@ -72,7 +73,7 @@ def fit_card(card: ModelCard, n_coils: int, asked: int | None) -> Fit:
         if holding is None or single is None:
             chosen = holding or single or max(by_coils)
         else:
-            chosen = single if _gain(by_coils[single], by_coils[holding]) > 0 else holding
+            chosen = single if _is_preferred(by_coils[single], by_coils[holding]) else holding
     if chosen not in by_coils:
         raise missing(card, chosen)
     return _fit(by_coils[chosen], card, card.title, n_coils, asked)
@@ -132,10 +133,12 @@ def meet_coils(card: ModelCard, n_network: int, n_coils: int, asked: int | None 
     return n_network, False
 
 
-def _gain(one: Weights, other: Weights) -> float:
-    """Return by how many dB one is above another, on average over what both were scored on; 0 where that is nothing."""
+def _is_preferred(one: Weights, other: Weights) -> bool:
+    """Tell whether one is the user's own and the other is not, or scored higher on what both were scored on."""
+    if one.is_bundled != other.is_bundled:
+        return other.is_bundled
     common = [(psnr, other.psnr[key]) for key, psnr in one.psnr.items() if key in other.psnr]
-    return sum(mine - theirs for mine, theirs in common) / max(1, len(common))
+    return sum(mine - theirs for mine, theirs in common) > 0
 
 
 def _fit(weights: Weights, card: ModelCard, name: str, n_coils: int, asked: int | None) -> Fit:

@@ -137,6 +137,19 @@ def test_the_latest_installed_weights_are_preferred(stored, tmp_path, monkeypatc
     assert models.fit_coils("pcrnn-s", 2).weights.path.stem == "zebra"
 
 
+@pytest.mark.parametrize("n_coils", [1, 4])
+def test_own_weights_serve_a_scan_before_bundled_ones_whatever_the_scores(n_coils, tmp_path, monkeypatch):
+    monkeypatch.setenv("MRI_WORKSTATION_WEIGHTS", str(tmp_path))
+    bundled = weights_by_coils(models.get_card("pcrnn-s"))
+    story = {key: value for key, value in bundled[n_coils].story.items() if key not in ("sha256", "scores")}
+    own = weights.save(tmp_path / "mine.safetensors", weights.load_tensors(bundled[n_coils]), story)
+    fit = models.fit_coils("pcrnn-s", 4)
+    assert fit.weights.path == own.path
+    assert fit.coil_by_coil is (n_coils == 1)
+    own.path.unlink()
+    assert models.fit_coils("pcrnn-s", 4).weights.is_bundled
+
+
 def test_installed_weights_are_found(stored, tmp_path, monkeypatch):
     monkeypatch.setenv("MRI_WORKSTATION_WEIGHTS", str(tmp_path))
     (tmp_path / "broken.safetensors").write_bytes(b"nothing")
