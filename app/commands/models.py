@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.output import table, write_json, write_line
+from app.story import story_text, value_text
 from recon.errors import ModelError
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _show(arguments: argparse.Namespace) -> int:
     if n_parameters:
         rows.append(("size", f"{n_parameters:,} parameters with {n_coils} coil{'s' if n_coils != 1 else ''}"))
     if card.needs_training or card.problem:
-        rows += [(name.replace("_", " "), _value(value)) for name, value in card.parameters_for(n_coils).items()]
+        rows += [(name.replace("_", " "), value_text(value)) for name, value in card.parameters_for(n_coils).items()]
     write_line(table(rows, indent="  "))
     settable = () if card.needs_training or card.problem else parameters_of(card)
     if settable:
@@ -105,17 +106,8 @@ def _show(arguments: argparse.Namespace) -> int:
     for weights in card.weights:
         use = "" if weights in preferred else f"; used where it is named: --model {weights.path}"
         write_line(f"\nweights {weights.path.name} ({'bundled' if weights.is_bundled else 'yours'}{use})")
-        story = [(key.replace("_", " "), _value(value)) for key, value in weights.story.items() if key != "parameters"]
-        write_line(table(story, indent="  "))
+        write_line(story_text(weights.story))
     return 0
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_value(item)}" for key, item in value.items())
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(_value, value))
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _install(arguments: argparse.Namespace) -> int:
