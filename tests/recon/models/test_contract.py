@@ -54,6 +54,11 @@ WITHOUT_GRADIENT = {
     "e2e-varnet": {"step_sizes.0.value"},  # k-space begins as the measured one, so the first residual is zero
 }
 
+# Where a first step has to be smaller, and why.
+RATES = {
+    "e2e-varnet": 1e-7  # its maps begin as quotients of calibration images, which are next to nothing around the disc
+}
+
 
 @cache
 def problem(size, scale="mean", centre=True):
@@ -227,7 +232,7 @@ def test_the_gradient_reaches_every_parameter(name):
 def test_two_steps_on_one_batch_lower_the_loss(name):
     model = create(name).train()
     model.start_training()
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-5)
+    optimizer = torch.optim.Adam(model.parameters(), lr=RATES.get(CARDS[name].family, 1e-5))
     losses = []
     for _ in range(2):
         optimizer.zero_grad()
