@@ -54,7 +54,8 @@ def _lines(value: Any) -> Iterator[str]:
     listed = {key: item for key, item in value.items() if isinstance(item, list) and item and isinstance(item[0], dict)}
     yield value_text({key: item for key, item in value.items() if key not in listed})
     for items in listed.values():
-        yield from (" · ".join(map(value_text, item.values())) for item in items if isinstance(item, dict))
+        for item in items:
+            yield " · ".join(map(value_text, item.values())) if isinstance(item, dict) else value_text(item)
 
 
 def _wrapped(title: str, lines: list[str]) -> Iterator[tuple[str, str]]:

@@ -400,7 +400,7 @@ def pass_on(layers: Sequence[nn.Conv2d], slope: float) -> None:
         Of the LeakyReLUs.
     """
     n_carried = layers[0].in_channels
-    if min(layer.out_channels for layer in layers[:-1]) < 2 * n_carried:
+    if any(layer.out_channels < 2 * n_carried for layer in layers[:-1]):
         return
     identity = torch.eye(n_carried)
     both = torch.cat([identity, -identity])

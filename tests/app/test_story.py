@@ -36,3 +36,9 @@ def test_scores_in_another_form_are_shown_as_they_are(scores):
 def test_settings_that_nobody_chose_are_left_out():
     text = story_text({"recipe": {"loss": "l1", "kspace": "", "overrides": {}, "seed": 0}})
     assert "loss l1, seed 0" in text
+
+
+def test_a_list_of_mixed_entries_loses_none():
+    lines = story_text({"data": {"sources": [{"volume": "anna", "licence": "MIT"}, "a knee"]}}).splitlines()
+    assert any("anna · MIT" in line for line in lines)
+    assert any("a knee" in line for line in lines)

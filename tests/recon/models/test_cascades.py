@@ -143,9 +143,9 @@ def test_a_training_starts_at_the_zero_filled_image(name):
         torch.testing.assert_close(model(zero_filled, kspace, mask), zero_filled, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("width", [16, 15])
-def test_the_first_kspace_network_of_a_training_passes_kspace_on_if_it_is_wide_enough(width):
-    model = models.create("kikinet", 4, width=width, n_layers=4)
+@pytest.mark.parametrize(("width", "n_layers"), [(16, 4), (15, 4), (16, 1)])
+def test_the_first_kspace_network_of_a_training_passes_kspace_on_if_it_is_wide_enough(width, n_layers):
+    model = models.create("kikinet", 4, width=width, n_layers=n_layers)
     zero_filled, kspace, mask = scan(4, (12, 14))
     model.start_training()
     with torch.inference_mode():
