@@ -140,7 +140,7 @@ class TrainingConfig:
     noise: tuple[float, ...] = (0.0005, 0.015)
     phase_scale: float = 1.0
     tissue_phase: float = 0.5
-    field_phase: float = 0.0
+    field_phase: float = 7.0
     contrast: float = 0.0
     accelerations: tuple[float, ...] = (4.0, 4.0, 8.0)
     mask_kinds: tuple[str, ...] = ("random", "equispaced-fraction")
