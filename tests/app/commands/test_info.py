@@ -1,0 +1,82 @@
+"""`info`: what a scan is and what is wrong with it."""
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from recon import phantom
+
+ROOT = Path(__file__).resolve().parents[3]
+BRAIN = ROOT / "resources" / "demo" / "derived_brain_4ch.h5"
+
+
+def test_info_says_what_a_scan_is(run, scan):
+    status, out, err = run("info", scan, "--json", "--check")
+    assert (status, err) == (0, "")
+    [found] = json.loads(out)
+    [series] = found["series"]
+    assert (series["n_slices"], series["n_coils"], series["matrix"]) == (3, 2, [64, 64])
+    assert series["sampling"] == {"pattern": "full", "acceleration": 1.0}
+    assert series["header"]["echo_time_ms"] == 103
+    assert series["header"]["source"] == phantom.SOURCE
+    assert series["problem"] is None
+
+
+def test_info_is_readable(run):
+    status, out, err = run("info", BRAIN)
+    assert (status, err) == (0, "")
+    for text in ("1 slice, 4 coils, 256 × 256", "reference", "MIT", "andyschwarzl/gpuNUFFT"):
+        assert text in out
+
+
+def test_info_exits_2_for_what_it_cannot_read_and_goes_on(run, scan, tmp_path):
+    text = tmp_path / "notes.txt"
+    text.write_text("no scan")
+    status, out, err = run("info", text, scan, tmp_path / "missing.h5", "--json")
+    assert status == 2
+    bad, good, missing = json.loads(out)
+    assert str(text) in bad["error"]
+    assert good["error"] is None
+    assert "missing.h5" in missing["error"]
+    assert len(err.splitlines()) == 2
+
+
+@pytest.mark.parametrize("value", [np.nan, 0.0])
+def test_info_says_what_is_wrong_with_the_samples(run, scan, tmp_path, value):
+    path = tmp_path / "bad.h5"
+    path.write_bytes(scan.read_bytes())
+    with h5py.File(path, "r+") as file:
+        file["kspace"][:] = value
+    status, out, err = run("info", path, "--json")
+    assert status == 2
+    assert json.loads(out)[0]["series"][0]["problem"] in err
+    assert "slice 1" in err
+
+
+def test_info_reads_every_slice_when_asked(run, scan, tmp_path):
+    path = tmp_path / "bad.h5"
+    path.write_bytes(scan.read_bytes())
+    with h5py.File(path, "r+") as file:
+        file["kspace"][2, 0, 3, 4] = np.inf
+    assert run("info", path)[0] == 0
+    status, _, err = run("info", path, "--check")
+    assert status == 2
+    assert "slice 2" in err
+
+
+def test_info_describes_prospective_sampling(run, scan, tmp_path):
+    path = tmp_path / "undersampled.h5"
+    with h5py.File(scan) as source, h5py.File(path, "w") as file:
+        mask = np.zeros(64, np.float32)
+        mask[28:36] = mask[::8] = 1
+        file["kspace"] = source["kspace"][()] * mask
+        file["mask"] = mask
+    status, out, _ = run("info", path, "--json")
+    assert status == 0
+    sampling = json.loads(out)[0]["series"][0]["sampling"]
+    assert sampling["pattern"] == "lines"
+    assert sampling["n_acquired"] == int(mask.sum())
+    assert f"{int(mask.sum())} of 64 columns" in run("info", path)[1]

@@ -1,0 +1,58 @@
+"""`models`: list, show, install, verify."""
+
+import json
+from pathlib import Path
+
+import recon
+
+
+def test_models_are_listed(run):
+    status, out, _ = run("models", "list")
+    assert status == 0
+    for name in ("zero-filled", "pcrnn-s", "oucr"):
+        assert f"\n{name} " in out
+    cards = json.loads(run("models", "list", "--json")[1])
+    assert {"name", "title", "paper", "parameters", "weights", "available"} <= cards[0].keys()
+
+
+def test_model_is_shown(run):
+    status, out, _ = run("models", "show", "oucr")
+    assert status == 0
+    assert "OUCR" in out
+    assert "parameters" in out
+    assert "hard, what was measured stays" in out
+    assert json.loads(run("models", "show", "pcrnn", "--json")[1])["name"] == "pcrnn-s"
+    status, _, err = run("models", "show", "ourc")
+    assert status == 2
+    assert "did you mean oucr" in err
+
+
+def test_weights_are_installed_and_verified(run, weights_file):
+    status, out, _ = run("models", "install", weights_file, "--json")
+    assert status == 0
+    installed = Path(json.loads(out)["installed"])
+    assert installed.read_bytes() == weights_file.read_bytes()
+    assert "ready" in next(line for line in run("models", "list")[1].splitlines() if line.startswith("pcrnn-1x "))
+    status, out, _ = run("models", "verify", installed)
+    assert status == 0
+    assert out.startswith("ok")
+    assert run("models", "install", installed)[0] == 0
+    assert installed.exists()
+
+
+def test_damaged_weights_are_neither_installed_nor_verified(run, weights_file):
+    content = bytearray(weights_file.read_bytes())
+    content[-1] ^= 1
+    weights_file.write_bytes(content)
+    status, out, err = run("models", "install", weights_file)
+    assert (status, out) == (2, "")
+    assert "SHA-256" in err
+    assert not any(str(path).endswith(".safetensors") for path in recon.weights.user_folder().glob("*"))
+    status, out, _ = run("models", "verify", weights_file, "--json")
+    assert status == 2
+    assert json.loads(out)[0]["ok"] is False
+
+
+def test_bundled_weights_are_whole(run):
+    status, out, _ = run("models", "verify", "--json")
+    assert (status, [item["file"] for item in json.loads(out) if not item["ok"]]) == (0, [])

@@ -1,0 +1,202 @@
+"""`reconstruct`: records and files, failures that stop nothing else, slice lists."""
+
+import argparse
+import json
+
+import h5py
+import numpy as np
+import pytest
+
+import recon
+from app.commands import reconstruct
+from app.commands.reconstruct import formats, slice_list
+from recon import phantom
+from recon.batch import SliceList, distinct
+from recon.errors import ExportError, RequestError
+
+
+def test_record_and_files_of_a_reconstruction(run, scan, tmp_path):
+    status, out, _ = run(
+        "reconstruct", scan, "--model", "zero-filled", "--mask", "random", "--acceleration", 4, "--seed", 1,
+        "--slices", "0:2", "--stages", "--format", "hdf5,dicom", "--format", "png,nifti", "--out", tmp_path, "--json",
+    )  # fmt: skip
+    assert status == 0
+    [record] = json.loads(out)
+    assert record["request"]["model"] == "zero-filled"
+    assert record["request"]["mask"] == {
+        "kind": "random", "acceleration": 4.0, "center_fraction": None, "seed": 1, "offset": None,
+    }  # fmt: skip
+    assert len(record["metrics"]["psnr"]["slices"]) == 2
+    assert record["metrics"]["psnr"]["volume"] == pytest.approx(
+        record["zero_filled_metrics"]["psnr"]["volume"], abs=1e-4
+    )
+    stem = "head.zero-filled"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        f"{stem}.dcm", f"{stem}.h5", f"{stem}.json", f"{stem}.nii.gz", f"{stem}.png",
+    ]  # fmt: skip
+    assert json.loads((tmp_path / f"{stem}.json").read_text()) == record
+    assert set(record["files"]) == {f"{stem}{suffix}" for suffix in (".dcm", ".h5", ".nii.gz", ".png")}
+    with h5py.File(tmp_path / f"{stem}.h5") as file:
+        assert file["reconstruction"].shape == (2, 64, 64)
+        assert file["reconstruction"].dtype == np.float32
+    assert len(list((tmp_path / f"{stem}.dcm").iterdir())) == 2
+
+
+def test_summary_for_people(run, scan, tmp_path):
+    status, out, _ = run("reconstruct", scan, "--model", "zero-filled", "--out", tmp_path)
+    assert status == 0
+    assert "PSNR" in out
+    assert "head.zero-filled.h5" in out
+    assert run("reconstruct", scan, "--model", "zero-filled", "--out", tmp_path, "--quiet")[1:] == ("", "")
+
+
+def test_failing_volume_does_not_stop_the_others(run, scan, tmp_path):
+    bad = tmp_path / "bad.h5"
+    bad.write_bytes(scan.read_bytes())
+    with h5py.File(bad, "r+") as file:
+        file["kspace"][1] = np.nan
+    missing = tmp_path / "missing.h5"
+    out_folder = tmp_path / "out"
+    status, out, err = run("reconstruct", bad, missing, scan, "--model", "zero-filled", "--out", out_folder, "--json")
+    assert status == 2
+    assert [record["input"] for record in json.loads(out)] == ["head.h5"]
+    errors = [line for line in err.splitlines() if "error" in line]
+    assert len(errors) == 2
+    assert any(str(bad) in line and "slice 1" in line for line in errors)
+    assert any(str(missing) in line for line in errors)
+    assert sorted(path.name for path in out_folder.iterdir()) == ["head.zero-filled.h5", "head.zero-filled.json"]
+
+
+def test_volumes_of_one_name_do_not_overwrite_each_other(run, scan, tmp_path):
+    other = tmp_path / "other" / scan.name
+    other.parent.mkdir()
+    other.write_bytes(scan.read_bytes())
+    out_folder = tmp_path / "out"
+    status, out, _ = run(
+        "reconstruct", scan, other, "--model", "zero-filled", "--slices", 0, "--out", out_folder, "--json"
+    )
+    assert status == 0
+    assert [record["name"] for record in json.loads(out)] == ["head.zero-filled", "head-2.zero-filled"]
+    assert {path.name for path in out_folder.glob("*.h5")} == {"head.zero-filled.h5", "head-2.zero-filled.h5"}
+
+
+def test_reconstruction_again_replaces_the_files(run, scan, tmp_path):
+    words = ["reconstruct", scan, "--model", "zero-filled", "--format", "hdf5,dicom", "--out", tmp_path, "--slices"]
+    assert run(*words, "0:3")[0] == 0
+    assert run(*words, "1")[0] == 0
+    with h5py.File(tmp_path / "head.zero-filled.h5") as file:
+        assert file["reconstruction"].shape[0] == 1
+    assert len(list((tmp_path / "head.zero-filled.dcm").iterdir())) == 1
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "text"),
+    [
+        (["--center-fraction", "0.5", "--acceleration", "4"], 2, "leaves no samples"),
+        (["--acceleration", "0.5"], 2, "must lie between 1 and"),
+        (["--mask", "spiral"], 2, "spiral"),
+        (["--mask", "file:nowhere.npy"], 2, "nowhere.npy"),
+        (["--model", "pcrn-s"], 2, "did you mean pcrnn-s"),
+        (["--model", "nowhere.safetensors"], 2, "nowhere.safetensors"),
+        (["--slices", "7"], 2, "slices 0 to 2"),
+        (["--slices", "5:9"], 2, "names none"),
+        (["--coils", "0"], 2, "virtual coil"),
+        (["--device", "abacus"], 2, "device 'abacus' is unknown; choose auto, cpu"),
+        (["--device", "meta"], 2, "device 'meta' is not supported"),
+        (["--device", "cuda:99"], 1, "cuda:99"),
+        (["--seed", "-3"], 2, "-3"),
+    ],
+)
+def test_impossible_requests_are_refused_in_a_sentence(run, scan, tmp_path, words, status, text):
+    model = [] if "--model" in words else ["--model", "zero-filled"]
+    found, out, err = run("reconstruct", scan, *model, *words, "--out", tmp_path / "out")
+    assert (found, out) == (status, "")
+    assert text in err
+    assert len([line for line in err.splitlines() if "error:" in line]) == 1
+    assert not list(tmp_path.glob("out/*"))
+
+
+def test_folder_that_cannot_be_written_is_refused_before_the_work(run, scan, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr(recon.pipeline, "run", lambda *_, **__: pytest.fail("the work was begun"))
+    status, out, err = run("reconstruct", scan, "--model", "zero-filled", "--out", tmp_path / "file")
+    assert (status, out) == (1, "")
+    assert str(tmp_path / "file") in err
+
+
+def test_full_disk_is_said_and_leaves_nothing(run, scan, tmp_path, monkeypatch):
+    from recon.export import hdf5
+
+    def full(result, path, **_):
+        raise ExportError(f"{path}: the disk is full.")
+
+    monkeypatch.setattr(hdf5, "write", full)
+    status, _, err = run("reconstruct", scan, "--model", "zero-filled", "--out", tmp_path)
+    assert status == 1
+    assert "the disk is full" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_mask_from_a_file(run, scan, tmp_path):
+    mask = np.zeros(64, bool)
+    mask[24:40] = True
+    np.save(tmp_path / "mask.npy", mask)
+    status, out, _ = run(
+        "reconstruct",
+        scan,
+        "--model",
+        "zero-filled",
+        "--mask",
+        f"file:{tmp_path / 'mask.npy'}",
+        "--out",
+        tmp_path,
+        "--json",
+    )
+    assert status == 0
+    assert json.loads(out)[0]["sampling"]["effective_acceleration"] == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "indices"),
+    [
+        ("0:10", (0, 1, 2, 3, 4)),
+        ("3", (3,)),
+        ("-1", (4,)),
+        ("4,0,2:4", (4, 0, 2, 3)),
+        ("::2", (0, 2, 4)),
+        ("1,1,0:2", (1, 0)),
+    ],
+)
+def test_slice_lists(scan, text, indices):
+    series = recon.open_study(phantom.write(scan.with_name("five.h5"), phantom.PhantomSpec(5, 1, (32, 32)))).series[0]
+    assert SliceList(text).resolve(series) == indices
+
+
+@pytest.mark.parametrize("text", ["", "a", "1:b", "1:2:3:4", "0:4:0", "1,,2"])
+def test_what_is_no_slice_list(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="no list of slices"):
+        slice_list(text)
+
+
+def test_single_slice_must_exist(scan):
+    with pytest.raises(RequestError, match="does not exist"):
+        SliceList("3").resolve(recon.open_study(scan).series[0])
+
+
+@pytest.mark.parametrize(
+    ("names", "result"),
+    [
+        (["a", "b"], ["a", "b"]),
+        (["a", "a", "a"], ["a", "a-2", "a-3"]),
+        (["a", "a", "a-2"], ["a", "a-3", "a-2"]),
+        (["Scan", "scan"], ["Scan", "scan-2"]),
+    ],
+)
+def test_distinct_names(names, result):
+    assert distinct(names) == result
+
+
+def test_formats_have_short_names():
+    assert formats("h5, DCM,png") == ["hdf5", "dicom", "png"]
+    assert set(reconstruct.FORMATS) == set(recon.result.FORMATS)

@@ -1,0 +1,90 @@
+"""`simulate`: images become a scan that says it is simulated."""
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+
+import recon
+
+
+def picture():
+    y, x = np.mgrid[-1:1:48j, -1:1:40j]
+    return np.where(y**2 + x**2 < 0.6, 100 + 50 * x, 0)
+
+
+def test_images_become_a_scan_that_says_it_is_simulated(run, tmp_path):
+    np.save(tmp_path / "images.npy", np.stack([picture(), 2 * picture()]))
+    out_file = tmp_path / "scan.h5"
+    words = [
+        "simulate",
+        tmp_path / "images.npy",
+        "--coils",
+        3,
+        "--phase",
+        "--noise",
+        0.01,
+        "--seed",
+        5,
+        "--out",
+        out_file,
+    ]
+    status, out, _ = run(*words, "--json")
+    assert status == 0
+    assert json.loads(out)["shape"] == [2, 3, 48, 40]
+    series = recon.open_study(out_file).series[0]
+    assert (series.n_slices, series.n_coils, series.matrix) == (2, 3, (48, 40))
+    assert series.is_simulated and series.simulation.noise == 0.01
+    assert any("simulated" in note for note in series.notes)
+    assert not series.geometry.flip_rows
+    first = out_file.read_bytes()
+    assert run(*words)[0] == 0
+    with h5py.File(out_file) as again:
+        assert np.array_equal(series.source.kspace(1), again["kspace"][1])
+    assert len(first) == out_file.stat().st_size
+    reference = series.source.reference(0)
+    inside = picture() > 0
+    assert np.corrcoef(reference[inside], picture()[inside])[0, 1] > 0.5
+
+
+def test_pictures_become_slices(run, tmp_path):
+    from PIL import Image
+
+    for name in ("a.png", "b.png"):
+        Image.fromarray(picture().astype(np.uint8)).save(tmp_path / name)
+    status, out, _ = run("simulate", tmp_path / "a.png", tmp_path / "b.png", "--out", tmp_path / "scan.h5", "--json")
+    assert status == 0
+    assert json.loads(out)["shape"] == [2, 4, 48, 40]
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (np.zeros((32, 32)), "empty"),
+        (np.full((32, 32), np.nan), "NaN"),
+        (np.ones((2, 2, 32, 32)), "shape"),
+        (np.ones((8, 8)), "at least 16"),
+        (np.array(["text"] * 4).reshape(2, 2), "16"),
+    ],
+)
+def test_images_that_cannot_be_used_are_refused(run, tmp_path, content, text):
+    np.save(tmp_path / "bad.npy", content)
+    status, out, err = run("simulate", tmp_path / "bad.npy", "--out", tmp_path / "scan.h5")
+    assert (status, out) == (2, "")
+    assert text in err
+    assert not (tmp_path / "scan.h5").exists()
+
+
+def test_images_of_two_sizes_are_refused(run, tmp_path):
+    np.save(tmp_path / "a.npy", np.ones((32, 32)))
+    np.save(tmp_path / "b.npy", np.ones((32, 40)))
+    status, _, err = run("simulate", tmp_path / "a.npy", tmp_path / "b.npy", "--out", tmp_path / "scan.h5")
+    assert status == 2
+    assert "b.npy" in err
+
+
+def test_raw_data_needs_no_simulation(run, scan, tmp_path):
+    status, _, err = run("simulate", scan, "--out", tmp_path / "scan.h5")
+    assert status == 2
+    assert "raw data" in err
