@@ -1,5 +1,6 @@
-"""A session with a small in-memory scan and an engine whose pace a test decides."""
+"""A session with a small in-memory scan and an engine whose pace a test decides, and hands to work its window."""
 
+import json
 import threading
 import time
 from dataclasses import replace
@@ -274,3 +275,55 @@ def new_series():
 def impossible():
     """Give an error of ours."""
     return RequestError("this cannot be done; do something else.")
+
+
+@pytest.fixture
+def child():
+    """Give the function that finds a widget by its name."""
+    from PySide6.QtWidgets import QWidget
+
+    def child(window, name):
+        found = window.findChild(QWidget, name)
+        assert found is not None, name
+        return found
+
+    return child
+
+
+@pytest.fixture
+def click():
+    """Give the function that clicks on a widget, in its middle unless told otherwise."""
+    from PySide6.QtCore import Qt
+    from PySide6.QtTest import QTest
+
+    def click(widget, where=None):
+        where = widget.rect().center() if where is None else where
+        QTest.mouseClick(widget, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, where)
+
+    return click
+
+
+@pytest.fixture
+def reconstruct(child, click):
+    """Give the function that reconstructs the slice that the window shows, and waits for it."""
+
+    def reconstruct(window, qtbot):
+        with qtbot.waitSignal(window.session.job_finished, timeout=30_000):
+            click(child(window, "reconstructButton"))
+        window.grid_presenter.flush()
+        window.stage_presenter.flush()
+
+    return reconstruct
+
+
+@pytest.fixture
+def write_events():
+    """Give the function that lets a training run in a folder tell of these events."""
+    from app.training_events import EVENTS
+
+    def write_events(folder, *events):
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / EVENTS).open("a") as file:
+            file.writelines(json.dumps(event) + "\n" for event in events)
+
+    return write_events

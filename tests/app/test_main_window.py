@@ -1,7 +1,4 @@
-"""The window on a session: names, keys, recipe, banner, docks, layout."""
-
-from pathlib import Path
-from types import SimpleNamespace
+"""The window on a session: names, layout, keys, recipe, reconstruction, looks."""
 
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
@@ -9,11 +6,8 @@ from PySide6.QtGui import QDragEnterEvent, QDropEvent, QKeySequence
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QDockWidget, QLabel, QPushButton, QWidget
 
-from app import theme
 from app.actions import COMMANDS
 from app.main_window import MainWindow
-from app.messages import Message, explain_declined
-from recon.errors import DeviceError
 
 LEFT = Qt.MouseButton.LeftButton
 NAMES = [
@@ -37,21 +31,8 @@ NAMES = [
 ]
 
 
-def child(window, name):
-    found = window.findChild(QWidget, name)
-    assert found is not None, name
-    return found
-
-
 def press(window, key, modifier=Qt.KeyboardModifier.NoModifier):
     QTest.keyClick(QApplication.focusWidget() or window, key, modifier)
-
-
-def reconstruct(window, qtbot):
-    with qtbot.waitSignal(window.session.job_finished, timeout=30_000):
-        QTest.mouseClick(child(window, "reconstructButton"), LEFT)
-    window.grid_presenter.flush()
-    window.stage_presenter.flush()
 
 
 # ---------------------------------------------------------------- names and start page
@@ -66,7 +47,7 @@ def test_every_named_widget_is_there_as_soon_as_the_window_is(session, qtbot):
     assert set(NAMES) <= names
 
 
-def test_before_a_study_there_is_only_the_start_page(session, qtbot):
+def test_before_a_study_there_is_only_the_start_page(session, qtbot, child):
     window = MainWindow(session)
     qtbot.addWidget(window)
     window.show()
@@ -114,7 +95,7 @@ def test_closing_the_study_returns_to_the_start_page(window, qtbot):
 
 
 @pytest.mark.parametrize("size", [(1280, 800), (1920, 1080)])
-def test_nothing_is_clipped_and_the_grid_has_room(window, qtbot, size):
+def test_nothing_is_clipped_and_the_grid_has_room(window, qtbot, child, size):
     window.resize(*size)
     QApplication.processEvents()
     assert window.grid.width() >= 760
@@ -151,7 +132,7 @@ def test_shortcuts_are_unique():
 
 
 @pytest.mark.parametrize("focus", ["seriesList", "reconstructButton", "stageScrubber", None])
-def test_slice_keys_work_wherever_the_focus_is(window, qtbot, focus):
+def test_slice_keys_work_wherever_the_focus_is(window, qtbot, child, focus):
     if focus is not None:
         child(window, focus).setFocus()
     session = window.session
@@ -167,7 +148,7 @@ def test_slice_keys_work_wherever_the_focus_is(window, qtbot, focus):
         assert session.slice_index == index, key
 
 
-def test_letters_and_arrows_belong_to_the_field_that_is_typed_in(window, qtbot):
+def test_letters_and_arrows_belong_to_the_field_that_is_typed_in(window, qtbot, child):
     seed = child(window, "seed")
     seed.setFocus()
     gain = window.session.view.error_gain
@@ -182,7 +163,7 @@ def test_letters_and_arrows_belong_to_the_field_that_is_typed_in(window, qtbot):
     assert window.session.request.mask.acceleration == 5
 
 
-def test_view_keys(window, qtbot):
+def test_view_keys(window, qtbot, reconstruct):
     reconstruct(window, qtbot)
     view = window.session.view
     press(window, Qt.Key.Key_E)
@@ -225,7 +206,7 @@ def test_alt_wheel_over_an_image_turns_the_coil(window, qtbot):
     assert window.kspace.coil() == 1
 
 
-def test_iteration_keys_move_the_scrubber_and_the_column(window, qtbot):
+def test_iteration_keys_move_the_scrubber_and_the_column(window, qtbot, reconstruct):
     reconstruct(window, qtbot)
     press(window, Qt.Key.Key_Left)
     press(window, Qt.Key.Key_Left)
@@ -241,7 +222,7 @@ def test_iteration_keys_move_the_scrubber_and_the_column(window, qtbot):
 # ---------------------------------------------------------------- recipe
 
 
-def test_the_recipe_changes_the_request(window, qtbot):
+def test_the_recipe_changes_the_request(window, qtbot, child):
     session = window.session
     mask_type = child(window, "maskType")
     mask_type.setFocus()
@@ -264,7 +245,7 @@ def test_the_recipe_changes_the_request(window, qtbot):
     ("name", "text", "word"),
     [("centerFraction", "0.5", "leaves no"), ("seed", "abc", "Seed"), ("virtualCoils", "0", "coil")],
 )
-def test_an_impossible_recipe_is_said_in_place_and_stops_the_button(window, qtbot, name, text, word):
+def test_an_impossible_recipe_is_said_in_place_and_stops_the_button(window, qtbot, child, name, text, word):
     field = child(window, name)
     field.setFocus()
     field.setText(text)
@@ -282,7 +263,7 @@ def test_an_impossible_recipe_is_said_in_place_and_stops_the_button(window, qtbo
     assert button.isEnabled()
 
 
-def test_numbers_that_decide_nothing_cannot_be_typed(window):
+def test_numbers_that_decide_nothing_cannot_be_typed(window, child):
     names = ("acceleration", "centerFraction", "seed")
     assert all(child(window, name).isEnabled() for name in names)
     window.session.set_request(kind="none")
@@ -307,7 +288,7 @@ def test_the_description_is_cut_only_where_there_is_no_room(window, qtbot):
     assert window.recipe.summary.toolTip() == text
 
 
-def test_an_acceleration_out_of_range_comes_back_with_a_sentence(window):
+def test_an_acceleration_out_of_range_comes_back_with_a_sentence(window, child):
     acceleration = child(window, "acceleration")
     acceleration.setFocus()
     acceleration.selectAll()
@@ -318,7 +299,7 @@ def test_an_acceleration_out_of_range_comes_back_with_a_sentence(window):
     assert child(window, "reconstructButton").isEnabled()
 
 
-def test_models_stand_under_headings_and_those_without_weights_are_grey(window):
+def test_models_stand_under_headings_and_those_without_weights_are_grey(window, child):
     combo = child(window, "modelChoice")
     items = [combo.model().item(row) for row in range(combo.count())]
     by_name = {item.data(Qt.ItemDataRole.UserRole): item for item in items}
@@ -333,7 +314,7 @@ def test_models_stand_under_headings_and_those_without_weights_are_grey(window):
     assert combo.currentData() == "pcrnn-s"
 
 
-def test_a_scan_with_its_own_mask_shows_it_and_disables_the_fields(window, engine, new_series, qtbot):
+def test_a_scan_with_its_own_mask_shows_it_and_disables_the_fields(window, engine, new_series, qtbot, child):
     own = new_series(name="own.h5", acquired_mask=(window.session.preview.mask.mask.copy()), has_reference=False)
     engine.series["own.h5"] = own
     window.session.open("/nowhere/own.h5")
@@ -345,7 +326,7 @@ def test_a_scan_with_its_own_mask_shows_it_and_disables_the_fields(window, engin
     assert window.grid.keys() == ["zero-filled", "final"]
 
 
-def test_devices_are_listed_once_they_are_known(window, qtbot):
+def test_devices_are_listed_once_they_are_known(window, qtbot, child):
     combo = child(window, "deviceChoice")
     qtbot.waitUntil(lambda: combo.findData("cuda:0") >= 0)
     assert combo.currentData() == "auto"
@@ -354,7 +335,7 @@ def test_devices_are_listed_once_they_are_known(window, qtbot):
 # ---------------------------------------------------------------- reconstruction
 
 
-def test_columns_appear_live_and_stay(window, engine, qtbot):
+def test_columns_appear_live_and_stay(window, engine, qtbot, child):
     session = window.session
     engine.gate.clear()
     engine.n_free = 3
@@ -377,7 +358,7 @@ def test_columns_appear_live_and_stay(window, engine, qtbot):
     assert not child(window, "cancelButton").isEnabled()
 
 
-def test_the_row_of_errors_stays_while_a_slice_is_read(window, engine, qtbot):
+def test_the_row_of_errors_stays_while_a_slice_is_read(window, engine, qtbot, reconstruct):
     reconstruct(window, qtbot)
     assert window.grid.has_error_row()
     engine.preview_delay_s = 0.3
@@ -389,7 +370,7 @@ def test_the_row_of_errors_stays_while_a_slice_is_read(window, engine, qtbot):
     qtbot.waitUntil(lambda: window.session.preview is not None, timeout=20_000)
 
 
-def test_slices_without_a_result_say_so(window, qtbot):
+def test_slices_without_a_result_say_so(window, qtbot, reconstruct):
     reconstruct(window, qtbot)
     press(window, Qt.Key.Key_Up)
     qtbot.waitUntil(lambda: window.session.preview is not None)
@@ -411,7 +392,7 @@ def test_escape_cancels(window, engine, qtbot):
     assert "Cancelled" in window.banner.text
 
 
-def test_the_table_has_slice_and_volume_scores(window, qtbot):
+def test_the_table_has_slice_and_volume_scores(window, qtbot, child):
     with qtbot.waitSignal(window.session.job_finished, timeout=30_000):
         QTest.mouseClick(child(window, "volumeButton"), LEFT)
     window.stage_presenter.flush()
@@ -441,142 +422,7 @@ def test_the_status_bar_says_that_the_view_is_flipped(window):
     assert "slice 3/5" in window.status.labels["slice"].text()
 
 
-# ---------------------------------------------------------------- messages
-
-
-def test_equal_messages_are_counted_not_stacked(window):
-    for _ in range(4):
-        window.session.say("error", "the same thing")
-    assert child(window, "bannerText").text() == "the same thing  (×4)"
-    window.session.say("warning", "another")
-    assert "another" in child(window, "bannerText").text()
-    QTest.mouseClick(child(window, "bannerClose"), LEFT)
-    assert "the same thing" in child(window, "bannerText").text()
-    QTest.mouseClick(child(window, "bannerClose"), LEFT)
-    assert not window.banner.isVisible()
-
-
-def test_details_open_the_log_with_the_traceback(window):
-    window.session.say("error", "it broke", "Traceback: line 7")
-    QTest.mouseClick(child(window, "bannerDetails"), LEFT)
-    assert window.log_view.isVisible()
-    assert "Traceback: line 7" in window.log_view.text()
-
-
-def test_out_of_memory_has_a_button_that_takes_the_cpu(window, engine, qtbot):
-    window.session.set_request(device="cuda:0")
-    engine.error = DeviceError("cuda:0 ran out of memory.", out_of_memory=True)
-    reconstruct(window, qtbot)
-    action = child(window, "bannerAction")
-    assert action.isVisible()
-    engine.error = None
-    with qtbot.waitSignal(window.session.job_finished, timeout=10_000):
-        QTest.mouseClick(action, LEFT)
-    assert window.session.result.request.device == "cpu"
-
-
-def test_a_new_run_takes_the_failure_of_the_last_one_away(window, engine, impossible, qtbot):
-    engine.error = impossible
-    reconstruct(window, qtbot)
-    assert "cannot be done" in window.banner.text
-    engine.error = None
-    reconstruct(window, qtbot)
-    assert window.banner.text == ""
-
-
-def test_what_waits_behind_a_message_is_told_by_the_pointer(window):
-    window.session.say("error", "The first thing is wrong.")
-    window.session.say("error", "The second thing is wrong.")
-    assert window.banner.text == "The second thing is wrong."
-    assert window.banner._more.toolTip() == "The first thing is wrong."
-
-
-def test_notes_of_a_study_come_with_its_images(window, engine, new_series, qtbot):
-    session = window.session
-    engine.series["noted.h5"] = new_series(name="noted.h5", notes=("It was made up.",))
-    session.open("/nowhere/noted.h5", is_shown=False)
-    qtbot.waitUntil(lambda: len(session.studies) == 2, timeout=20_000)
-    assert window.banner.text == ""
-    session.select(session.studies[1].series[0])
-    assert window.banner.text == "noted: It was made up."
-
-
-def test_news_disappear_and_errors_stay(window, qtbot):
-    window.banner._timer.setInterval(20)
-    window.session.say("info", "news")
-    qtbot.waitUntil(lambda: not window.banner.isVisible())
-    window.session.say("error", "bad news")
-    qtbot.wait(60)
-    assert window.banner.isVisible()
-
-
-def test_an_exception_in_a_slot_becomes_a_banner(window, monkeypatch):
-    import sys
-
-    from app.window import install_excepthook
-
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    install_excepthook(window.session)
-    try:
-        raise RuntimeError("nobody caught this")
-    except RuntimeError as error:
-        sys.excepthook(type(error), error, error.__traceback__)
-    assert "nobody caught this" in window.banner.text
-    assert child(window, "bannerDetails").isVisible()
-
-
-# ---------------------------------------------------------------- dialogs and looks
-
-
-def open_dialog(window, name):
-    window.commands.by_name[name].trigger()
-    QApplication.processEvents()
-    return QApplication.activeModalWidget() or next(
-        widget for widget in QApplication.topLevelWidgets() if widget.isVisible() and widget is not window
-    )
-
-
-def test_export_dialog_validates_in_place(window, qtbot, tmp_path):
-    reconstruct(window, qtbot)
-    dialog = open_dialog(window, "export")
-    button, problem, folder = (child(dialog, name) for name in ("exportButton", "exportProblem", "exportFolder"))
-    file = tmp_path / "file"
-    file.touch()
-    folder.setText(str(file))
-    assert "is a file" in problem.text()
-    assert not button.isEnabled()
-    folder.setText(str(tmp_path / "new" / "deep"))
-    assert problem.text() == ""
-    child(dialog, "format-dicom").click()
-    assert "format" in problem.text()
-    child(dialog, "format-hdf5").click()
-    child(dialog, "exportStages").click()
-    with qtbot.waitSignal(window.session.exports.written, timeout=5000):
-        QTest.mouseClick(button, LEFT)
-    assert window.session._engine.saved == [(tmp_path / "new" / "deep", ["hdf5"], True)]
-    assert "Exported" in window.banner.text
-
-
-def test_settings_dialog_saves_and_the_theme_follows(window, qtbot):
-    dialog = open_dialog(window, "settings")
-    themes = child(dialog, "setting-theme")
-    themes.setCurrentIndex(themes.findData("light"))
-    child(dialog, "setting-n_recent").setValue(4)
-    dialog._save()
-    assert window.session.settings.theme == "light"
-    assert window.session.settings.n_recent == 4
-    assert theme.choice() == "light"
-
-
-@pytest.mark.parametrize("name", ["about", "shortcuts"])
-def test_help_dialogs_open_and_close(window, qtbot, name):
-    dialog = open_dialog(window, name)
-    words = " ".join(label.text() for label in dialog.findChildren(QLabel))
-    assert ("research use only" in words.lower()) == (name == "about")
-    assert ("Right drag" in words) == (name == "shortcuts")
-    QTest.keyClick(dialog, Qt.Key.Key_Escape)
-    QApplication.processEvents()
-    assert QApplication.activeModalWidget() is None
+# ---------------------------------------------------------------- looks
 
 
 @pytest.mark.parametrize("choice", ["dark", "light"])
@@ -589,17 +435,3 @@ def test_both_themes_paint(window, qtbot, choice):
 
 def test_the_title_never_shows_a_file_name(window):
     assert "disc" not in window.windowTitle()
-
-
-def test_a_declined_series_is_named_behind_its_file():
-    declined = (
-        SimpleNamespace(path=Path("a.dcm"), reason="(“EPI”) is a time series."),
-        SimpleNamespace(path=Path("b.txt"), reason="no image."),
-    )
-    message = explain_declined(SimpleNamespace(path=Path("folder"), declined=declined))
-    assert message.text == "Not opened: a.dcm (“EPI”) is a time series. (and 1 more)"
-    assert message.details.splitlines()[1] == "b.txt: no image."
-
-
-def test_a_message_is_data():
-    assert Message("info", "text") == Message("info", "text")

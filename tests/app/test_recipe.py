@@ -1,13 +1,10 @@
-"""Choosing a model, setting its parameters and how k-space is simulated: with the mouse and the keys of a person."""
+"""Setting the parameters of a method and how k-space is simulated: with the mouse and the keys of a person."""
 
 import logging
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtGui import QColor
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import (
     QAbstractButton,
@@ -22,21 +19,10 @@ from PySide6.QtWidgets import (
 )
 
 from app.library import can_simulate
-from app.views.model_card import card_html, short_reason
 from recon.simulate import SimulationSpec
 
 LEFT = Qt.MouseButton.LeftButton
 NONE = Qt.KeyboardModifier.NoModifier
-
-
-def child(window, name):
-    found = window.findChild(QWidget, name)
-    assert found is not None, name
-    return found
-
-
-def click(widget, where=None):
-    QTest.mouseClick(widget, LEFT, NONE, widget.rect().center() if where is None else where)
 
 
 def type_into(field, text, key=Qt.Key.Key_Return):
@@ -47,168 +33,11 @@ def type_into(field, text, key=Qt.Key.Key_Return):
     QTest.keyClick(field, key)
 
 
-@pytest.fixture
-def popup(window):
-    """Give the list of models, opened by a click on the box."""
-    click(child(window, "modelChoice"))
-    popup = window.recipe.model.popup()
-    assert popup.isVisible()
-    yield popup
-    popup.hide()
-
-
-def row_of(popup, name):
-    model = popup.list.model()
-    index = next(
-        model.index(row, 0)
-        for row in range(model.rowCount())
-        if model.index(row, 0).data(Qt.ItemDataRole.UserRole) == name
-    )
-    popup.list.scrollTo(index)
-    return popup.list.visualRect(index).center()
-
-
-def headings(popup):
-    model = popup.list.model()
-    indices = [model.index(row, 0) for row in range(model.rowCount())]
-    return [index.data() for index in indices if index.data(Qt.ItemDataRole.UserRole) is None]
-
-
-# ---------------------------------------------------------------- the list of models
-
-
-def test_the_list_opens_under_headings_on_the_model_in_use(popup):
-    assert headings(popup) == ["Classical", "PC-RNN", "OUCR"]
-    assert popup.names() == ["zero-filled", "cs-tv", "pcrnn-s", "oucr"]
-    assert popup.current().card.name == "pcrnn-s"
-    assert popup.search.hasFocus()
-    assert "PC-RNN-S" in popup.card.toPlainText()
-
-
-def test_a_click_takes_a_model(window, popup):
-    click(popup.list.viewport(), row_of(popup, "cs-tv"))
-    assert not popup.isVisible()
-    assert window.session.request.model == "cs-tv"
-    assert child(window, "modelChoice").currentData() == "cs-tv"
-
-
-def test_typing_searches_names_papers_and_descriptions(popup):
-    QTest.keyClicks(popup.search, "on cs")
-    assert popup.names() == ["cs-tv"]
-    assert headings(popup) == ["Classical"]
-    assert popup.current().card.name == "cs-tv"
-    popup.search.clear()
-    QTest.keyClicks(popup.search, "spline")
-    assert popup.names() == []
-    assert headings(popup) == ["No model has these words"]
-    assert popup.card.toPlainText() == ""
-    popup.search.clear()
-    assert len(popup.names()) == 4
-    assert headings(popup) == ["Classical", "PC-RNN", "OUCR"]
-
-
-def test_keys_search_walk_and_take(window, popup):
-    for _ in range(2):
-        QTest.keyClick(popup.search, Qt.Key.Key_Up)
-    assert popup.current().card.name == "zero-filled"
-    QTest.keyClick(popup.search, Qt.Key.Key_Down)
-    QTest.keyClick(popup.search, Qt.Key.Key_Return)
-    assert window.session.request.model == "cs-tv"
-    assert not popup.isVisible()
-
-
-def test_a_letter_opens_the_list_from_anywhere_and_escape_closes_it(window):
-    QTest.keyClick(child(window, "stageScrubber"), Qt.Key.Key_M)
-    popup = window.recipe.model.popup()
-    assert popup.isVisible()
-    QTest.keyClick(popup.search, Qt.Key.Key_Escape)
-    assert not popup.isVisible()
-    assert window.session.request.model == "pcrnn"
-
-
-def test_a_model_without_weights_is_dimmed_and_its_card_says_why(window, popup, qtbot):
-    QTest.mouseMove(popup.list.viewport(), row_of(popup, "oucr"))
-    qtbot.waitUntil(lambda: popup.current() is not None and popup.current().card.name == "oucr")
-    assert "No weights yet: train it" in popup.card.toPlainText()
-    assert short_reason(popup.current().card, popup.current().problem) == "no weights yet"
-    click(popup.list.viewport(), row_of(popup, "oucr"))
-    assert popup.isVisible()
-    assert window.session.request.model == "pcrnn"
-    assert popup.train.isVisible()
-
-
-def test_what_has_no_weights_can_be_trained_from_its_card(window, popup):
-    QTest.keyClicks(popup.search, "oucr")
-    click(popup.train)
-    QApplication.processEvents()
-    dialog = QApplication.activeModalWidget()
-    assert dialog is not None
-    models = child(dialog, "setting-training_model")
-    assert models.currentData() == "oucr"
-    # Methods that need no training cannot be trained.
-    assert [models.itemData(row) for row in range(models.count())] == ["pcrnn-s", "oucr"]
-    dialog.reject()
-
-
-def test_the_card_tells_paper_needs_weights_and_scores(window):
-    cards = {card.name: card for card in window.session.models}
-    text = card_html(cards["pcrnn-s"], "")
-    for words in (
-        "On PC-RNN-S",
-        "pcrnn-s-2coil · 2 coils · trained at 4×, 8×",
-        "a_head, random 4×: 31.3 dB (zero-filled 25.2)",
-        "Heads.",
-    ):
-        assert words in text
-    assert "sensitivity maps" in card_html(cards["cs-tv"], "")
-    assert "a &lt;reason&gt;" in card_html(cards["cs-tv"], "a <reason>")
-
-
-def test_one_of_several_weights_is_chosen_and_auto_comes_back(window, qtbot):
-    session, box = window.session, child(window, "weightsChoice")
-    assert not box.isVisible()  # one file leaves nothing to choose
-    cards = {card.name: card for card in session.models}
-    bundled = cards["pcrnn-s"].weights[0]
-    own = SimpleNamespace(**vars(bundled) | {"path": Path("/nowhere/my-run.safetensors"), "is_bundled": False})
-    several = SimpleNamespace(**vars(cards["pcrnn-s"]) | {"weights": (own, bundled)})
-    session.recipe.take_models([several, cards["cs-tv"]])
-    assert box.isVisible()
-    assert [box.itemText(row) for row in range(box.count())] == [
-        "auto",
-        "my-run · 2 coils · yours",
-        "pcrnn-s-2coil · 2 coils · bundled",
-    ]
-    assert box.currentText() == "auto"
-    box.setFocus()
-    QTest.keyClick(box, Qt.Key.Key_Down)
-    QTest.keyClick(box, Qt.Key.Key_Down)
-    assert session.request.model == "/nowhere/pcrnn-s-2coil.safetensors"
-    assert child(window, "modelChoice").currentData() == "pcrnn-s"
-    assert child(window, "modelSummary").text() == "PC-RNN-S in a test."
-    with qtbot.waitSignal(session.job_finished, timeout=20_000):
-        assert session.reconstruct()
-    assert "PC-RNN-S (pcrnn-s-2coil)" in session.result.title
-    session.set_request(model="cs-tv")
-    assert not box.isVisible()
-    session.set_request(model="pcrnn-s")
-    assert box.isVisible() and box.currentText() == "auto"
-
-
-def test_the_closed_box_steps_over_what_cannot_be_used(window):
-    box = child(window, "modelChoice")
-    box.setFocus()
-    QTest.keyClick(box, Qt.Key.Key_Down)
-    assert box.currentData() == "pcrnn-s"
-    QTest.keyClick(box, Qt.Key.Key_Up)
-    assert box.currentData() == "cs-tv"
-    assert "CS-TV" in box.toolTip()
-
-
 # ---------------------------------------------------------------- parameters
 
 
 @pytest.fixture
-def method(window, qtbot):
+def method(window, qtbot, child, click):
     """Give the window with CS-TV chosen and its parameters open."""
     assert window.session.set_request(model="cs-tv")
     qtbot.waitUntil(lambda: bool(window.session.recipe.parameters))
@@ -217,7 +46,7 @@ def method(window, qtbot):
     return window
 
 
-def test_parameters_are_there_for_methods_without_weights_alone(window, qtbot):
+def test_parameters_are_there_for_methods_without_weights_alone(window, qtbot, child):
     button = child(window, "parametersButton")
     assert not button.isVisible()
     window.session.set_request(model="cs-tv")
@@ -228,7 +57,7 @@ def test_parameters_are_there_for_methods_without_weights_alone(window, qtbot):
     assert not button.isVisible()
 
 
-def test_a_value_goes_into_the_request_and_reset_takes_it_out(method):
+def test_a_value_goes_into_the_request_and_reset_takes_it_out(method, child, click):
     session, field, reset = method.session, child(method, "parameter-lambda_"), child(method, "resetParameters")
     assert (field.text(), reset.isEnabled()) == ("0.01", False)
     assert "Weight of the total variation." in field.toolTip()
@@ -246,7 +75,7 @@ def test_a_value_goes_into_the_request_and_reset_takes_it_out(method):
     assert not reset.isEnabled()
 
 
-def test_switches_and_choices_are_parameters_too(method):
+def test_switches_and_choices_are_parameters_too(method, child):
     session = method.session
     box, combo = child(method, "parameter-is_isotropic"), child(method, "parameter-prior")
     QTest.mouseClick(box, LEFT, NONE, QPoint(8, box.height() // 2))
@@ -267,7 +96,7 @@ def test_switches_and_choices_are_parameters_too(method):
         ("n_iterations", "2.5", "'2.5'; give a whole number."),
     ],
 )
-def test_what_the_method_refuses_is_said_below_its_field_and_stops_the_button(method, name, text, words):
+def test_what_the_method_refuses_is_said_below_its_field_and_stops_the_button(method, child, name, text, words):
     field, problem, button = (
         child(method, part) for part in (f"parameter-{name}", "parameterProblem", "reconstructButton")
     )
@@ -286,7 +115,7 @@ def test_what_the_method_refuses_is_said_below_its_field_and_stops_the_button(me
     assert method.session.request.overrides == {name: 7}
 
 
-def test_a_refused_value_opens_the_section_and_reset_forgives(method):
+def test_a_refused_value_opens_the_section_and_reset_forgives(method, child, click):
     type_into(child(method, "parameter-lambda_"), "0")
     click(child(method, "resetParameters"))
     assert child(method, "parameter-lambda_").text() == "0.01"
@@ -296,7 +125,7 @@ def test_a_refused_value_opens_the_section_and_reset_forgives(method):
     assert child(method, "parameterProblem").isVisible()
 
 
-def test_parameters_come_back_with_their_model(method):
+def test_parameters_come_back_with_their_model(method, child):
     session = method.session
     type_into(child(method, "parameter-lambda_"), "0.5")
     session.set_request(model="pcrnn-s")
@@ -311,13 +140,13 @@ def test_parameters_come_back_with_their_model(method):
     assert child(method, "parameter-lambda_").text() == "0.01"
 
 
-def test_impossible_overrides_of_a_preset_are_said(method):
+def test_impossible_overrides_of_a_preset_are_said(method, child):
     method.session.set_request(overrides={"lambda_": -3})
     assert "it must be above 0" in method.session.problem
     assert child(method, "recipeProblem").isVisible()
 
 
-def test_maps_are_asked_for_where_a_method_takes_them(window, qtbot):
+def test_maps_are_asked_for_where_a_method_takes_them(window, qtbot, child):
     maps = child(window, "mapsChoice")
     assert not maps.isVisible()
     window.session.set_request(model="cs-tv")
@@ -329,7 +158,7 @@ def test_maps_are_asked_for_where_a_method_takes_them(window, qtbot):
     assert not maps.isVisible()
 
 
-def test_iterates_have_one_column_and_the_scrubber_counts_as_the_solver_does(method, qtbot):
+def test_iterates_have_one_column_and_the_scrubber_counts_as_the_solver_does(method, qtbot, child, click):
     session = method.session
     type_into(child(method, "parameter-lambda_"), "0.02")
     with qtbot.waitSignal(session.job_finished, timeout=30_000):
@@ -352,7 +181,7 @@ def test_iterates_have_one_column_and_the_scrubber_counts_as_the_solver_does(met
     qtbot.waitUntil(lambda: not session.is_running)
 
 
-def test_after_a_volume_the_line_is_whole_and_the_ticks_are_the_iterates_that_were_kept(method, qtbot):
+def test_after_a_volume_the_line_is_whole_and_the_ticks_are_the_iterates_that_were_kept(method, qtbot, child, click):
     session, scrubber = method.session, child(method, "stageScrubber")
     with qtbot.waitSignal(session.job_finished, timeout=30_000):
         click(child(method, "volumeButton"))
@@ -370,7 +199,7 @@ def test_after_a_volume_the_line_is_whole_and_the_ticks_are_the_iterates_that_we
     np.testing.assert_array_equal(method.grid.panel("iterate").well.image, session.step.image)
 
 
-def test_the_window_says_which_lambda_a_method_chose_for_the_scan(method, qtbot, caplog):
+def test_the_window_says_which_lambda_a_method_chose_for_the_scan(method, qtbot, caplog, child, click):
     session = method.session
     # As the program itself sets it.
     caplog.set_level(logging.DEBUG, "app")
@@ -405,13 +234,13 @@ def test_simulation_is_there_for_images_alone(window):
     assert "Only k-space that is simulated" in window.banner.text
 
 
-def test_simulation_goes_away_with_the_images(images):
+def test_simulation_goes_away_with_the_images(images, child):
     assert child(images, "simulationButton").isVisible()
     images.session.select(images.session.studies[0].series[0])
     assert not child(images, "simulationButton").isVisible()
 
 
-def test_apply_makes_the_kspace_anew_and_keeps_slice_and_recipe(images, qtbot):
+def test_apply_makes_the_kspace_anew_and_keeps_slice_and_recipe(images, qtbot, child, click):
     session = images.session
     session.set_request(model="zero-filled", acceleration=6)
     assert "4 coils · phase 1 · noise 0.005 · seed 0" in images.recipe.simulation_section.summary.toolTip()
@@ -447,7 +276,7 @@ def test_apply_makes_the_kspace_anew_and_keeps_slice_and_recipe(images, qtbot):
         ("simulatedSeed", "-2", "seed is -2"),
     ],
 )
-def test_an_impossible_simulation_is_said_in_place(images, name, text, words):
+def test_an_impossible_simulation_is_said_in_place(images, child, click, name, text, words):
     click(child(images, "simulationButton"))
     type_into(child(images, name), text)
     problem = child(images, "simulationProblem")
@@ -459,7 +288,7 @@ def test_an_impossible_simulation_is_said_in_place(images, name, text, words):
     assert images.recipe.simulation.spec() == images.session.series.simulation
 
 
-def test_apply_waits_for_a_running_reconstruction(images, engine, qtbot):
+def test_apply_waits_for_a_running_reconstruction(images, engine, qtbot, child, click):
     click(child(images, "simulationButton"))
     type_into(child(images, "simulatedSeed"), "9", Qt.Key.Key_Tab)
     engine.gate.clear()
@@ -476,7 +305,7 @@ def test_apply_waits_for_a_running_reconstruction(images, engine, qtbot):
 # ---------------------------------------------------------------- for everybody
 
 
-def test_every_control_says_what_it_is(images, qtbot):
+def test_every_control_says_what_it_is(images, qtbot, child):
     images.session.set_request(model="cs-tv")
     qtbot.waitUntil(lambda: bool(images.session.recipe.parameters))
     for name in ("parametersButton", "simulationButton"):
@@ -498,7 +327,7 @@ def test_every_control_says_what_it_is(images, qtbot):
     assert not nameless, nameless
 
 
-def test_tab_walks_the_recipe_from_top_to_bottom(images, qtbot):
+def test_tab_walks_the_recipe_from_top_to_bottom(images, qtbot, child):
     images.resize(1280, 1400)
     images.session.set_request(model="cs-tv")
     qtbot.waitUntil(lambda: bool(images.session.recipe.parameters))
@@ -523,12 +352,3 @@ def test_tab_walks_the_recipe_from_top_to_bottom(images, qtbot):
         "parameter-prior", "parameter-is_isotropic", "parameter-rank", "reconstructButton", "volumeButton",
     ]  # fmt: skip
     assert [name for name in names if name in wanted] == wanted
-
-
-def test_a_dimmed_model_can_still_be_read(popup):
-    """The reason at the right of a dimmed line has the contrast of text."""
-    picture = popup.list.viewport().grab().toImage()
-    y = row_of(popup, "oucr").y()
-    strip = [picture.pixelColor(x, y + dy).lightness() for x in range(150, 245) for dy in range(-6, 7)]
-    ground = QColor(picture.pixelColor(3, y)).lightness()
-    assert max(abs(value - ground) for value in strip) > 90

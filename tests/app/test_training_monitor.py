@@ -1,4 +1,4 @@
-"""What the training monitor draws: all of all curves, numbers at every axis, and why there are no curves yet."""
+"""What the training monitor shows: all of all curves, numbers at every axis, previews, why there are no curves yet."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QImage, QPainter, QWheelEvent
+from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
+from app.training_events import Record
 from app.views.training_axis import log_ticks, ticks, written
 from app.views.training_monitor import TrainingMonitor
 from app.views.training_plots import PLOTS, RunCurves, TrainingPlots
@@ -183,3 +185,98 @@ def test_until_there_is_a_curve_the_monitor_says_what_happens(qtbot):
     assert not monitor.waiting_bar.isVisible()
     assert not monitor.waiting_text.text()
     assert not monitor.axis.isVisible()
+
+
+# ---------------------------------------------------------------- on a run
+
+
+@pytest.fixture
+def monitored(window):
+    """Give the window's monitor and its run."""
+    return window, window.training, window.session.training
+
+
+def test_curves_of_other_runs_are_laid_over(monitored, qtbot, tmp_path, write_events):
+    window, monitor, run = monitored
+    for name, loss in (("mine", 0.5), ("other", 0.3)):
+        write_events(
+            tmp_path / name, *({"event": "step", "step": n, "loss": loss} for n in range(1, 9)),
+            {"event": "validation", "step": 8, "psnr": 30.0, "zero_filled_psnr": 25.0, "ssim": 0.9},
+        )  # fmt: skip
+    (tmp_path / "empty").mkdir()
+    run.adopt(tmp_path / "mine")
+    qtbot.waitUntil(lambda: not run.record.is_empty, timeout=20_000)
+    monitor.compare_menu_opened.emit()
+    (action,) = [one for one in monitor.compare_menu.actions() if one.isCheckable()]
+    assert action.text() == "other"
+    action.trigger()
+    qtbot.waitUntil(lambda: "other: loss" in monitor.plots.drawn().get("loss", []), timeout=20_000)
+    drawn = monitor.plots.drawn()
+    assert drawn["PSNR, dB"] == ["other: psnr", "mine: zero_filled_psnr", "mine: psnr"]
+    assert "other" in monitor.legend.text()
+    # It grows there too.
+    write_events(tmp_path / "other", {"event": "step", "step": 50, "loss": 0.1})
+    presenter = window.training_desk.presenter
+    qtbot.waitUntil(
+        lambda: presenter.comparison.records[tmp_path / "other"].curves["loss"][0][-1] == 50, timeout=20_000
+    )
+    presenter.compare(tmp_path / "empty")
+    assert "no training run" in window.session.seen[-1].text
+    assert window.session.settings.training_compared == (str(tmp_path / "other"),)
+    presenter.compare(tmp_path / "other", is_on=False)
+    assert monitor.plots.drawn()["SSIM"] == ["mine: ssim"]
+    presenter.close()
+
+
+def test_curves_are_drawn_against_steps_epochs_or_minutes(monitored, qtbot, tmp_path, write_events):
+    window, monitor, run = monitored
+    write_events(
+        tmp_path / "run", {"event": "start", "step": 0, "epoch_steps": 4},
+        *({"event": "step", "step": n, "loss": 1 / n, "seconds": 30.0 * n} for n in (2, 4, 6)),
+        {"event": "validation", "step": 8, "epoch": 1, "seconds": 240.0, "psnr": 30.0},
+    )  # fmt: skip
+    run.adopt(tmp_path / "run")
+    qtbot.waitUntil(lambda: "run: psnr" in monitor.plots.drawn().get("PSNR, dB", []), timeout=20_000)
+
+    def shown():
+        import pyqtgraph
+
+        plots = monitor.plots.findChildren(pyqtgraph.PlotWidget)
+        return [plot.listDataItems()[0].getData()[0].tolist() for plot in plots[:2]]
+
+    assert shown() == [[2, 4, 6], [8]]
+    QTest.mouseClick(monitor.axis.button(1), Qt.MouseButton.LeftButton)
+    assert shown() == [[0.5, 1, 1.5], [2]]
+    QTest.mouseClick(monitor.axis.button(2), Qt.MouseButton.LeftButton)
+    assert shown() == [[1, 2, 3], [4]]
+    assert window.session.settings.training_axis == "minutes"
+
+
+def test_a_run_of_an_earlier_version_shows_its_epochs_by_its_validations():
+    record = Record()
+    for step, epoch in ((30, 0), (60, 1)):
+        record.take({"event": "validation", "step": step, "epoch": epoch, "psnr": 30.0})
+    curves = RunCurves("old", record.curves, epoch_steps=record.epoch_steps)
+    assert curves.places(np.array([15.0, 60.0]), "epochs").tolist() == [0.5, 2.0]
+    assert np.isnan(curves.places(np.array([15.0]), "minutes")).all()
+    assert np.isnan(RunCurves("new", {}).places(np.array([15.0]), "epochs")).all()
+
+
+def test_previews_can_be_looked_through(monitored, qtbot, tmp_path, child, write_events):
+    window, monitor, run = monitored
+    for number in (1, 2, 3):
+        write_events(tmp_path / "run", {"event": "preview", "step": number, "image": f"{number}.png", "title": "a | b"})
+        image = QImage(8 * number, 8, QImage.Format.Format_Grayscale8)
+        image.fill(128)
+        assert image.save(str(tmp_path / "run" / f"{number}.png"))
+    run.adopt(tmp_path / "run")
+    picture, slider = monitor.preview.picture, child(monitor, "trainingPreview")
+    qtbot.waitUntil(lambda: picture.image.width() == 24, timeout=20_000)
+    assert picture.parts == ("a", "b")
+    slider.setValue(0)
+    qtbot.waitUntil(lambda: picture.image.width() == 8, timeout=20_000)
+    assert monitor.preview.caption.text() == "step 1"
+    (tmp_path / "run" / "2.png").write_bytes(b"no picture")
+    slider.setValue(1)
+    qtbot.waitUntil(lambda: "cannot be read" in monitor.preview.caption.text(), timeout=20_000)
+    window.training_desk.close()

@@ -1,6 +1,5 @@
-"""A real training from the window: started, paused, found again, killed, resumed, compared and published."""
+"""A real training from the window: started, paused, found again, killed, resumed and published."""
 
-import json
 import os
 import shutil
 import signal
@@ -10,20 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtGui import QImage
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QWidget
+from PySide6.QtWidgets import QApplication
 
 from app import training_process, training_watch
 from app.main_window import MainWindow
 from app.session import Session
-from app.training_events import EVENTS, Record
+from app.training_events import EVENTS
 from app.training_launch import module_process
 from app.training_process import Identity
-from app.training_recipe import list_recipes, to_toml
+from app.training_recipe import to_toml
 from app.training_run import TrainingRun
-from app.training_watch import remaining, resolve_image, siblings
-from app.views.training_plots import RunCurves
 
 LEFT, NONE = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
 LONG_MS = 240_000
@@ -71,22 +67,10 @@ def run(qapp):
     run.close()
 
 
-def child(window, name):
-    found = window.findChild(QWidget, name)
-    assert found is not None, name
-    return found
-
-
 def click(widget, where=None):
     assert widget.isVisible(), widget.objectName()
     assert widget.isEnabled(), widget.objectName()
     QTest.mouseClick(widget, LEFT, NONE, widget.rect().center() if where is None else where)
-
-
-def write_events(folder, *events):
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / EVENTS).open("a") as file:
-        file.writelines(json.dumps(event) + "\n" for event in events)
 
 
 def open_window(qtbot, config):
@@ -104,7 +88,7 @@ def open_window(qtbot, config):
 # ---------------------------------------------------------------- the journey
 
 
-def test_a_lab_trains_from_the_window(qtbot, tmp_path, images, monkeypatch):
+def test_a_lab_trains_from_the_window(qtbot, tmp_path, images, monkeypatch, child):
     monkeypatch.setenv("MRI_WORKSTATION_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     presets = tmp_path / "presets"
@@ -236,7 +220,7 @@ def test_a_python_that_is_not_there_is_said(run, qtbot, tmp_path, monkeypatch):
     assert "not found" in outcome_of(run, qtbot, tmp_path, "killed")
 
 
-def test_a_run_that_ends_well_is_said_once(run, qtbot, tmp_path, python):
+def test_a_run_that_ends_well_is_said_once(run, qtbot, tmp_path, python, write_events):
     events = ({"event": "step", "step": 5, "loss": 0.5, "share": 0.5}, {"event": "done", "step": 9})
     write_events(tmp_path, *events)
     python(f"sleep 1; cp {tmp_path}/{EVENTS} {tmp_path}/run/; sleep 1")
@@ -345,7 +329,7 @@ def test_only_one_run_and_never_over_another(run, qtbot, tmp_path, python):
     assert "cannot be written" in run.said[-1][1]
 
 
-def test_a_reused_number_is_not_found_and_the_end_is_reported(run, qtbot, tmp_path):
+def test_a_reused_number_is_not_found_and_the_end_is_reported(run, qtbot, tmp_path, write_events):
     write_events(tmp_path / "run", {"event": "step", "step": 5, "loss": 0.5}, {"event": "done"})
     run.adopt(tmp_path / "run", Identity(os.getpid(), "long ago"), is_found=True)
     qtbot.waitUntil(lambda: run.state == "finished", timeout=20_000)
@@ -369,7 +353,7 @@ def test_a_run_that_somebody_else_started_is_followed_and_not_doubled(run, qtbot
     assert run.identity == identity
 
 
-def test_what_fits_is_offered_and_taken(run, qtbot, tmp_path, python):
+def test_what_fits_is_offered_and_taken(run, qtbot, tmp_path, python, write_events):
     write_events(tmp_path, {"event": "start"}, {"event": "out_of_memory", "step": 0, "offer": {"batch_size": 2}})
     python(
         f'cp {tmp_path}/{EVENTS} {tmp_path}/run/; echo "$@" >> {tmp_path}/words; '
@@ -403,7 +387,7 @@ def test_what_was_seen_before_a_start_does_not_judge_it(run, qtbot, tmp_path, py
     assert run.state == "killed"
 
 
-def test_a_publishing_that_fails_says_why(run, qtbot, tmp_path, python):
+def test_a_publishing_that_fails_says_why(run, qtbot, tmp_path, python, write_events):
     write_events(tmp_path / "run", {"event": "done"})
     (tmp_path / "run" / "last.ckpt").touch()
     run.adopt(tmp_path / "run")
@@ -416,103 +400,8 @@ def test_a_publishing_that_fails_says_why(run, qtbot, tmp_path, python):
     assert run.can_publish
 
 
-# ---------------------------------------------------------------- monitor
-
-
-@pytest.fixture
-def monitored(window):
-    """Give the window's monitor and its run."""
-    return window, window.training, window.session.training
-
-
-def test_curves_of_other_runs_are_laid_over(monitored, qtbot, tmp_path):
-    window, monitor, run = monitored
-    for name, loss in (("mine", 0.5), ("other", 0.3)):
-        write_events(
-            tmp_path / name, *({"event": "step", "step": n, "loss": loss} for n in range(1, 9)),
-            {"event": "validation", "step": 8, "psnr": 30.0, "zero_filled_psnr": 25.0, "ssim": 0.9},
-        )  # fmt: skip
-    (tmp_path / "empty").mkdir()
-    run.adopt(tmp_path / "mine")
-    qtbot.waitUntil(lambda: not run.record.is_empty, timeout=20_000)
-    monitor.compare_menu_opened.emit()
-    (action,) = [one for one in monitor.compare_menu.actions() if one.isCheckable()]
-    assert action.text() == "other"
-    action.trigger()
-    qtbot.waitUntil(lambda: "other: loss" in monitor.plots.drawn().get("loss", []), timeout=20_000)
-    drawn = monitor.plots.drawn()
-    assert drawn["PSNR, dB"] == ["other: psnr", "mine: zero_filled_psnr", "mine: psnr"]
-    assert "other" in monitor.legend.text()
-    # It grows there too.
-    write_events(tmp_path / "other", {"event": "step", "step": 50, "loss": 0.1})
-    presenter = window.training_desk.presenter
-    qtbot.waitUntil(
-        lambda: presenter.comparison.records[tmp_path / "other"].curves["loss"][0][-1] == 50, timeout=20_000
-    )
-    presenter.compare(tmp_path / "empty")
-    assert "no training run" in window.session.seen[-1].text
-    assert window.session.settings.training_compared == (str(tmp_path / "other"),)
-    presenter.compare(tmp_path / "other", is_on=False)
-    assert monitor.plots.drawn()["SSIM"] == ["mine: ssim"]
-    presenter.close()
-
-
-def test_curves_are_drawn_against_steps_epochs_or_minutes(monitored, qtbot, tmp_path):
-    window, monitor, run = monitored
-    write_events(
-        tmp_path / "run", {"event": "start", "step": 0, "epoch_steps": 4},
-        *({"event": "step", "step": n, "loss": 1 / n, "seconds": 30.0 * n} for n in (2, 4, 6)),
-        {"event": "validation", "step": 8, "epoch": 1, "seconds": 240.0, "psnr": 30.0},
-    )  # fmt: skip
-    run.adopt(tmp_path / "run")
-    qtbot.waitUntil(lambda: "run: psnr" in monitor.plots.drawn().get("PSNR, dB", []), timeout=20_000)
-
-    def shown():
-        import pyqtgraph
-
-        plots = monitor.plots.findChildren(pyqtgraph.PlotWidget)
-        return [plot.listDataItems()[0].getData()[0].tolist() for plot in plots[:2]]
-
-    assert shown() == [[2, 4, 6], [8]]
-    QTest.mouseClick(monitor.axis.button(1), Qt.MouseButton.LeftButton)
-    assert shown() == [[0.5, 1, 1.5], [2]]
-    QTest.mouseClick(monitor.axis.button(2), Qt.MouseButton.LeftButton)
-    assert shown() == [[1, 2, 3], [4]]
-    assert window.session.settings.training_axis == "minutes"
-
-
-def test_a_run_of_an_earlier_version_shows_its_epochs_by_its_validations():
-    record = Record()
-    for step, epoch in ((30, 0), (60, 1)):
-        record.take({"event": "validation", "step": step, "epoch": epoch, "psnr": 30.0})
-    curves = RunCurves("old", record.curves, epoch_steps=record.epoch_steps)
-    assert curves.places(np.array([15.0, 60.0]), "epochs").tolist() == [0.5, 2.0]
-    assert np.isnan(curves.places(np.array([15.0]), "minutes")).all()
-    assert np.isnan(RunCurves("new", {}).places(np.array([15.0]), "epochs")).all()
-
-
-def test_previews_can_be_looked_through(monitored, qtbot, tmp_path):
-    window, monitor, run = monitored
-    for number in (1, 2, 3):
-        write_events(tmp_path / "run", {"event": "preview", "step": number, "image": f"{number}.png", "title": "a | b"})
-        image = QImage(8 * number, 8, QImage.Format.Format_Grayscale8)
-        image.fill(128)
-        assert image.save(str(tmp_path / "run" / f"{number}.png"))
-    run.adopt(tmp_path / "run")
-    picture, slider = monitor.preview.picture, child(monitor, "trainingPreview")
-    qtbot.waitUntil(lambda: picture.image.width() == 24, timeout=20_000)
-    assert picture.parts == ("a", "b")
-    slider.setValue(0)
-    qtbot.waitUntil(lambda: picture.image.width() == 8, timeout=20_000)
-    assert monitor.preview.caption.text() == "step 1"
-    (tmp_path / "run" / "2.png").write_bytes(b"no picture")
-    slider.setValue(1)
-    qtbot.waitUntil(lambda: "cannot be read" in monitor.preview.caption.text(), timeout=20_000)
-    window.training_desk.close()
-
-
-def test_the_window_closes_without_a_question_while_it_trains(monitored, qtbot, tmp_path, python):
-    window, _, run = monitored
+def test_the_window_closes_without_a_question_while_it_trains(window, qtbot, tmp_path, python):
+    run = window.session.training
     python("sleep 30")
     assert run.start({"model": "pcrnn-s"}, tmp_path / "run")
     qtbot.wait(300)
@@ -520,30 +409,3 @@ def test_the_window_closes_without_a_question_while_it_trains(monitored, qtbot, 
     assert window.close()
     assert training_process.is_alive(identity, tmp_path / "run")
     training_process.kill(identity, tmp_path / "run")
-
-
-def test_pictures_outside_the_run_folder_are_not_opened(tmp_path):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "secret.png").touch()
-    (tmp_path / "run" / "in.png").touch()
-    assert resolve_image(tmp_path / "run", "in.png") == tmp_path / "run" / "in.png"
-    for image in ("../secret.png", str(tmp_path / "secret.png"), "none.png", "."):
-        assert resolve_image(tmp_path / "run", image) is None
-
-
-def test_times_left_are_short_to_read():
-    seconds = (5, 59, 60, 3500, 3600, 90_000)
-    assert [remaining(one) for one in seconds] == ["5 s", "59 s", "1 min", "58 min", "1 h 00 min", "1 d 1 h"]
-
-
-def test_runs_beside_a_run_are_listed_newest_first(tmp_path):
-    for place, name in enumerate(("a", "b", "c")):
-        write_events(tmp_path / name, {"event": "start"})
-        os.utime(tmp_path / name / EVENTS, (place, place))
-    assert [one.name for one in siblings(tmp_path / "b")] == ["c", "a"]
-    assert siblings(tmp_path / "none" / "run") == []
-
-
-def test_every_state_has_a_word():
-    assert set(training_watch.RUNNING) < set(training_watch.WORDS)
-    assert list_recipes()

@@ -1,4 +1,4 @@
-"""Small fastMRI files, made for each test."""
+"""Small fastMRI files, made for each test, and the one series of a study."""
 
 from pathlib import Path
 
@@ -69,3 +69,14 @@ def write(tmp_path):
 def real_brain():
     """A real scan: human brain, 2 coils, 128 × 128."""
     return Path(__file__).parents[2] / "data" / "real_brain_2ch_gre.h5"
+
+
+@pytest.fixture
+def only():
+    """Give the function that takes the one series of a study."""
+
+    def only(study):
+        assert len(study.series) == 1, [series.title for series in study.series]
+        return study.series[0]
+
+    return only

@@ -21,11 +21,6 @@ from recon.simulate import SimulationSpec
 PYDICOM_FILES = Path(data_manager.DATA_ROOT) / "test_files"
 
 
-def only(study):
-    assert len(study.series) == 1, [series.title for series in study.series]
-    return study.series[0]
-
-
 def reasons(study):
     return " | ".join(entry.reason for entry in study.declined)
 
@@ -42,7 +37,7 @@ def reasons(study):
         ("philips_enhanced_epi", 32, (64, 64), 4.0, 4.0),
     ],
 )
-def test_real_volumes_open_in_order_of_position(shared_data, folder, n_slices, matrix, spacing_mm, thickness_mm):
+def test_real_volumes_open_in_order_of_position(shared_data, only, folder, n_slices, matrix, spacing_mm, thickness_mm):
     series = only(read(shared_data / "dicom" / folder))
     assert (series.n_slices, series.matrix, series.recon_size) == (n_slices, matrix, matrix)
     assert series.geometry.slice_thickness_mm == pytest.approx(thickness_mm, abs=1e-6)
@@ -71,7 +66,7 @@ def test_real_objects_of_other_kinds_are_declined_by_name(shared_data, folder, w
         read(shared_data / "dicom" / folder)
 
 
-def test_field_map_frames_are_declined_and_magnitude_frames_open(shared_data):
+def test_field_map_frames_are_declined_and_magnitude_frames_open(shared_data, only):
     study = read(shared_data / "dicom" / "philips_enhanced_epi" / "0000.dcm")
     assert only(study).n_slices == 32
     assert "32 of its 64 frames are each a field map" in reasons(study)
@@ -86,107 +81,6 @@ def test_many_series_of_one_folder_get_paths_of_their_own(shared_data):
     assert len(study.series) == 4
     assert len({series.path for series in study.series}) == 4
     assert len(study.declined) == 5
-
-
-# ---- order and grouping -----------------------------------------------------------------------------------------
-
-
-def test_files_in_any_order_are_sorted_along_the_normal(tmp_path, write_dicom):
-    numbers = list(range(35))
-    random.Random(1).shuffle(numbers)
-    for place, number in enumerate(numbers):
-        write_dicom(tmp_path / f"im{place:03d}", slice=number, InstanceNumber=place)
-    series = only(read(tmp_path))
-    assert [position[2] for position in series.geometry.positions_mm] == [4.0 * number for number in range(35)]
-    assert [int(series.source.image(index)[0, 0]) for index in (0, 17, 34)] == [100, 270, 440]
-    assert [path.name for path in series.instances] == [f"im{numbers.index(number):03d}" for number in range(35)]
-    assert series.header.extra["Slice spacing (mm)"] == "4"
-    assert series.title == "5 · t2_tse_tra"
-
-
-def test_localizer_splits_by_direction(tmp_path, write_dicom):
-    planes = {"axial": [1, 0, 0, 0, 1, 0], "coronal": [1, 0, 0, 0, 0, -1], "sagittal": [0, 1, 0, 0, 0, -1]}
-    for name, orientation in planes.items():
-        for number in range(3):
-            place = -np.cross(orientation[:3], orientation[3:]) * 10 * number
-            write_dicom(
-                tmp_path / f"{name}{number}",
-                ImageOrientationPatient=orientation,
-                ImagePositionPatient=list(place),
-                InstanceNumber=number,
-            )
-    study = read(tmp_path)
-    assert sorted(series.title for series in study.series) == [f"5 · t2_tse_tra · {name}" for name in sorted(planes)]
-    assert {series.n_slices for series in study.series} == {3}
-    assert len({series.path for series in study.series}) == 3
-
-
-def test_echoes_split_and_slices_of_wandering_echo_time_do_not(tmp_path, write_dicom):
-    for number in range(4):
-        for echo in (20, 80):
-            write_dicom(tmp_path / "dual" / f"e{echo}s{number}", slice=number, EchoTime=echo)
-        write_dicom(
-            tmp_path / "one" / f"s{number}", slice=number, EchoTime=90 + 0.1 * number, SeriesInstanceUID="1.2.3.4.5"
-        )
-    study = read(tmp_path)
-    assert [(series.n_slices, series.header.echo_time_ms) for series in study.series if "TE" in series.title] == [
-        (4, 20.0),
-        (4, 80.0),
-    ]
-    assert [series.n_slices for series in study.series if "TE" not in series.title] == [4]
-
-
-def test_image_sizes_split(tmp_path, write_dicom):
-    write_dicom(tmp_path / "a", slice=0)
-    write_dicom(tmp_path / "b", np.ones((9, 15), np.uint16), slice=1)
-    assert sorted(series.matrix for series in read(tmp_path).series) == [(9, 15), (24, 32)]
-
-
-@pytest.mark.parametrize(
-    ("attribute", "values", "words"),
-    [
-        ("AcquisitionNumber", (1, 2, 3), "a time series: 3 images of each of 2 slices"),
-        ("DiffusionBValue", (0.0, 500.0, 1000.0), "a diffusion series"),
-        ("TriggerTime", (0, 40, 80), "a cine series"),
-    ],
-)
-def test_series_of_many_volumes_are_declined_by_name(tmp_path, write_dicom, attribute, values, words):
-    for number in range(2):
-        for value in values:
-            write_dicom(tmp_path / f"{number}_{value}", slice=number, **{attribute: value})
-    with pytest.raises(FileError, match=words):
-        read(tmp_path)
-
-
-def test_a_copy_of_a_file_counts_once(tmp_path, write_dicom):
-    for number in range(3):
-        write_dicom(tmp_path / f"{number}", slice=number, SOPInstanceUID=f"1.2.3.{number}")
-        write_dicom(tmp_path / "copy" / f"again{number}", slice=number, SOPInstanceUID=f"1.2.3.{number}")
-    assert only(read(tmp_path)).n_slices == 3
-
-
-def test_a_missing_slice_is_said(tmp_path, write_dicom):
-    for number in (0, 1, 2, 4, 5, 6):
-        write_dicom(tmp_path / f"{number}", slice=number)
-    series = only(read(tmp_path))
-    assert series.n_slices == 6
-    assert any("1 slice seems to be missing" in note and "2 and 3" in note for note in series.notes)
-
-
-def test_uneven_slices_are_said(tmp_path, write_dicom):
-    for number, z in enumerate((0, 4, 8.3, 12, 16.4)):
-        write_dicom(tmp_path / f"{number}", ImagePositionPatient=[0, 0, z])
-    assert any("not evenly spaced" in note for note in only(read(tmp_path)).notes)
-
-
-def test_files_without_position_go_by_instance_number(tmp_path, write_dicom):
-    for place, number in enumerate((3, 1, 2)):
-        write_dicom(tmp_path / f"{place}", slice=number, ImagePositionPatient=None, PixelSpacing=None)
-    series = only(read(tmp_path))
-    assert [int(series.source.image(index)[0, 0]) for index in range(3)] == [110, 120, 130]
-    assert series.geometry.is_synthetic
-    assert any("instance numbers" in note for note in series.notes)
-    assert any("1 mm is assumed" in note for note in series.notes)
 
 
 # ---- declined ---------------------------------------------------------------------------------------------------
@@ -224,7 +118,7 @@ def gradient_phase(dataset):
         ({"PixelData": b"\0" * 100}, "is cut off: 100 of 1536 bytes"),
     ],
 )
-def test_other_objects_are_declined_by_name_and_the_rest_opens(tmp_path, write_dicom, changes, words):
+def test_other_objects_are_declined_by_name_and_the_rest_opens(tmp_path, write_dicom, only, changes, words):
     alone = write_dicom(tmp_path / "other" / "x.dcm", **changes)
     with pytest.raises(FileError, match=words):
         read(alone)
@@ -265,18 +159,18 @@ def test_a_compression_without_decoder_names_it_and_the_remedy(tmp_path, write_d
     "name",
     ["MR_small_implicit", "MR_small_bigendian", "MR_small_expb", "MR_small_RLE", "MR_small_padded"],
 )
-def test_pixels_do_not_depend_on_how_they_are_coded(name):
+def test_pixels_do_not_depend_on_how_they_are_coded(only, name):
     expected = only(read(PYDICOM_FILES / "MR_small.dcm")).source.image(0)
     assert np.array_equal(only(read(PYDICOM_FILES / f"{name}.dcm")).source.image(0), expected)
     assert np.array_equal(expected, np.maximum(pydicom.dcmread(PYDICOM_FILES / "MR_small.dcm").pixel_array, 0))
 
 
-def test_deflated_files_open(tmp_path, write_dicom):
+def test_deflated_files_open(tmp_path, write_dicom, only):
     path = write_dicom(tmp_path / "deflated", slice=2, TransferSyntaxUID="1.2.840.10008.1.2.1.99")
     assert int(only(read(path)).source.image(0)[0, 0]) == 120
 
 
-def test_rescale_sign_and_unused_bits(tmp_path, write_dicom):
+def test_rescale_sign_and_unused_bits(tmp_path, write_dicom, only):
     y, x = np.mgrid[:16, :17]
     ramp = y * 17 + x
     scaled = write_dicom(tmp_path / "a", ramp.astype(np.uint16), RescaleSlope=0.5, RescaleIntercept=-10)
@@ -334,7 +228,7 @@ def enhanced(path, write_dicom, n_frames=4, size=(24, 32), order=None, component
     )
 
 
-def test_enhanced_frames_are_sorted_and_scaled_each(tmp_path, write_dicom):
+def test_enhanced_frames_are_sorted_and_scaled_each(tmp_path, write_dicom, only):
     series = only(read(enhanced(tmp_path / "e", write_dicom, order=[2, 0, 3, 1])))
     assert [position[2] for position in series.geometry.positions_mm] == [0, 2, 4, 6]
     for number in range(4):
@@ -345,14 +239,14 @@ def test_enhanced_frames_are_sorted_and_scaled_each(tmp_path, write_dicom):
     assert series.geometry.pixel_spacing_mm == (0.5, 0.75)
 
 
-def test_enhanced_phase_frames_are_declined(tmp_path, write_dicom):
+def test_enhanced_phase_frames_are_declined(tmp_path, write_dicom, only):
     path = enhanced(tmp_path / "e", write_dicom, component=lambda number: "PHASE" if number > 1 else "MAGNITUDE")
     study = read(path)
     assert only(study).n_slices == 2
     assert "2 of its 4 frames are each a phase image" in reasons(study)
 
 
-def test_one_frame_of_a_large_file_is_read_alone(tmp_path, write_dicom):
+def test_one_frame_of_a_large_file_is_read_alone(tmp_path, write_dicom, only):
     series = only(read(enhanced(tmp_path / "e", write_dicom, n_frames=60, size=(256, 256))))
     series.source.image(0)
     tracemalloc.start()
@@ -362,7 +256,7 @@ def test_one_frame_of_a_large_file_is_read_alone(tmp_path, write_dicom):
     assert peak < 3_000_000  # the file holds 7.9 MB of pixels, a frame 0.13 MB
 
 
-def test_a_file_that_is_gone_is_named(tmp_path, write_dicom):
+def test_a_file_that_is_gone_is_named(tmp_path, write_dicom, only):
     series = only(read(write_dicom(tmp_path / "a.dcm")))
     (tmp_path / "a.dcm").unlink()
     with pytest.raises(FileError, match=r"a\.dcm"):
@@ -372,7 +266,7 @@ def test_a_file_that_is_gone_is_named(tmp_path, write_dicom):
 # ---- simulated k-space ------------------------------------------------------------------------------------------
 
 
-def test_simulation_is_said_repeatable_and_the_users_choice(tmp_path, write_dicom):
+def test_simulation_is_said_repeatable_and_the_users_choice(tmp_path, write_dicom, only):
     folder = write_dicom(tmp_path / "s" / "a").parent
     write_dicom(folder / "b", slice=1)
     spec = SimulationSpec(n_coils=3, noise=0.02, seed=5)
@@ -393,7 +287,7 @@ def test_simulation_is_said_repeatable_and_the_users_choice(tmp_path, write_dico
     assert only(read(folder)).simulation == SimulationSpec()
 
 
-def test_reference_is_the_image_that_the_kspace_holds(tmp_path, write_dicom):
+def test_reference_is_the_image_that_the_kspace_holds(tmp_path, write_dicom, only):
     from recon.fourier import ifft2c
 
     series = only(read(write_dicom(tmp_path / "odd", np.arange(25 * 31, dtype=np.uint16).reshape(25, 31))))
@@ -403,7 +297,7 @@ def test_reference_is_the_image_that_the_kspace_holds(tmp_path, write_dicom):
     assert series.matrix == (25, 31)
 
 
-def test_a_blank_slice_is_air_where_a_level_is_known_and_an_error_elsewhere(tmp_path, write_dicom):
+def test_a_blank_slice_is_air_where_a_level_is_known_and_an_error_elsewhere(tmp_path, write_dicom, only):
     blank = np.zeros((24, 32), np.uint16)
     series = only(read(write_dicom(tmp_path / "a", blank, WindowCenter=500, WindowWidth=1000)))
     air = series.read(0)
@@ -416,7 +310,7 @@ def test_a_blank_slice_is_air_where_a_level_is_known_and_an_error_elsewhere(tmp_
 # ---- headers and privacy ----------------------------------------------------------------------------------------
 
 
-def test_header_says_what_the_scanner_said_and_not_who_was_scanned(tmp_path, write_dicom):
+def test_header_says_what_the_scanner_said_and_not_who_was_scanned(tmp_path, write_dicom, only):
     study = read(write_dicom(tmp_path / "x", MagneticFieldStrength=1.5, ImagingFrequency=63.6, FlipAngle=150))
     header = only(study).header
     assert (header.field_strength_t, header.frequency_hz, header.flip_angle_deg) == (1.5, 63.6e6, 150.0)
@@ -428,7 +322,7 @@ def test_header_says_what_the_scanner_said_and_not_who_was_scanned(tmp_path, wri
         assert secret not in everything
 
 
-def test_broken_values_cost_only_themselves(tmp_path, write_dicom):
+def test_broken_values_cost_only_themselves(tmp_path, write_dicom, only):
     path = write_dicom(tmp_path / "x", FlipAngle=150, RepetitionTime="4000", EchoTime="90")
     content = path.read_bytes()
     for good, bad in (
@@ -449,7 +343,7 @@ def test_broken_values_cost_only_themselves(tmp_path, write_dicom):
 # ---- anything else ----------------------------------------------------------------------------------------------
 
 
-def test_content_decides_what_is_dicom(tmp_path, write_dicom):
+def test_content_decides_what_is_dicom(tmp_path, write_dicom, only):
     path = write_dicom(tmp_path / "holiday.jpg")
     assert is_dicom(path)
     bare = tmp_path / "bare"
@@ -469,7 +363,7 @@ def test_content_decides_what_is_dicom(tmp_path, write_dicom):
     assert not is_dicom(tmp_path / "nowhere")
 
 
-def test_a_broken_file_does_not_keep_the_others_from_opening(tmp_path, write_dicom):
+def test_a_broken_file_does_not_keep_the_others_from_opening(tmp_path, write_dicom, only):
     for number in range(3):
         write_dicom(tmp_path / f"{number}.dcm", slice=number)
     whole = (tmp_path / "1.dcm").read_bytes()
@@ -521,7 +415,7 @@ def test_a_damaged_group_length_is_named(tmp_path, write_dicom, length):
         read(path)
 
 
-def test_reading_leaves_the_files_alone(tmp_path, write_dicom):
+def test_reading_leaves_the_files_alone(tmp_path, write_dicom, only):
     path = write_dicom(tmp_path / "x.dcm")
     before = hashlib.sha256(path.read_bytes()).digest()
     only(read(path)).read(0)

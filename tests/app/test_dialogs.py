@@ -1,0 +1,61 @@
+"""The dialogs of the window: export, settings and help."""
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication, QLabel
+
+from app import theme
+
+LEFT = Qt.MouseButton.LeftButton
+
+
+def open_dialog(window, name):
+    window.commands.by_name[name].trigger()
+    QApplication.processEvents()
+    return QApplication.activeModalWidget() or next(
+        widget for widget in QApplication.topLevelWidgets() if widget.isVisible() and widget is not window
+    )
+
+
+def test_export_dialog_validates_in_place(window, qtbot, tmp_path, child, reconstruct):
+    reconstruct(window, qtbot)
+    dialog = open_dialog(window, "export")
+    button, problem, folder = (child(dialog, name) for name in ("exportButton", "exportProblem", "exportFolder"))
+    file = tmp_path / "file"
+    file.touch()
+    folder.setText(str(file))
+    assert "is a file" in problem.text()
+    assert not button.isEnabled()
+    folder.setText(str(tmp_path / "new" / "deep"))
+    assert problem.text() == ""
+    child(dialog, "format-dicom").click()
+    assert "format" in problem.text()
+    child(dialog, "format-hdf5").click()
+    child(dialog, "exportStages").click()
+    with qtbot.waitSignal(window.session.exports.written, timeout=5000):
+        QTest.mouseClick(button, LEFT)
+    assert window.session._engine.saved == [(tmp_path / "new" / "deep", ["hdf5"], True)]
+    assert "Exported" in window.banner.text
+
+
+def test_settings_dialog_saves_and_the_theme_follows(window, qtbot, child):
+    dialog = open_dialog(window, "settings")
+    themes = child(dialog, "setting-theme")
+    themes.setCurrentIndex(themes.findData("light"))
+    child(dialog, "setting-n_recent").setValue(4)
+    dialog._save()
+    assert window.session.settings.theme == "light"
+    assert window.session.settings.n_recent == 4
+    assert theme.choice() == "light"
+
+
+@pytest.mark.parametrize("name", ["about", "shortcuts"])
+def test_help_dialogs_open_and_close(window, qtbot, name):
+    dialog = open_dialog(window, name)
+    words = " ".join(label.text() for label in dialog.findChildren(QLabel))
+    assert ("research use only" in words.lower()) == (name == "about")
+    assert ("Right drag" in words) == (name == "shortcuts")
+    QTest.keyClick(dialog, Qt.Key.Key_Escape)
+    QApplication.processEvents()
+    assert QApplication.activeModalWidget() is None
