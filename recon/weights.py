@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 FORMAT = "mri-workstation-weights-1"
 _BUNDLED = Path(__file__).resolve().parent.parent / "resources" / "weights"
 _MAX_HEADER = 16 * 1024 * 1024
-_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "U8": 1, "BOOL": 1}
+_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I8": 1, "U8": 1, "BOOL": 1}
 
 
 @dataclass(frozen=True)
@@ -140,33 +140,33 @@ def read_header(path: Path | str) -> Weights:
 
 
 def load_tensors(weights: Weights) -> dict[str, Tensor]:
-    """Read the numbers, checked against the hash in the header.
+    """Read the numbers, checked against the hash in the header; what is stored in eight bits comes in single precision.
 
     Raises
     ------
     ModelError
         If the file was changed or cut off.
     """
-    import torch
+    from recon.quantisation import restore
 
-    dtypes = {
-        "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
-        "I64": torch.int64, "I32": torch.int32, "U8": torch.uint8, "BOOL": torch.bool,
-    }  # fmt: skip
-    _, entries, start = _read_layout(weights.path)
-    data = bytearray(weights.path.read_bytes()[start:])
-    if hashlib.sha256(data).hexdigest() != weights.sha256:
-        raise ModelError(
-            f"{weights.path}: the numbers do not match the SHA-256 in the header; the file was changed or damaged. "
-            "Get it anew."
-        )
-    tensors = {}
-    for name, (dtype, shape, first, last) in entries.items():
-        raw = (
-            torch.frombuffer(data, dtype=torch.uint8)[first:last] if last > first else torch.empty(0, dtype=torch.uint8)
-        )
-        tensors[name] = raw.clone().view(dtypes[dtype]).reshape(shape)
-    return tensors
+    stored = _read_tensors(weights)
+    try:
+        return restore(stored)
+    except ModelError as error:
+        raise ModelError(f"{weights.path}: {error}") from None
+
+
+def retell(weights: Weights, story: Mapping[str, Any]) -> Weights:
+    """Write another story to the same numbers, which stay as they are stored.
+
+    Raises
+    ------
+    ModelError
+        If the file was changed or cut off since.
+    """
+    return save(
+        weights.path, _read_tensors(weights), {name: value for name, value in story.items() if name != "sha256"}
+    )
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], story: Mapping[str, Any]) -> Weights:
@@ -187,7 +187,7 @@ def save(path: Path, tensors: Mapping[str, Tensor], story: Mapping[str, Any]) ->
 
     names = {
         torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
-        torch.int64: "I64", torch.int32: "I32", torch.uint8: "U8", torch.bool: "BOOL",
+        torch.int64: "I64", torch.int32: "I32", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
     }  # fmt: skip
     header: dict[str, Any] = {}
     chunks = []
@@ -210,6 +210,29 @@ def save(path: Path, tensors: Mapping[str, Tensor], story: Mapping[str, Any]) ->
     with atomic_file(Path(path)) as temporary:
         temporary.write_bytes(len(text).to_bytes(8, "little") + text + data)
     return read_header(path)
+
+
+def _read_tensors(weights: Weights) -> dict[str, Tensor]:
+    import torch
+
+    dtypes = {
+        "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
+        "I64": torch.int64, "I32": torch.int32, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
+    }  # fmt: skip
+    _, entries, start = _read_layout(weights.path)
+    data = bytearray(weights.path.read_bytes()[start:])
+    if hashlib.sha256(data).hexdigest() != weights.sha256:
+        raise ModelError(
+            f"{weights.path}: the numbers do not match the SHA-256 in the header; the file was changed or damaged. "
+            "Get it anew."
+        )
+    tensors = {}
+    for name, (dtype, shape, first, last) in entries.items():
+        raw = (
+            torch.frombuffer(data, dtype=torch.uint8)[first:last] if last > first else torch.empty(0, dtype=torch.uint8)
+        )
+        tensors[name] = raw.clone().view(dtypes[dtype]).reshape(shape)
+    return tensors
 
 
 def _read_layout(path: Path) -> tuple[dict[str, str], dict[str, tuple[str, list[int], int, int]], int]:

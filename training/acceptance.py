@@ -15,6 +15,7 @@ from recon import models, phantom
 from recon.coils import root_sum_of_squares
 from recon.errors import ModelError, MRIError
 from recon.metrics import psnr as image_psnr
+from recon.quantisation import quantise, restore
 from recon.weights import read_header
 
 if TYPE_CHECKING:
@@ -87,7 +88,9 @@ def rounded(model: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
     }
 
 
-def choose_storage(model: nn.Module, samples: Sequence[dict[str, Tensor]]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def choose_storage(
+    model: nn.Module, samples: Sequence[dict[str, Tensor]], in_bytes: bool = False
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the state of a model in as few bits as do, and what they cost.
 
     Parameters
@@ -96,6 +99,8 @@ def choose_storage(model: nn.Module, samples: Sequence[dict[str, Tensor]]) -> tu
         The network.
     samples
         To compare its images on.
+    in_bytes
+        Try eight bits a number before sixteen.
 
     Returns
     -------
@@ -110,11 +115,11 @@ def choose_storage(model: nn.Module, samples: Sequence[dict[str, Tensor]]) -> tu
     before = psnr(exact, samples)
     if not np.isfinite(before):
         raise ModelError("the trained network gives images that are not finite; it cannot be published.")
-    for dtype in (torch.float16, torch.bfloat16, torch.float32):
-        state = rounded(exact, dtype)
+    for dtype in ((torch.int8,) if in_bytes else ()) + (torch.float16, torch.bfloat16, torch.float32):
+        state = quantise(exact.state_dict()) if dtype == torch.int8 else rounded(exact, dtype)
         trial = copy.deepcopy(exact)
         # Copying brings every number back to the type of the network.
-        trial.load_state_dict(state)
+        trial.load_state_dict(restore(state))
         after = psnr(trial, samples)
         if before - after <= MOST_LOSS_DB:
             break

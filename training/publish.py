@@ -1,8 +1,9 @@
 """Checkpoint to published weights: safetensors that tell their story, accepted only if they load and repeat.
 
-    python -m training.publish RUN_FOLDER [--out FILE.safetensors] [--note TEXT] [--score SCAN.h5 …]
+    python -m training.publish RUN_FOLDER [--out FILE.safetensors] [--note TEXT] [--score SCAN.h5 …] [--bytes]
 
-publishes the last checkpoint of a run, also of one that was stopped.
+publishes the last checkpoint of a run, also of one that was stopped. Given weights instead of a run folder, it stores
+them anew: with ``--bytes`` in eight bits a number, if that costs next to nothing.
 """
 
 from __future__ import annotations
@@ -37,7 +38,13 @@ _SCORES = ("psnr", "ssim", "nmse", "zero_filled_psnr")
 
 
 def publish(
-    task: ReconstructionTask, run: Path, n_steps: int, device: str, path: Path | None = None, note: str = ""
+    task: ReconstructionTask,
+    run: Path,
+    n_steps: int,
+    device: str,
+    path: Path | None = None,
+    note: str = "",
+    in_bytes: bool = False,
 ) -> Path:
     """Write the best weights of a task with their story.
 
@@ -55,6 +62,8 @@ def publish(
         Where to; None writes ``PRESET-Ncoil.safetensors`` into the run folder.
     note
         What else a reader of the story should know, such as settings that were changed while the run went on.
+    in_bytes
+        Store eight bits a number, where that costs next to nothing.
 
     Raises
     ------
@@ -88,10 +97,12 @@ def publish(
         "licence": "Apache-2.0",
     }
     samples, what = validation_samples(config)
-    return write(task.best_model, story, path or run / f"{preset}-{config.n_coils}coil.safetensors", samples, what)
+    return write(
+        task.best_model, story, path or run / f"{preset}-{config.n_coils}coil.safetensors", samples, what, in_bytes
+    )
 
 
-def publish_run(run: Path, path: Path | None = None, note: str = "") -> Path:
+def publish_run(run: Path, path: Path | None = None, note: str = "", in_bytes: bool = False) -> Path:
     """Publish the last checkpoint of a run folder; see `publish`.
 
     Raises
@@ -116,13 +127,55 @@ def publish_run(run: Path, path: Path | None = None, note: str = "") -> Path:
     task = ReconstructionTask(config, begin=False)
     task.load_state_dict(checkpoint["state_dict"])
     task.on_load_checkpoint(checkpoint)
-    return publish(task, run, int(checkpoint["global_step"]), str(checkpoint.get("device", "CPU")), path, note)
+    return publish(
+        task, run, int(checkpoint["global_step"]), str(checkpoint.get("device", "CPU")), path, note, in_bytes
+    )
+
+
+def publish_weights(
+    source: Path, path: Path | None = None, note: str = "", in_bytes: bool = False, images: Path | None = None
+) -> Path:
+    """Store published weights anew, and leave their scores out, which were those of other numbers.
+
+    Parameters
+    ----------
+    source
+        The weights.
+    path
+        Where to; None replaces them.
+    note
+        Replaces the note in their story, unless it is empty.
+    in_bytes
+        As for `publish`.
+    images
+        Images that they were trained on, whose validation slices judge; without them slices of the demo scan do.
+
+    Raises
+    ------
+    ModelError
+        If the file is no weights, or what is written does not give back the model that it was made of.
+    """
+    from training.config import from_dict
+
+    known = weights.read_header(source)
+    left_out = ("sha256", "scores", "storage")
+    story = {name: value for name, value in known.story.items() if name not in left_out}
+    story["note"] = note or story.get("note", "")
+    recipe = dict(story.get("recipe") or {"model": known.preset, "n_coils": known.n_coils})
+    config = from_dict(recipe | {"images": str(images or ""), "kspace": "", "cache": "", "initial_weights": ""})
+    samples, what = validation_samples(config)
+    return write(models.load_weights(known), story, path or source, samples, what, in_bytes)
 
 
 def write(
-    model: torch.nn.Module, story: dict[str, Any], path: Path, samples: Sequence[dict[str, Tensor]], what: str
+    model: torch.nn.Module,
+    story: dict[str, Any],
+    path: Path,
+    samples: Sequence[dict[str, Tensor]],
+    what: str,
+    in_bytes: bool = False,
 ) -> Path:
-    """Store a model and its story, in half precision where that costs nothing; then load it and reconstruct.
+    """Store a model and its story, in as few bits as cost nothing; then load it and reconstruct.
 
     Parameters
     ----------
@@ -134,13 +187,15 @@ def write(
         Where to. A file that is there is replaced only by one that was accepted.
     samples, what
         Slices to judge by, and what they are in words.
+    in_bytes
+        Try eight bits a number before sixteen.
 
     Raises
     ------
     ModelError
         If the file does not give back the model that it was made of.
     """
-    state, storage = acceptance.choose_storage(model, samples)
+    state, storage = acceptance.choose_storage(model, samples, in_bytes)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".publishing-") as folder:
@@ -169,13 +224,21 @@ def _last(events: Path, kind: str, n_steps: int | None = None) -> dict[str, Any]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Publish a run from the shell."""
+    """Publish a run from the shell, or store weights anew."""
     parser = argparse.ArgumentParser(
-        prog="python -m training.publish", description="Publish the last checkpoint of a run."
+        prog="python -m training.publish",
+        description="Publish the last checkpoint of a run, or store published weights anew.",
     )
-    parser.add_argument("run", type=Path, help="folder of a training run, with last.ckpt")
+    parser.add_argument("source", type=Path, help="folder of a training run, with last.ckpt; or a .safetensors file")
     parser.add_argument(
-        "--out", type=Path, metavar="FILE.safetensors", help="where to; by default PRESET-Ncoil.safetensors in the run"
+        "--out",
+        type=Path,
+        metavar="FILE.safetensors",
+        help="where to; by default PRESET-Ncoil.safetensors in the run, or the file itself",
+    )
+    parser.add_argument("--bytes", action="store_true", help="eight bits a number, where that costs next to nothing")
+    parser.add_argument(
+        "--images", type=Path, metavar="FILE", help="of a .safetensors file: its training images, to judge by"
     )
     parser.add_argument("--note", default="", help="what else a reader of the weights' story should know")
     parser.add_argument(
@@ -183,7 +246,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        path = publish_run(options.run, options.out, options.note)
+        if options.source.suffix == ".safetensors":
+            path = publish_weights(options.source, options.out, options.note, options.bytes, options.images)
+        else:
+            path = publish_run(options.source, options.out, options.note, options.bytes)
         if options.score:
             known = weights.read_header(path)
             write_scores(known, score(path, options.score, known.story["accelerations"]))

@@ -106,8 +106,7 @@ def _values(path: Path, series: Series, kind: str, acceleration: float) -> dict[
 
 def write_scores(known: weights.Weights, rows: Sequence[dict[str, Any]]) -> None:
     """Put scores into the header of weights."""
-    story = {key: value for key, value in known.story.items() if key != "sha256"} | {"scores": list(rows)}
-    weights.save(known.path, weights.load_tensors(known), story)
+    weights.retell(known, {**known.story, "scores": list(rows)})
 
 
 def _spread(numbers: Sequence[float]) -> dict[str, float]:

@@ -50,6 +50,13 @@ def test_types(tmp_path, dtype):
     assert all(torch.equal(loaded[name], tensor) and loaded[name].dtype == dtype for name, tensor in tensors.items())
 
 
+def test_bytes_without_their_scales_name_the_file(tmp_path):
+    story = {"preset": "x", "n_coils": 1, "parameters": {}}
+    saved = weights.save(tmp_path / "odd.safetensors", {"a": torch.ones(4, 4, dtype=torch.int8)}, story)
+    with pytest.raises(ModelError, match=r"odd\.safetensors.*without scales that fit"):
+        weights.load_tensors(saved)
+
+
 def test_a_changed_number_is_found(stored):
     _, saved = stored
     data = bytearray(saved.path.read_bytes())

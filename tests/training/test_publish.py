@@ -96,6 +96,32 @@ def test_numbers_that_half_precision_cannot_hold_get_more(tmp_path):
     assert {value.dtype for value in state.values()} == {getattr(torch, storage["type"])}
 
 
+def test_published_weights_are_stored_anew_in_bytes(tmp_path):
+    config = make_config(tmp_path)
+    task, run = finished(tmp_path, config)
+    path = publish.publish(task, run, 3, "a CPU")
+    before = weights.read_header(path)
+    n_bytes = path.stat().st_size
+    weights.retell(before, {**before.story, "scores": [{"scan": "of other numbers"}]})
+    assert publish.main([str(path), "--bytes", "--images", str(tmp_path / "images.h5"), "--note", "smaller"]) == 0
+    after = weights.read_header(path)
+    assert after.story["storage"]["type"] == "int8" and after.story["storage"]["loss_db"] <= acceptance.MOST_LOSS_DB
+    assert after.story["storage"]["measured_on"] == "3 validation slices"
+    assert "scores" not in after.story and after.story["note"] == "smaller"
+    assert after.story["recipe"] == before.story["recipe"] and after.story["data"] == before.story["data"]
+    assert path.stat().st_size < 0.8 * n_bytes
+    restored, original = models.load_weights(after).state_dict(), task.best_model.state_dict()
+    assert all((restored[name] - value).abs().max() <= value.abs().max() / 200 for name, value in original.items())
+
+
+def test_scores_leave_the_numbers_as_they_are_stored(tmp_path):
+    path = publish.publish(*finished(tmp_path, make_config(tmp_path)), 3, "a CPU", in_bytes=True)
+    before = weights.read_header(path)
+    after = weights.retell(before, {**before.story, "scores": []})
+    assert after.sha256 == before.sha256 and after.story["scores"] == []
+    assert after.story["storage"]["type"] == "int8"
+
+
 def test_counters_are_not_rounded():
     state = acceptance.rounded(models.create("unet-oucr", 1, width=2), torch.float16)
     counters = [value for name, value in state.items() if name.endswith("num_batches_tracked")]
@@ -117,7 +143,7 @@ def test_what_does_not_reconstruct_is_not_published(tmp_path, monkeypatch):
     task = ReconstructionTask(config)
     choose = acceptance.choose_storage
 
-    def damaged(model, samples):
+    def damaged(model, samples, in_bytes=False):
         state, storage = choose(model, samples)
         return {name: value + 0.3 for name, value in state.items()}, storage
 
