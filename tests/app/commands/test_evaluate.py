@@ -10,7 +10,6 @@ import h5py
 import numpy as np
 import pytest
 
-from app import cli
 from app.commands import evaluate
 from recon import phantom, pipeline
 from recon.export import box_plot
@@ -26,22 +25,6 @@ def scan(tmp_path_factory):
 def no_figures(monkeypatch):
     """Figures are drawn in the tests of the tables."""
     monkeypatch.setattr(box_plot, "write", lambda path, *_: path)
-
-
-@pytest.fixture
-def run(capsys):
-    """Run the program in this process; returns exit status, stdout, stderr."""
-
-    def call(*words):
-        try:
-            status = cli.main([str(word) for word in words])
-        except SystemExit as ending:
-            status = ending.code
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return status, captured.out, captured.err
-
-    return call
 
 
 def volumes(folder):
