@@ -25,6 +25,7 @@ from recon.errors import ModelError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import torch
     from torch import Tensor
 
 FORMAT = "mri-workstation-weights-1"
@@ -185,10 +186,7 @@ def save(path: Path, tensors: Mapping[str, Tensor], story: Mapping[str, Any]) ->
 
     from recon.export.atomic import atomic_file
 
-    names = {
-        torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
-        torch.int64: "I64", torch.int32: "I32", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
-    }  # fmt: skip
+    names = {dtype: name for name, dtype in _dtypes().items()}
     header: dict[str, Any] = {}
     chunks = []
     position = 0
@@ -212,13 +210,19 @@ def save(path: Path, tensors: Mapping[str, Tensor], story: Mapping[str, Any]) ->
     return read_header(path)
 
 
-def _read_tensors(weights: Weights) -> dict[str, Tensor]:
+def _dtypes() -> dict[str, torch.dtype]:
     import torch
 
-    dtypes = {
+    return {
         "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
         "I64": torch.int64, "I32": torch.int32, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
     }  # fmt: skip
+
+
+def _read_tensors(weights: Weights) -> dict[str, Tensor]:
+    import torch
+
+    dtypes = _dtypes()
     _, entries, start = _read_layout(weights.path)
     data = bytearray(weights.path.read_bytes()[start:])
     if hashlib.sha256(data).hexdigest() != weights.sha256:

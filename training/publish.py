@@ -245,8 +245,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--score", type=Path, nargs="+", default=(), metavar="SCAN", help="also score on these fully sampled scans"
     )
     options = parser.parse_args(arguments)
+    is_weights = options.source.suffix == ".safetensors"
+    if options.images and not is_weights:
+        parser.error("a run knows its images; --images is for a .safetensors file")
     try:
-        if options.source.suffix == ".safetensors":
+        if is_weights:
             path = publish_weights(options.source, options.out, options.note, options.bytes, options.images)
         else:
             path = publish_run(options.source, options.out, options.note, options.bytes)

@@ -114,6 +114,12 @@ def test_published_weights_are_stored_anew_in_bytes(tmp_path):
     assert all((restored[name] - value).abs().max() <= value.abs().max() / 200 for name, value in original.items())
 
 
+def test_images_of_a_run_are_its_own(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ending:
+        publish.main([str(tmp_path), "--images", "other.h5"])
+    assert ending.value.code == 2 and "a run knows its images" in capsys.readouterr().err
+
+
 def test_scores_leave_the_numbers_as_they_are_stored(tmp_path):
     path = publish.publish(*finished(tmp_path, make_config(tmp_path)), 3, "a CPU", in_bytes=True)
     before = weights.read_header(path)
