@@ -82,16 +82,32 @@ def model_problem(card: Any, series: Series | None, request: Request, mask: Samp
     from recon.errors import MRIError
     from recon.models import requirements
 
-    chosen = request.model if any(str(weights.path) == request.model for weights in card.weights) else card.name
     try:
-        fit = models.fit_coils(chosen, 1 if series is None else series.n_coils, request.coils)
+        fit = models.fit_coils(_chosen(card, request), 1 if series is None else series.n_coils, request.coils)
         if series is not None:
             requirements.check_coils(card, fit.n_virtual)
         if mask is not None:
-            requirements.check(card, fit.n_virtual, mask)
+            joins_coils = fit.coil_by_coil and request.join_coils is not None
+            requirements.check(card, fit.n_virtual, mask, joins_coils=joins_coils)
     except MRIError as error:
         return str(error)
     return ""
+
+
+def is_coil_by_coil(card: Any, series: Series, request: Request) -> bool:
+    """Return whether a model takes the coils of a series one by one."""
+    from recon import models
+    from recon.errors import MRIError
+
+    try:
+        return models.fit_coils(_chosen(card, request), series.n_coils, request.coils).coil_by_coil
+    except MRIError:
+        return False
+
+
+def _chosen(card: Any, request: Request) -> str:
+    """Return the weights of the model that the request names, or the model."""
+    return request.model if any(str(weights.path) == request.model for weights in card.weights) else str(card.name)
 
 
 def parameters_of(card: Any) -> tuple[Parameter, ...]:

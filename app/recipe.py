@@ -62,6 +62,8 @@ class Recipe(QObject):
         self._series: Series | None = None
         self._mask: SamplingMask | None = None
         self.request = request
+        self.is_coil_by_coil = False
+        """Whether the model takes the coils of the series one by one, so that they can be joined."""
         self.problem = ""
         self.is_refused = False
         """Whether the last change was refused, so that the request is not what the user asked for."""
@@ -169,6 +171,12 @@ class Recipe(QObject):
     def _judge(self) -> None:
         card = self.card
         self.problem = "" if card is None or self._series is None else self.model_problem(card)
+        self.is_coil_by_coil = (
+            card is not None
+            and self._series is not None
+            and not self.problem
+            and self._engine.is_coil_by_coil(card, self._series, self.request)
+        )
         if not self.problem and card is not None and self._mask is not None:
             self.problem = self._engine.model_problem(card, self._series, self.request, self._mask)
         if not self.problem and self.parameters and self.request.overrides:

@@ -72,6 +72,9 @@ class RecipePresenter(QObject):
         self._panel.sampling.set_own_mask(session.has_own_mask)
         self._panel.set_summary("" if card is None else card.summary)
         recipe = session.recipe
+        self._panel.set_coil_by_coil(
+            is_so=recipe.is_coil_by_coil, needs_maps=card is not None and bool(card.needs_maps)
+        )
         self._panel.set_overrides(request.overrides, recipe.refused_parameter, recipe.problem)
         self._show_problem()
 
@@ -92,8 +95,7 @@ class RecipePresenter(QObject):
 
     def _show_parameters(self) -> None:
         recipe = self._session.recipe
-        needs_maps = recipe.card is not None and bool(recipe.card.needs_maps)
-        self._panel.set_method(recipe.parameters, recipe.request, needs_maps=needs_maps)
+        self._panel.set_method(recipe.parameters, recipe.request)
         self.refresh()
 
     def _show_simulation(self) -> None:

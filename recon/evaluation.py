@@ -57,6 +57,9 @@ class Evaluation:
         Such as ``0:10``; None means all. The data range of PSNR and SSIM is the maximum of the slices taken.
     grid, device, precision, maps
         See `recon.request.Request`.
+    join_coils
+        Score every network that takes the coils of a scan one by one a second time, its coils joined with this weight
+        (`recon.request.Request`); None joins none.
     masked
         Score also inside the support of the coils' sensitivities alone, as PC-RNN does.
     band_radius, band_shape
@@ -79,6 +82,7 @@ class Evaluation:
     device: str = "auto"
     precision: Precision = "auto"
     maps: Maps = "espirit"
+    join_coils: float | None = None
     masked: bool = True
     band_radius: float = 0.25
     band_shape: BandShape = "disc"
@@ -119,6 +123,7 @@ class Evaluation:
         """
         numbers = tuple(dict.fromkeys((*self.coils, *self.coil_study)))
         methods = [split_model(entry) for entry in self.models]
+        joining = (None,) if self.join_coils is None else (None, self.join_coils)
         return [
             Request(
                 model=model,
@@ -128,9 +133,10 @@ class Evaluation:
                 device=self.device,
                 precision=self.precision,
                 maps=self.maps,
+                join_coils=join_coils,
                 overrides=overrides,
             )
-            for mask, (model, overrides), n_coils in product(self.patterns(), methods, numbers)
+            for mask, (model, overrides), n_coils, join_coils in product(self.patterns(), methods, numbers, joining)
         ]
 
     def to_dict(self) -> dict[str, Any]:
@@ -235,7 +241,9 @@ def plan(evaluation: Evaluation, collection: Collection) -> list[Task]:
             problem = _of_scan(series) or _of_study(series, n_virtual)
             tasks.append(Task(_key(identity, about), names | row, volume, None, n_virtual, problem))
         for request, method in zip(requests, methods, strict=True):
-            weights, problem, status = _fit(evaluation, request, series)
+            weights, problem, status, coil_by_coil = _fit(evaluation, request, series)
+            if request.join_coils is not None and not coil_by_coil:
+                continue
             key = _key(identity, _about(evaluation, request, weights))
             tasks.append(
                 Task(key, names | _names(request, method), volume, request, problem=problem, exit_status=status)
@@ -244,6 +252,8 @@ def plan(evaluation: Evaluation, collection: Collection) -> list[Task]:
     unreadable += [(item.path, f"{item.path}: {item.reason}", 2) for item in collection.declined]
     for path, reason, status in unreadable:
         for request, method in zip(requests, methods, strict=True):
+            if request.join_coils is not None:
+                continue
             key = _key({"unreadable": reason}, request.to_dict())
             row = {"volume": path.name, "file": collection.places[path], "sequence": "", "simulated": False}
             row |= _names(request, method)
@@ -257,7 +267,7 @@ def plan(evaluation: Evaluation, collection: Collection) -> list[Task]:
 
 def method_names(requests: list[Request]) -> list[str]:
     """Return what each request's method is called in tables: the model, its parameters where they were given, and its
-    coils where they are varied.
+    coils where they are varied or joined.
     """
     stems = {request.model: Path(request.model).stem for request in requests if _is_file(request.model)}
     varied = len({request.coils for request in requests}) > 1
@@ -272,6 +282,8 @@ def method_names(requests: list[Request]) -> list[str]:
         if varied:
             number = f"{request.coils} coil{'' if request.coils == 1 else 's'}"
             name += " (own coils)" if request.coils is None else f" ({number})"
+        if request.join_coils is not None:
+            name += ", joined"
         names.append(name)
     return names
 
@@ -310,12 +322,14 @@ def _key(*parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-def _fit(evaluation: Evaluation, request: Request, series: Series) -> tuple[Weights | None, str, int]:
-    """Return the weights that a task takes, what is in its way, and the exit status of that."""
+def _fit(evaluation: Evaluation, request: Request, series: Series) -> tuple[Weights | None, str, int, bool]:
+    """Return the weights that a task takes, what is in its way, the exit status of that, and whether coils go in one
+    by one.
+    """
     from recon import models
 
     of_study = is_of_study(request, evaluation)
-    weights, problem, status = None, "", 0
+    weights, problem, status, coil_by_coil = None, "", 0, False
     try:
         weights, _, coil_by_coil = models.fit_coils(request.model, series.n_coils, request.coils)
         if of_study and coil_by_coil and not _is_file(request.model):
@@ -327,7 +341,7 @@ def _fit(evaluation: Evaluation, request: Request, series: Series) -> tuple[Weig
     except MRIError as error:  # the study takes the coils for which there are weights
         problem, status = str(error), 0 if of_study and isinstance(error, ModelError) else error.exit_status
     of_scan = _of_scan(series) or (_of_study(series, request.coils) if of_study else "")
-    return weights, of_scan or problem, 0 if of_scan else status
+    return weights, of_scan or problem, 0 if of_scan else status, coil_by_coil
 
 
 def is_of_study(request: Request | None, evaluation: Evaluation) -> bool:

@@ -1,7 +1,7 @@
 """The one pipeline: a series and a request become a stream of stages.
 
-    read → pre-whitening → sampling mask → coil compression → sensitivity maps → scale → model → unscale → combine coils
-    → crop
+    read → pre-whitening → sampling mask → coil compression → sensitivity maps → scale → model → unscale
+    → join coils (on request, after a single-coil network) → combine coils → crop
 
 `prepare` is the only place that masks, compresses and scales data; training calls it too, so what a network sees in
 use is what it saw in training.
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recon import coils, contract, device, fourier, masks, memory, models, noise
+from recon import coils, contract, device, fourier, joining, masks, memory, models, noise
 from recon.collector import Collector, Keep
 from recon.data import Series
 from recon.errors import FileError, RequestError
@@ -274,7 +274,8 @@ class Plan:
         self.native = _uses_native_grid(series, request)
         self.weights, self.n_virtual, self.coil_by_coil = models.fit_coils(request.model, series.n_coils, request.coils)
         self.card = models.get_card(request.model if self.weights is None else self.weights.preset)
-        requirements.check(self.card, self.n_virtual, self.mask)
+        self.join_weight = request.join_coils if self.coil_by_coil else None
+        requirements.check(self.card, self.n_virtual, self.mask, joins_coils=self.join_weight is not None)
         # Without a network there is nothing that could be computed in half precision.
         network = self.weights is not None
         self.dtype = device.resolve_precision(request.precision, self.device) if network else torch.float32
@@ -282,9 +283,12 @@ class Plan:
             asked = request.coils is not None and request.coils > self.n_virtual
             self.warnings.append(
                 f"{self.card.title} is a single-coil network: it took the {self.n_virtual} coils one by one"
-                f"{f' ({request.coils} were asked for; there are no more)' if asked else ''}."
+                f"{f' ({request.coils} were asked for; there are no more)' if asked else ''}"
+                f"{self._joined()}."
             )
-        elif self.weights is not None and series.n_coils < self.n_virtual:
+        elif request.join_coils is not None:
+            self.warnings.append(f"{self.card.title} {_nothing_to_join(series.n_coils)}, so none were joined.")
+        if self.weights is not None and not self.coil_by_coil and series.n_coils < self.n_virtual:
             self.warnings.append(
                 f"the network was trained on {self.n_virtual} coils and the data has {series.n_coils}; "
                 "zero coils fill the difference."
@@ -294,6 +298,9 @@ class Plan:
         # Those of a network are its weights' business.
         self.parameters = {} if network else parameters.used_by(self.model)
         self.parameter_origins = dict.fromkeys(request.overrides, "set by the user") | dict(self.model.origins)
+        if self.join_weight is not None:
+            self.parameters["join_coils"] = self.join_weight
+            self.parameter_origins["join_coils"] = "set by the user"
         size = series.matrix if self.native else series.recon_size
         shape = (self.n_virtual, 1, *size) if self.coil_by_coil else (1, self.n_virtual, *size)
         self.warnings += memory.check_memory(self.model, self.card.title, shape, self.device, _COILS_AT_ONCE)
@@ -338,10 +345,37 @@ class Plan:
                     unscaled = stage.image * data.scale
                     if unscaled.shape[1] == has_signal.shape[1]:
                         unscaled = unscaled * has_signal
-                    combined = coils.root_sum_of_squares(unscaled.flatten(0, 1), dim=0)
+                    unscaled = unscaled.flatten(0, 1)
+                    combined = coils.root_sum_of_squares(unscaled, dim=0)
                     contract.check_finite(self.card, stage, index, combined)
                     image = self._to_view(combined)
-                yield replace(stage, image=image, slice_index=index, progress=(position + stage.progress) / n_slices)
+                is_joined = stage.is_final and self.join_weight is not None
+                shown = replace(stage, name="network", path=("network",), is_final=False) if is_joined else stage
+                yield replace(shown, image=image, slice_index=index, progress=(position + stage.progress) / n_slices)
+                if is_joined:
+                    with device.explain_memory(self.device):
+                        joined = coils.root_sum_of_squares(self._join(unscaled, data), dim=0)
+                        contract.check_finite(self.card, stage, index, joined)
+                        image = self._to_view(joined)
+                    yield replace(stage, image=image, slice_index=index, progress=(position + 1) / n_slices)
+
+    def _join(self, coil_images: Tensor, data: Prepared) -> Tensor:
+        """Join the coils that a network took one by one; see `recon.joining.join`."""
+        assert self.join_weight is not None
+        kspace = (data.kspace * data.scale).flatten(0, 1)
+        # Scans come in any unit, and so do the squares that a solver adds up.
+        scale = coil_images.abs().amax().clamp_min(torch.finfo(torch.float32).tiny)
+        kspace = kspace / scale
+        maps = coils.sensitivity_maps(kspace, data.mask, self.request.maps)
+        joined: Tensor = joining.join(coil_images / scale, kspace, data.mask, maps, self.join_weight) * scale
+        return joined
+
+    def _joined(self) -> str:
+        """Say in half a sentence how the coils were joined; nothing where they were not."""
+        if self.join_weight is None:
+            return ""
+        maps = {"espirit": "ESPIRiT", "walsh": "Walsh"}[self.request.maps]
+        return f", and they were joined afterwards ({maps} maps, weight of the network's images {self.join_weight:g})"
 
     def _stages(self, data: Prepared) -> Generator[Stage, None, None]:
         """Yield the method's stages; where coils go in one by one, some at a time, in step with each other.
@@ -377,6 +411,10 @@ class Plan:
     def _to_view(self, image: Tensor) -> NDArray[np.float32]:
         view: NDArray[np.float32] = fourier.centre_crop(image, self.series.recon_size).float().cpu().numpy()
         return view
+
+
+def _nothing_to_join(n_coils: int) -> str:
+    return "got one coil" if n_coils == 1 else "takes all coils together"
 
 
 def _warnings(series: Series, request: Request) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -10,11 +11,14 @@ from typing import Any, Literal, get_args
 
 from recon.errors import RequestError
 from recon.masks import MaskSpec
-from recon.values import whole
+from recon.values import real, whole
 
 Grid = Literal["cropped", "native"]
 Precision = Literal["auto", "fp32", "bf16"]
 Maps = Literal["espirit", "walsh"]
+# Of a network's images where its coils are joined. On real scans of 4 and 16 coils at 4x and 8x, from 0.01 to 0.05 the
+# PSNR changes by less than its spread over masks.
+JOIN_WEIGHT = 0.02
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,9 @@ class Request:
         ``auto`` computes the network in bfloat16 where the device has units for it.
     maps
         How sensitivity maps are estimated for the methods that take them: ``espirit``, or ``walsh``, which is cheaper.
+    join_coils
+        Where a single-coil network takes the coils of an array one by one: join them afterwards, with this weight of
+        the network's images (`recon.joining`); `JOIN_WEIGHT` is a good one. None leaves the network's images alone.
     noise
         Path of a ``.npy`` file with noise samples ``(coil, sample)`` to pre-whiten the coils with; None takes those
         that the scan's file holds, if any.
@@ -55,6 +62,7 @@ class Request:
     device: str = "auto"
     precision: Precision = "auto"
     maps: Maps = "espirit"
+    join_coils: float | None = None
     noise: str | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
@@ -68,6 +76,11 @@ class Request:
             raise RequestError(f"maps is {self.maps!r}; choose espirit or walsh.")
         if self.coils is not None and self.coils < 1:
             raise RequestError(f"coils is {self.coils}; at least one virtual coil is needed.")
+        if self.join_coils is not None and not 0 < self.join_coils < math.inf:
+            raise RequestError(
+                f"join_coils is {self.join_coils:g}; it must be above 0, such as {JOIN_WEIGHT}, or None to leave the "
+                "coils alone."
+            )
         if self.slices is not None and not self.slices:
             raise RequestError("slices is empty; name at least one, or leave it out for all.")
 
@@ -88,6 +101,8 @@ class Request:
             raise RequestError(f"mask is {self.mask!r}; give a MaskSpec, such as MaskSpec('random', acceleration=4).")
         if self.coils is not None:
             object.__setattr__(self, "coils", whole(self.coils, "coils"))
+        if self.join_coils is not None:
+            object.__setattr__(self, "join_coils", real(self.join_coils, "join_coils"))
         slices: Any = self.slices
         if slices is not None:
             if isinstance(slices, str) or not isinstance(slices, Iterable):

@@ -86,12 +86,12 @@ class Reconstruction:
 
     @property
     def model_title(self) -> str:
-        """The model as a person reads it."""
+        """The model as a person reads it, and whether its coils were joined."""
         from recon import models
 
-        if self.request.model.endswith(".safetensors"):
-            return Path(self.request.model).stem
-        return models.get_card(self.request.model).title
+        is_file = self.request.model.endswith(".safetensors")
+        title = Path(self.request.model).stem if is_file else models.get_card(self.request.model).title
+        return f"{title}, coils joined" if "join_coils" in self.parameters else title
 
     @property
     def name(self) -> str:

@@ -1,6 +1,6 @@
 """Score weights on fully sampled scans, and write the scores into their header.
 
-    python -m training.score WEIGHTS.safetensors SCAN.h5 … [--write]
+    python -m training.score WEIGHTS.safetensors SCAN.h5 … [--join-coils] [--write]
 
 Every scan is undersampled with several seeds of each mask type and acceleration, reconstructed by the same pipeline as
 in the window, and compared with its fully sampled reference. n counts masks, not subjects: the spread says how much
@@ -23,17 +23,21 @@ from recon import models, weights
 from recon.errors import FileError, MRIError, RequestError
 from recon.models import requirements
 from recon.pipeline import sampling_mask
+from recon.request import JOIN_WEIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from recon.data import Series
+    from recon.request import Request
 
 KINDS = ("random", "equispaced-fraction")
 N_SEEDS = 5
 
 
-def score(path: Path, scans: Sequence[Path], accelerations: Sequence[float]) -> list[dict[str, Any]]:
+def score(
+    path: Path, scans: Sequence[Path], accelerations: Sequence[float], join_coils: float | None = None
+) -> list[dict[str, Any]]:
     """Return one row for each scan, mask type and acceleration.
 
     Parameters
@@ -44,6 +48,8 @@ def score(path: Path, scans: Sequence[Path], accelerations: Sequence[float]) -> 
         Files with a fully sampled scan each.
     accelerations
         To try.
+    join_coils
+        See `recon.request.Request`.
 
     Returns
     -------
@@ -64,12 +70,12 @@ def score(path: Path, scans: Sequence[Path], accelerations: Sequence[float]) -> 
             raise FileError(scan, "has no reference; scores need a fully sampled scan.")
         for kind, acceleration in product(KINDS, accelerations):
             try:
-                _check(path, series, kind, acceleration)
+                _check(path, series, kind, acceleration, join_coils)
             except RequestError as error:
                 refusals.append(error)
                 sys.stderr.write(f"{path.name}, {series.stem}, {kind} {acceleration:g}x: {error}\n")
                 continue
-            values = _values(path, series, kind, acceleration)
+            values = _values(path, series, kind, acceleration, join_coils)
             row: dict[str, Any] = {
                 "scan": series.stem,
                 "licence": series.header.licence,
@@ -83,20 +89,27 @@ def score(path: Path, scans: Sequence[Path], accelerations: Sequence[float]) -> 
     return rows
 
 
-def _check(path: Path, series: Series, kind: str, acceleration: float) -> None:
+def _request(path: Path, kind: str, acceleration: float, seed: int, join_coils: float | None) -> Request:
+    return recon.Request(str(path), recon.MaskSpec(kind, acceleration, seed=seed), join_coils=join_coils)
+
+
+def _check(path: Path, series: Series, kind: str, acceleration: float, join_coils: float | None) -> None:
     """Raise RequestError if the method cannot use such a mask; of a pattern that moves, each seed keeps other lines."""
     for seed in range(N_SEEDS):
-        request = recon.Request(str(path), recon.MaskSpec(kind, acceleration, seed=seed))
+        request = _request(path, kind, acceleration, seed, join_coils)
         fit = models.fit_coils(request.model, series.n_coils, None)
         assert fit.weights is not None
-        requirements.check(models.get_card(fit.weights.preset), fit.n_virtual, sampling_mask(series, request))
+        card, joins_coils = models.get_card(fit.weights.preset), fit.coil_by_coil and join_coils is not None
+        requirements.check(card, fit.n_virtual, sampling_mask(series, request), joins_coils=joins_coils)
 
 
-def _values(path: Path, series: Series, kind: str, acceleration: float) -> dict[str, list[float]]:
+def _values(
+    path: Path, series: Series, kind: str, acceleration: float, join_coils: float | None
+) -> dict[str, list[float]]:
     """Return the metrics of the reconstruction and of zero filling, a number for each seed."""
     values: dict[str, list[float]] = {}
     for seed in range(N_SEEDS):
-        request = recon.Request(str(path), recon.MaskSpec(kind, acceleration, seed=seed))
+        request = _request(path, kind, acceleration, seed, join_coils)
         result = recon.run(series, request, keep="none")
         for prefix, found in (("", result.metrics), ("zero_filled_", result.zero_filled_metrics)):
             for metric, numbers in (found or {}).items():
@@ -140,13 +153,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--acceleration", type=float, action="append", help="repeatable; by default those that the weights know"
     )
+    parser.add_argument(
+        "--join-coils",
+        nargs="?",
+        const=JOIN_WEIGHT,
+        type=float,
+        metavar="WEIGHT",
+        help="of a single-coil network: join the coils that it took one by one (default WEIGHT: %(const)s)",
+    )
     parser.add_argument("--write", action="store_true", help="store the scores in the header of the weights")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON instead of a table")
     options = parser.parse_args(arguments)
+    if options.write and options.join_coils is not None:
+        parser.error("--write stores the scores of the network itself; leave out --join-coils")
     try:
         known = weights.read_header(options.weights)
         accelerations = options.acceleration or [float(value) for value in known.story.get("accelerations", [4])]
-        rows = score(options.weights, options.scans, accelerations)
+        rows = score(options.weights, options.scans, accelerations, options.join_coils)
         if options.write:
             write_scores(known, rows)
     except MRIError as error:

@@ -12,7 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.commands.reconstruct import assignment, check_folder, check_model, overrides_of, seed, slice_list
+from app.commands.reconstruct import (
+    add_join_coils,
+    assignment,
+    check_folder,
+    check_model,
+    overrides_of,
+    seed,
+    slice_list,
+)
 from app.output import count, table, write_json, write_line
 from app.progress import Progress
 from app.sharing import add_processes, is_shared, share_out
@@ -83,6 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     work.add_argument("--device", default="auto", metavar="DEVICE", help="auto (default), cpu, cuda[:i] or mps")
     work.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="default: auto")
     work.add_argument("--maps", choices=("espirit", "walsh"), default="espirit", help="default: espirit")
+    add_join_coils(work, "score every single-coil network a second time, with its coils joined")
     add_processes(work)
     what = parser.add_argument_group("evaluation")
     what.add_argument("--no-masked", action="store_true", help="leave out the scores inside the support of the coils")
@@ -163,6 +172,7 @@ def build_evaluation(arguments: argparse.Namespace) -> Evaluation:
         device=arguments.device,
         precision=arguments.precision,
         maps=arguments.maps,
+        join_coils=arguments.join_coils,
         masked=not arguments.no_masked,
         band_radius=arguments.band_radius,
         band_shape=arguments.band_shape,

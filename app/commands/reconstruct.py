@@ -103,6 +103,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="espirit",
         help="how sensitivity maps are estimated for the methods that take them (default: espirit)",
     )
+    add_join_coils(work, "join the coils that a single-coil network took one by one")
     work.add_argument(
         "--noise",
         metavar="FILE.npy",
@@ -187,6 +188,20 @@ def _reconstruct_in_processes(
     return status, records or []
 
 
+def add_join_coils(parser: argparse._ArgumentGroup, what: str) -> None:
+    """Declare the option that joins coils; `what` begins its help."""
+    from recon.request import JOIN_WEIGHT
+
+    parser.add_argument(
+        "--join-coils",
+        nargs="?",
+        const=JOIN_WEIGHT,
+        type=float,
+        metavar="WEIGHT",
+        help=f"{what}: solve for what all of them measured, near the network's images (default WEIGHT: %(const)s)",
+    )
+
+
 def build_request(arguments: argparse.Namespace, model: str) -> Request:
     """Turn arguments into a request; raises RequestError where they are impossible."""
     from recon.masks import MaskSpec
@@ -207,6 +222,7 @@ def build_request(arguments: argparse.Namespace, model: str) -> Request:
         precision=arguments.precision,
         noise=arguments.noise,
         maps=arguments.maps,
+        join_coils=arguments.join_coils,
     )
 
 

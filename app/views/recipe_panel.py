@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
 from PySide6.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QFrame,
     QHBoxLayout,
@@ -29,6 +30,7 @@ from app.views.parameter_form import ParameterForm
 from app.views.sampling_form import SamplingForm
 from app.views.section import Section
 from app.views.weights_choice import WeightsChoice
+from recon.request import JOIN_WEIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,6 +94,7 @@ class RecipePanel(QWidget):
         self.maps = named("mapsChoice", QComboBox())
         for key, title in MAPS_TITLES.items():
             self.maps.addItem(title, key)
+        self.join = named("joinCoils", QCheckBox("Join coils afterwards"))
         self.parameters = ParameterForm()
         self.parameter_section = Section(
             "Parameters", self.parameters, "parametersButton", "Weights and iterations of the method"
@@ -127,6 +130,7 @@ class RecipePanel(QWidget):
         model.addRow("Model", self.model)
         model.addRow(self.summary)
         model.addRow("Weights", self.weights)
+        model.addRow("Array", self.join)
         model.addRow("Maps", self.maps)
         self._model_form = model
         model.addRow(beside(Coils=self.coils, Device=self.device, Precision=self.precision))
@@ -175,6 +179,11 @@ class RecipePanel(QWidget):
             (self.model, "Model", "What rebuilds the image"),
             (self.weights, "Weights", "Which trained weights of the model; auto takes those for the scan's coils"),
             (self.maps, "Sensitivity maps", "How the coils' sensitivities are estimated from the centre of k-space"),
+            (
+                self.join,
+                "Join coils",
+                "The network takes the coils one by one; then solve for what all of them measured, near its images",
+            ),
             (self.coils, "Virtual coils", "Number of coils after compression; empty lets the model choose"),
             (self.device, "Device", "Where the network runs"),
             (self.precision, "Precision", "Number format of the network; Fourier transforms stay exact"),
@@ -191,6 +200,7 @@ class RecipePanel(QWidget):
         self.sampling.corrected.connect(self.corrected)
         KeepsKeys(self).watch(self.model, self.weights, self.maps, self.device, self.precision)
         self.coils.editingFinished.connect(self._read_coils)
+        self.join.toggled.connect(lambda is_on: self._emit(join_coils=JOIN_WEIGHT if is_on else None))
         for combo, field in (
             (self.model, "model"), (self.weights, "model"), (self.maps, "maps"), (self.device, "device"),
             (self.precision, "precision"),
@@ -237,6 +247,7 @@ class RecipePanel(QWidget):
         self._choose_device(request.device)
         choose(self.precision, request.precision)
         choose(self.maps, request.maps)
+        self.join.setChecked(request.join_coils is not None)
         choose(self.model, request.model)
         self._is_setting = False
 
@@ -252,7 +263,7 @@ class RecipePanel(QWidget):
         self._model_form.setRowVisible(self.weights, self.weights.set_weights(preset, weights, chosen))
         self._is_setting = False
 
-    def set_method(self, parameters: Sequence[Parameter], request: Request, *, needs_maps: bool) -> None:
+    def set_method(self, parameters: Sequence[Parameter], request: Request) -> None:
         """Show what can be set of the chosen model.
 
         Parameters
@@ -261,13 +272,23 @@ class RecipePanel(QWidget):
             Its parameters; empty where there is nothing to set.
         request
             With the values that differ from the preset's.
-        needs_maps
-            Whether it takes sensitivity maps.
         """
-        self._model_form.setRowVisible(self.maps, needs_maps)
         if parameters and self.parameters.set_parameters(parameters, request.overrides):
             self._order_stops()
         self.parameter_section.setVisible(bool(parameters))
+
+    def set_coil_by_coil(self, *, is_so: bool, needs_maps: bool) -> None:
+        """Offer to join the coils where the model takes those of the scan one by one.
+
+        Parameters
+        ----------
+        is_so
+            Whether it does.
+        needs_maps
+            Whether it takes sensitivity maps anyway.
+        """
+        self._model_form.setRowVisible(self.join, is_so)
+        self._model_form.setRowVisible(self.maps, needs_maps or (is_so and self.join.isChecked()))
 
     def set_overrides(self, overrides: Mapping[str, Any], refused: str, problem: str) -> None:
         """Show the values of the parameters, and what was refused of them.
@@ -328,9 +349,9 @@ class RecipePanel(QWidget):
             else (self.simulation_section.button, *self.simulation.stops)
         )  # fmt: skip
         stops = (
-            *simulation, *self.sampling.stops, self.model, self.weights, self.maps, self.coils, self.device,
-            self.precision, self.parameter_section.button, *self.parameters.stops(), self.reconstruct_button,
-            self.volume_button, self.cancel_button,
+            *simulation, *self.sampling.stops, self.model, self.weights, self.join, self.maps, self.coils,
+            self.device, self.precision, self.parameter_section.button, *self.parameters.stops(),
+            self.reconstruct_button, self.volume_button, self.cancel_button,
         )  # fmt: skip
         for first, second in pairwise(stops):
             QWidget.setTabOrder(first, second)

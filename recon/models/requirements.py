@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from recon.models.card import ModelCard
 
 
-def check(card: ModelCard, n_coils: int, mask: SamplingMask) -> None:
+def check(card: ModelCard, n_coils: int, mask: SamplingMask, *, joins_coils: bool = False) -> None:
     """Compare a method with the coils that it gets and the samples that there are.
 
     Parameters
@@ -28,6 +28,8 @@ def check(card: ModelCard, n_coils: int, mask: SamplingMask) -> None:
         Coils, after compression.
     mask
         What is sampled.
+    joins_coils
+        The coils are joined after the method, see `recon.joining`.
 
     Raises
     ------
@@ -38,12 +40,12 @@ def check(card: ModelCard, n_coils: int, mask: SamplingMask) -> None:
     pattern = mask.mask
     if card.needs_sampling == "regular":
         _check_regular(pattern)
-    elif n_coils > 1 and (card.needs_maps or card.needs_sampling == "calibration"):
+    elif n_coils > 1 and (card.needs_maps or joins_coils or card.needs_sampling == "calibration"):
         # A line mask is as high as the image, and no image is lower than what is needed.
         try:
             calibration_block(np.broadcast_to(pattern, (max(pattern.shape[0], MIN_LINES), pattern.shape[1])))
         except RequestError as error:
-            raise RequestError(f"{card.title}: {error}") from None
+            raise RequestError(f"{card.title}{', coils joined' * joins_coils}: {error}") from None
     elif card.needs_sampling == "centre" and not pattern[pattern.shape[0] // 2, pattern.shape[1] // 2]:
         raise RequestError(f"{card.title}: {centre_is_missing()}")
 

@@ -98,6 +98,7 @@ class FakeEngine:
         self.n_closed = 0
         self.saved = []
         self.unfit = ("", "")
+        self.coil_by_coil = set()
         self.preview_calls = []
         self.preview_delay_s = 0.0
 
@@ -119,6 +120,9 @@ class FakeEngine:
     def check_parameters(self, card, overrides):
         if overrides.get("lambda_", 1) <= 0:
             raise ModelError(f"the solver is wrong: lambda_ is {overrides['lambda_']}, it must be above 0.")
+
+    def is_coil_by_coil(self, card, series, request):
+        return card.name in self.coil_by_coil
 
     def model_problem(self, card, series, request, mask=None):
         if mask is not None and (card.name, request.mask.kind) == self.unfit:

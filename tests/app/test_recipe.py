@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.library import can_simulate
+from recon.request import JOIN_WEIGHT
 from recon.simulate import SimulationSpec
 
 LEFT = Qt.MouseButton.LeftButton
@@ -156,6 +157,27 @@ def test_maps_are_asked_for_where_a_method_takes_them(window, qtbot, child):
     assert window.session.request.maps == "walsh"
     window.session.set_request(model="pcrnn-s")
     assert not maps.isVisible()
+
+
+def test_coils_can_be_joined_where_a_model_takes_them_one_by_one(window, engine, qtbot, child):
+    join, maps = child(window, "joinCoils"), child(window, "mapsChoice")
+    assert not join.isVisible()
+    engine.coil_by_coil = {"pcrnn-s"}
+    window.session.set_request(model="cs-tv")
+    assert not join.isVisible()
+    window.session.set_request(model="pcrnn-s")
+    assert join.isVisible() and not join.isChecked() and not maps.isVisible()
+    join.setFocus()
+    QTest.keyClick(join, Qt.Key.Key_Space)
+    assert window.session.request.join_coils == JOIN_WEIGHT
+    assert maps.isVisible()
+    QTest.keyClick(join, Qt.Key.Key_Space)
+    assert window.session.request.join_coils is None
+    assert not maps.isVisible()
+    # A weight of one's own, from a preset, shows as on.
+    window.session.set_request(join_coils=0.3)
+    assert join.isChecked()
+    assert window.session.request.join_coils == 0.3
 
 
 def test_iterates_have_one_column_and_the_scrubber_counts_as_the_solver_does(method, qtbot, child, click):

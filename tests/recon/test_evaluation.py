@@ -342,6 +342,7 @@ def test_single_coil_scans_are_not_masked_and_say_so(tmp_path, no_figures):
         ({"accelerations": (0.5,)}, "acceleration"),
         ({"accelerations": (4.0,), "center_fraction": 0.5}, "leaves no samples"),
         ({"coils": (0,)}, "virtual coil"),
+        ({"join_coils": -1.0}, "join_coils is -1; it must be above 0"),
         ({"coil_study": (0,)}, "coil study"),
         ({"slices": "first"}, "no list of slices"),
         ({"band_radius": 1.5}, "between 0 and 1"),
@@ -376,6 +377,25 @@ def test_patterns_without_acceleration_come_once(tmp_path):
 def test_methods_have_names_of_their_own(tmp_path):
     names = ["pcrnn-s", "x/pcrnn-s.safetensors", "x/other.safetensors"]
     assert method_names([Request(name) for name in names]) == ["pcrnn-s", "x/pcrnn-s.safetensors", "other"]
+
+
+def test_joined_coils_are_a_second_row_of_single_coil_networks_alone(scans, tmp_path, no_figures):
+    entries, changes = ("cs-tv:n_iterations=2", "unet-fastmri"), {"slices": "0", "masked": False, "maps": "walsh"}
+    changes |= {"center_fraction": 0.2, "join_coils": 0.02}
+    work, status = evaluate([scans / "head0.h5"], tmp_path, *entries, **changes)
+    assert status == 0
+    scores = {line["method"]: line for line in read(tmp_path / "scores.csv") if line["level"] == "volume"}
+    assert list(scores) == ["cs-tv:n_iterations=2", "unet-fastmri", "unet-fastmri, joined"]
+    assert scores["unet-fastmri, joined"]["parameters"] == "join_coils=0.02"
+    series = work.collection.volumes[0].series
+    alone, joined = (
+        recon.run(series, next(task.request for task in work.tasks if task.names["method"] == name), keep="none")
+        for name in ("unet-fastmri", "unet-fastmri, joined")
+    )
+    for name, result in (("unet-fastmri", alone), ("unet-fastmri, joined", joined)):
+        first = metrics.psnr(result.reference[:1], result.final[:1])
+        assert float(scores[name]["psnr"]) == pytest.approx(first, abs=1e-3)
+    assert scores["unet-fastmri"]["psnr"] != scores["unet-fastmri, joined"]["psnr"]
 
 
 def test_a_method_is_compared_with_itself(scans, tmp_path, no_figures):

@@ -153,6 +153,48 @@ def test_single_coil_network_takes_an_array_coil_by_coil(series, small_weights):
     np.testing.assert_allclose(result.final[0], combined, rtol=1e-4, atol=1e-5)
 
 
+def test_coils_are_joined_after_a_single_coil_network(series, small_weights):
+    (small_weights / "small-4.safetensors").unlink()
+    request = replace(REQUEST, mask=recon.MaskSpec("random", 4, 0.2, seed=1))
+    alone = recon.run(series, request)
+    request = replace(request, join_coils=0.05)
+    stages = list(recon.reconstruct(series, request))
+    joined = recon.run(series, request)
+    per_slice = [stage for stage in stages if stage.slice_index == 0]
+    assert [stage.path for stage in per_slice][-3:] == [("1x", 2), ("network",), ("final",)]
+    assert [stage.is_final for stage in per_slice][-2:] == [False, True]
+    assert stages[-1].progress == 1
+    np.testing.assert_array_equal(joined.stages["network"], alone.final)
+    assert not np.allclose(joined.final, alone.final, rtol=1e-3)
+    # The record says so, and so does whatever is made of it.
+    assert joined.parameters == {"join_coils": 0.05}
+    assert joined.model_title == "PC-RNN 4x → 1x, coils joined"
+    assert any(
+        "joined afterwards (ESPIRiT maps, weight of the network's images 0.05)" in one for one in joined.warnings
+    )
+    assert alone.parameters == {}
+    assert "joined" not in alone.model_title
+
+
+def test_where_coils_go_in_together_there_is_nothing_to_join(series, tmp_path):
+    together = recon.run(series, replace(REQUEST, join_coils=0.02, coils=4))
+    np.testing.assert_array_equal(together.final, recon.run(series, replace(REQUEST, coils=4)).final)
+    assert "PC-RNN 4x → 1x takes all coils together, so none were joined." in together.warnings
+    one = recon.open_study(write_scan(tmp_path / "one.h5", n_coils=0)).series[0]
+    assert (
+        "PC-RNN 4x → 1x got one coil, so none were joined."
+        in recon.run(one, replace(REQUEST, join_coils=0.02)).warnings
+    )
+
+
+def test_joining_needs_calibration_lines(series, small_weights):
+    (small_weights / "small-4.safetensors").unlink()
+    mask = recon.MaskSpec("random", 4, 0.05, seed=1)
+    with pytest.raises(RequestError, match=r"PC-RNN 4x → 1x, coils joined: .* at least 6 fully sampled lines"):
+        recon.run(series, replace(REQUEST, mask=mask, join_coils=0.02))
+    recon.run(series, replace(REQUEST, mask=mask))
+
+
 def test_a_single_coil_network_invents_no_coils(tmp_path, small_weights):
     (small_weights / "small-4.safetensors").unlink()
     path = write_scan(tmp_path / "five.h5", n_coils=5)

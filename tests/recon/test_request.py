@@ -26,7 +26,7 @@ def test_round_trip():
         "{", "[]", '{"speed": 1}', '{"mask": {"kinds": "random"}}', '{"grid": "polar"}', '{"slices": []}',
         '{"coils": 0}', '{"mask": 3}', '{"mask": null}', '{"mask": {"kind": 3}}', '{"mask": {"acceleration": "4"}}',
         '{"slices": 3}', '{"slices": "012"}', '{"slices": [null]}', '{"coils": "4"}', '{"model": 3}', '{"device": []}',
-        '{"overrides": 3}', "[" * 100_000,
+        '{"overrides": 3}', "[" * 100_000, '{"join_coils": 0}', '{"join_coils": true}', '{"join_coils": NaN}',
     ],
 )  # fmt: skip
 def test_nonsense_is_refused(text):

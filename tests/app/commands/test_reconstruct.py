@@ -42,6 +42,19 @@ def test_record_and_files_of_a_reconstruction(run, scan, tmp_path):
     assert len(list((tmp_path / f"{stem}.dcm").iterdir())) == 2
 
 
+def test_coils_are_joined_on_request(run, scan, tmp_path):
+    wanted = ("reconstruct", scan, "--model", "unet-fastmri", "--center-fraction", 0.2, "--slices", "0", "--json")
+    plain, joined, weighed = (
+        json.loads(run(*wanted, *more, "--out", tmp_path / str(number))[1])[0]
+        for number, more in enumerate(((), ("--join-coils",), ("--join-coils", 0.3)))
+    )
+    assert [one["request"]["join_coils"] for one in (plain, joined, weighed)] == [None, 0.02, 0.3]
+    assert len({one["metrics"]["psnr"]["volume"] for one in (plain, joined, weighed)}) == 3
+    status, _, said = run(*wanted, "--join-coils", 0, "--out", tmp_path / "none")
+    assert status == 2
+    assert "join_coils is 0; it must be above 0" in said
+
+
 def test_summary_for_people(run, scan, tmp_path):
     status, out, _ = run("reconstruct", scan, "--model", "zero-filled", "--out", tmp_path)
     assert status == 0

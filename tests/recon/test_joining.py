@@ -1,0 +1,91 @@
+"""Joining coils: a solution for all samples, near what a network made of each coil."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from recon import fourier, masks
+from recon.joining import join
+from recon.operator import HardDataConsistency
+
+SIZE = (48, 40)
+MASK = torch.from_numpy(masks.make(masks.MaskSpec("random", 3, 0.2, seed=2), SIZE).mask)
+
+
+def square() -> torch.Tensor:
+    """An object with edges and a phase, zero near the border."""
+    image = torch.zeros(SIZE)
+    image[10:38, 8:32] = 1
+    image[16:22, 12:20] = 2
+    turns = torch.linspace(-1, 1, SIZE[1])
+    return image * torch.exp(1j * turns)
+
+
+def sensitivities(n_coils: int = 6) -> torch.Tensor:
+    """Smooth maps around the object, of unit root sum of squares."""
+    y, x = torch.meshgrid(torch.linspace(-1, 1, SIZE[0]), torch.linspace(-1, 1, SIZE[1]), indexing="ij")
+    angles = [2 * math.pi * number / n_coils for number in range(n_coils)]
+    maps = torch.stack(
+        [
+            torch.exp(-3 * ((y - math.sin(angle)) ** 2 + (x - math.cos(angle)) ** 2)) * torch.exp(1j * (angle + x))
+            for angle in angles
+        ]
+    )
+    return maps / maps.abs().square().sum(0).sqrt()
+
+
+def error(images: torch.Tensor, truth: torch.Tensor) -> float:
+    return float((images - truth).norm() / truth.norm())
+
+
+def test_the_truth_stays_the_truth():
+    maps = sensitivities()
+    truth = maps * square()
+    torch.testing.assert_close(join(truth, fourier.fft2c(truth) * MASK, MASK, maps, 0.02), truth, atol=1e-5, rtol=0)
+
+
+def test_what_one_coil_missed_the_others_measured():
+    maps = sensitivities()
+    truth = maps * square()
+    kspace = fourier.fft2c(truth) * MASK
+    alone = fourier.ifft2c(kspace)  # a network that did nothing
+    assert error(alone, truth) > 0.15
+    assert error(join(alone, kspace, MASK, maps, 0.02), truth) < 0.7 * error(alone, truth)
+
+
+@pytest.mark.parametrize("weight", [1e-3, 0.02, 1.0])
+def test_measured_samples_stay(weight):
+    generator = torch.Generator().manual_seed(0)
+    maps = sensitivities()
+    kspace = torch.randn(maps.shape, dtype=torch.complex64, generator=generator) * MASK
+    network = torch.randn(maps.shape, dtype=torch.complex64, generator=generator)
+    joined = join(network, kspace, MASK, maps, weight)
+    torch.testing.assert_close(fourier.fft2c(joined) * MASK, kspace, atol=1e-5, rtol=0)
+
+
+def test_a_large_weight_keeps_what_the_coils_have_in_common():
+    maps = sensitivities()
+    network = maps * square()
+    kspace = fourier.fft2c(maps * square().flip(0)) * MASK
+    expected = HardDataConsistency(kspace, MASK)(network)
+    torch.testing.assert_close(join(network, kspace, MASK, maps, 1e6), expected, atol=1e-4, rtol=0)
+
+
+def test_without_maps_a_coil_keeps_what_the_network_made():
+    maps = sensitivities()
+    kspace = fourier.fft2c(maps * square()) * MASK
+    network = maps * square() + 0.1
+    joined = join(network, kspace, MASK, torch.zeros_like(maps), 0.02)
+    torch.testing.assert_close(joined, HardDataConsistency(kspace, MASK)(network), atol=1e-5, rtol=0)
+
+
+def test_without_samples_the_coils_agree_on_the_network():
+    generator = torch.Generator().manual_seed(1)
+    maps = sensitivities()
+    network = maps * square() + 0.1 * torch.randn(maps.shape, dtype=torch.complex64, generator=generator)
+    nothing = torch.zeros(1, SIZE[1], dtype=torch.bool)
+    common = maps * (maps.conj() * network).sum(0)
+    torch.testing.assert_close(join(network, torch.zeros_like(maps), nothing, maps, 0.5), common, atol=1e-5, rtol=0)
