@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from recon.request import Request
     from recon.simulate import SimulationSpec
 
-MAPS_TITLES = {"espirit": "ESPIRiT", "walsh": "Walsh (quick)"}
+MAPS_TITLES = {"espirit": "ESPIRiT", "walsh": "Walsh"}
 PRECISION_TITLES = {"auto": "auto", "fp32": "fp32", "bf16": "bf16"}
 N_SUMMARY = 68
 
@@ -94,7 +94,7 @@ class RecipePanel(QWidget):
         self.maps = named("mapsChoice", QComboBox())
         for key, title in MAPS_TITLES.items():
             self.maps.addItem(title, key)
-        self.join = named("joinCoils", QCheckBox("Join coils afterwards"))
+        self.join = named("joinCoils", QCheckBox("Join coils"))
         self.parameters = ParameterForm()
         self.parameter_section = Section(
             "Parameters", self.parameters, "parametersButton", "Weights and iterations of the method"
@@ -130,8 +130,11 @@ class RecipePanel(QWidget):
         model.addRow("Model", self.model)
         model.addRow(self.summary)
         model.addRow("Weights", self.weights)
-        model.addRow("Array", self.join)
-        model.addRow("Maps", self.maps)
+        self._array = QHBoxLayout()
+        self._array.setSpacing(theme.SPACE + 2)
+        self._array.addWidget(self.join)
+        self._array.addWidget(self.maps, 1)
+        model.addRow("Maps", self._array)
         self._model_form = model
         model.addRow(beside(Coils=self.coils, Device=self.device, Precision=self.precision))
         align_labels(model, label_width)
@@ -178,7 +181,11 @@ class RecipePanel(QWidget):
         describe(
             (self.model, "Model", "What rebuilds the image"),
             (self.weights, "Weights", "Which trained weights of the model; auto takes those for the scan's coils"),
-            (self.maps, "Sensitivity maps", "How the coils' sensitivities are estimated from the centre of k-space"),
+            (
+                self.maps,
+                "Sensitivity maps",
+                "How the coils' sensitivities are estimated from the centre of k-space; Walsh is quick",
+            ),
             (
                 self.join,
                 "Join coils",
@@ -287,8 +294,12 @@ class RecipePanel(QWidget):
         needs_maps
             Whether it takes sensitivity maps anyway.
         """
-        self._model_form.setRowVisible(self.join, is_so)
-        self._model_form.setRowVisible(self.maps, needs_maps or (is_so and self.join.isChecked()))
+        self._model_form.setRowVisible(self._array, is_so or needs_maps)
+        self.join.setVisible(is_so)
+        self.maps.setVisible(needs_maps or (is_so and self.join.isChecked()))
+        label = self._model_form.labelForField(self._array)
+        assert isinstance(label, QLabel)
+        label.setText("Maps" if needs_maps else "Array")
 
     def set_overrides(self, overrides: Mapping[str, Any], refused: str, problem: str) -> None:
         """Show the values of the parameters, and what was refused of them.
