@@ -363,19 +363,16 @@ class Plan:
         """Join the coils that a network took one by one; see `recon.joining.join`."""
         assert self.join_weight is not None
         kspace = (data.kspace * data.scale).flatten(0, 1)
-        # Scans come in any unit, and so do the squares that a solver adds up.
-        scale = coil_images.abs().amax().clamp_min(torch.finfo(torch.float32).tiny)
-        kspace = kspace / scale
         maps = coils.sensitivity_maps(kspace, data.mask, self.request.maps)
-        joined: Tensor = joining.join(coil_images / scale, kspace, data.mask, maps, self.join_weight) * scale
-        return joined
+        return joining.join(coil_images, kspace, data.mask, maps, self.join_weight)
 
     def _joined(self) -> str:
         """Say in half a sentence how the coils were joined; nothing where they were not."""
         if self.join_weight is None:
             return ""
         maps = {"espirit": "ESPIRiT", "walsh": "Walsh"}[self.request.maps]
-        return f", and they were joined afterwards ({maps} maps, weight of the network's images {self.join_weight:g})"
+        weight = f"weight of the network's images {self.join_weight:g} without noise"
+        return f", and they were joined afterwards ({maps} maps, {weight})"
 
     def _stages(self, data: Prepared) -> Generator[Stage, None, None]:
         """Yield the method's stages; where coils go in one by one, some at a time, in step with each other.

@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from recon import fourier, masks
-from recon.joining import join
+from recon import fourier, joining, masks
+from recon.joining import join, noise_power
 from recon.operator import HardDataConsistency
 
 SIZE = (48, 40)
@@ -89,3 +89,36 @@ def test_without_samples_the_coils_agree_on_the_network():
     nothing = torch.zeros(1, SIZE[1], dtype=torch.bool)
     common = maps * (maps.conj() * network).sum(0)
     torch.testing.assert_close(join(network, torch.zeros_like(maps), nothing, maps, 0.5), common, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("level", [0.1, 0.5])
+def test_noise_is_told_from_the_rim_of_kspace(level):
+    generator = torch.Generator().manual_seed(2)
+    truth = torch.nn.functional.pad(sensitivities() * square(), (40, 40, 40, 40))
+    noise = level * torch.randn(truth.shape, dtype=torch.complex64, generator=generator)
+    # Bands that were not acquired are zero, and no samples.
+    kspace = fourier.fft2c(truth + noise) * torch.from_numpy(
+        masks.make(masks.MaskSpec("random", 3, 0.2, 2), (1, 120)).mask
+    )
+    kspace[:, :10] = 0
+    assert noise_power(kspace, torch.ones(1, 120, dtype=torch.bool)) == pytest.approx(level**2, rel=0.2)
+
+
+def test_without_noise_or_samples_there_is_no_noise():
+    kspace = fourier.fft2c(sensitivities() * square())
+    kspace[:, :8], kspace[:, -8:], kspace[..., :8], kspace[..., -8:] = 0, 0, 0, 0
+    assert noise_power(kspace, torch.ones(1, SIZE[1], dtype=torch.bool)) == 0
+
+
+def test_the_noisier_the_data_the_more_the_network_counts(monkeypatch):
+    """Two coils say little at 4x, and what they say is noise."""
+    generator = torch.Generator().manual_seed(3)
+    maps = sensitivities(2)
+    truth = maps * square()
+    mask = torch.from_numpy(masks.make(masks.MaskSpec("random", 4, 0.16, seed=2), SIZE).mask)
+    noise = 0.2 * torch.randn(truth.shape, dtype=torch.complex64, generator=generator)
+    kspace = fourier.fft2c(truth + noise) * mask
+    network = HardDataConsistency(kspace, mask)(0.95 * truth)
+    heeded = error(join(network, kspace, mask, maps, 0.01), truth)
+    monkeypatch.setattr(joining, "_PER_NOISE_POWER", 0.0)
+    assert heeded < 0.8 * error(join(network, kspace, mask, maps, 0.01), truth)

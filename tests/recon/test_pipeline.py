@@ -170,7 +170,8 @@ def test_coils_are_joined_after_a_single_coil_network(series, small_weights):
     assert joined.parameters == {"join_coils": 0.05}
     assert joined.model_title == "PC-RNN 4x → 1x, coils joined"
     assert any(
-        "joined afterwards (ESPIRiT maps, weight of the network's images 0.05)" in one for one in joined.warnings
+        "joined afterwards (ESPIRiT maps, weight of the network's images 0.05 without noise)" in one
+        for one in joined.warnings
     )
     assert alone.parameters == {}
     assert "joined" not in alone.model_title

@@ -13,6 +13,7 @@ from app.commands.reconstruct import formats, slice_list
 from recon import phantom
 from recon.batch import SliceList, distinct
 from recon.errors import ExportError, RequestError
+from recon.request import JOIN_WEIGHT
 
 
 def test_record_and_files_of_a_reconstruction(run, scan, tmp_path):
@@ -48,7 +49,7 @@ def test_coils_are_joined_on_request(run, scan, tmp_path):
         json.loads(run(*wanted, *more, "--out", tmp_path / str(number))[1])[0]
         for number, more in enumerate(((), ("--join-coils",), ("--join-coils", 0.3)))
     )
-    assert [one["request"]["join_coils"] for one in (plain, joined, weighed)] == [None, 0.02, 0.3]
+    assert [one["request"]["join_coils"] for one in (plain, joined, weighed)] == [None, JOIN_WEIGHT, 0.3]
     assert len({one["metrics"]["psnr"]["volume"] for one in (plain, joined, weighed)}) == 3
     status, _, said = run(*wanted, "--join-coils", 0, "--out", tmp_path / "none")
     assert status == 2
