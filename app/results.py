@@ -128,13 +128,15 @@ class Result:
         done = self.reconstruction
         if done is not None:
             named |= {name: done.parameters[name] for name in done.parameter_origins if name in done.parameters}
+        named.pop("join_coils", None)
         values = "".join(f", {name.strip('_')} {_short(value)}" for name, value in named.items())
+        values += ", coils joined" if self.request.join_coils is not None else ""
         pattern = self.request.mask.title if self.series.acquired_mask is None else "the scanner's pattern"
         return f"#{self.number} · {self.model_title}{values} · {pattern}"
 
     @property
     def parameter_text(self) -> str:
-        """What a method without training ran with, and where chosen values are from; empty before there are images."""
+        """What a method ran with beside its weights, and where values are from; empty before there are images."""
         return "" if self.reconstruction is None else self.reconstruction.parameter_text
 
     @property

@@ -389,7 +389,9 @@ class Session(QObject):
             indices = tuple(range(series.n_slices))
         else:
             indices = tuple(slices)
-        request = replace(self.request, slices=indices)
+        # What was ticked for another model or scan is for those.
+        join_coils = self.request.join_coils if self.recipe.is_coil_by_coil else None
+        request = replace(self.request, slices=indices, join_coils=join_coils)
         card = self.recipe.card
         result = self.shelf.new(series, request, card, () if card is None else self._engine.announced_modules(card))
         # The view goes along with a volume until the user looks at another slice.

@@ -59,7 +59,7 @@ def calibration_block(
     if min(found) < min_lines:
         raise RequestError(
             f"sensitivity maps need at least {min_lines} fully sampled lines through the centre of k-space, found "
-            f"{min(found) or 'none'}; choose a mask with a centre (a larger centre fraction), or reconstruct "
+            f"{min(found) or 'none'}; choose a mask with a centre (a larger centre fraction), or a method "
             "without maps."
         )
     return best

@@ -101,7 +101,7 @@ class Collector:
         done = tuple(index for index in plan.indices if index in self._finals)
         if not done:
             raise RequestError("the reconstruction was stopped before its first slice was done.")
-        warnings = [*plan.warnings, *plan.model.notes]
+        warnings = [*plan.warnings, *plan.notes, *plan.model.notes]
         if len(done) < len(plan.indices):
             warnings.append(f"stopped after {len(done)} of {len(plan.indices)} slices; the result is partial.")
         reference = plan.series.reference

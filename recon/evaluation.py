@@ -243,7 +243,10 @@ def plan(evaluation: Evaluation, collection: Collection) -> list[Task]:
         for request, method in zip(requests, methods, strict=True):
             weights, problem, status, coil_by_coil = _fit(evaluation, request, series)
             if request.join_coils is not None and not coil_by_coil:
-                continue
+                # A network that could, on a scan that has nothing to join, is missing from the means: that is said.
+                if problem or weights is None or weights.n_coils != 1:
+                    continue
+                problem = "there is one coil, so there is nothing to join."
             key = _key(identity, _about(evaluation, request, weights))
             tasks.append(
                 Task(key, names | _names(request, method), volume, request, problem=problem, exit_status=status)
@@ -362,8 +365,11 @@ def _of_study(series: Series, n_virtual: int | None) -> str:
 
 def _about(evaluation: Evaluation, request: Request, weights: Weights | None) -> dict[str, Any]:
     mask_file = Path(request.mask.kind.removeprefix("file:"))
+    asked = request.to_dict()
+    if request.join_coils is None:
+        del asked["join_coils"]  # rows from before there was such a thing stay good
     return {
-        "request": request.to_dict(),
+        "request": asked,
         "weights": None if weights is None else weights.sha256,
         "mask_file": _stamp(mask_file) if request.mask.kind.startswith("file:") else None,
     } | _scored(evaluation)

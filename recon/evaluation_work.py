@@ -101,6 +101,9 @@ class EvaluationWork:
         for task in hopeless:
             self._record(_unscored(task, task.problem, task.exit_status))
         self._say([self._rows[task.key] for task in hopeless if not is_of_study(task.request, self.evaluation)])
+        joined = (task for task in self.tasks if task.request is not None and task.request.join_coils is not None)
+        if self.evaluation.join_coils is not None and all(task.problem for task in joined):
+            logger.warning("none of the methods takes the coils of any scan one by one, so nothing is joined.")
 
     def begin(self, part: int, device: str | None) -> None:
         """See `recon.batch.Work`."""

@@ -36,9 +36,9 @@ def join(
 
     1. The image of all coils solves min ‖A x − y‖² + λ ‖S x − c‖², with the network's coil images c. For maps of unit
        root sum of squares that is CG-SENSE on what the network's image x₀ = Sᴴc leaves of the data: x = x₀ + d,
-       (AᴴA + λ) d = Aᴴ(y − A x₀). The noisier the data, the larger λ: few coils with much noise would else be worse
-       off than one by one.
-    2. Each coil gets its share S x again; where there are no maps, it keeps what the network made.
+       (AᴴA + λ) d = Aᴴ(y − A x₀). Where there are no maps, each coil keeps what the network made; what was measured of
+       that is no part of y.
+    2. Each coil gets its share S x again.
     3. Hard data consistency: the samples that were measured stay.
 
     Parameters
@@ -52,7 +52,7 @@ def join(
     maps
         Sensitivities of unit root sum of squares, zero where there is no signal.
     weight
-        λ of data without noise; 1 trusts the network's pixels as much as fully sampled data.
+        λ; 1 trusts the network's pixels as much as fully sampled data. See `heed_noise`.
 
     References
     ----------
@@ -60,17 +60,38 @@ def join(
     of a reconstruction); Aggarwal et al., MoDL, IEEE TMI 2019 (its solution by conjugate gradients over all coils).
     """
     # Scans come in any unit, and so do the squares that a solver adds up.
-    scale = coil_images.abs().amax().clamp_min(torch.finfo(torch.float32).tiny)
+    scale = _brightest(coil_images)
     coil_images, kspace = coil_images / scale, kspace / scale
-    weight = weight + _PER_NOISE_POWER * noise_power(kspace, mask)
+    outside = (1 - maps.abs().square().sum(0)).clamp_min(0) * coil_images
     image = (maps.conj() * coil_images).sum(0)
-    left = kspace - Encoding(mask, maps).forward(image)
+    left = kspace - Encoding(mask).forward(maps * image + outside)
     solver = CGSense(len(maps), CGSenseParameters(lambda_=weight, n_iterations=_N_ITERATIONS, tolerance=1e-4))
     residual = Encoding(mask).adjoint(left)
     image = image + solver(residual[None], left[None], mask, maps[None])[0, 0]
-    outside = (1 - maps.abs().square().sum(0)).clamp_min(0)
-    joined: Tensor = HardDataConsistency(kspace, mask)(maps * image + outside * coil_images)
+    joined: Tensor = HardDataConsistency(kspace, mask)(maps * image + outside)
     return joined * scale
+
+
+def heed_noise(
+    weight: float,
+    coil_images: Complex[Tensor, "coil y x"],
+    kspace: Complex[Tensor, "coil y x"],
+    mask: Bool[Tensor, "*mask"],
+) -> float:
+    """Return λ of `join` for noisy data, where the network deserves more trust: few coils would else be worse off.
+
+    Parameters
+    ----------
+    weight
+        λ of data without noise.
+    coil_images, kspace, mask
+        See `join`.
+    """
+    return weight + _PER_NOISE_POWER * noise_power(kspace / _brightest(coil_images), mask)
+
+
+def _brightest(coil_images: Tensor) -> Tensor:
+    return coil_images.abs().amax().clamp_min(torch.finfo(torch.float32).tiny)
 
 
 def noise_power(kspace: Complex[Tensor, "coil y x"], mask: Bool[Tensor, "*mask"]) -> float:

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 # Coils that a preview transforms at a time.
 _PREVIEW_COILS = 2
+# Of the time of a slice whose coils are joined, roughly what the network takes.
+_NETWORK_SHARE = 0.85
 # Coils that a single-coil network computes together.
 _COILS_AT_ONCE = 4
 
@@ -275,6 +277,7 @@ class Plan:
         self.weights, self.n_virtual, self.coil_by_coil = models.fit_coils(request.model, series.n_coils, request.coils)
         self.card = models.get_card(request.model if self.weights is None else self.weights.preset)
         self.join_weight = request.join_coils if self.coil_by_coil else None
+        self._join_weights: list[float] = []
         requirements.check(self.card, self.n_virtual, self.mask, joins_coils=self.join_weight is not None)
         # Without a network there is nothing that could be computed in half precision.
         network = self.weights is not None
@@ -287,7 +290,7 @@ class Plan:
                 f"{self._joined()}."
             )
         elif request.join_coils is not None:
-            self.warnings.append(f"{self.card.title} {_nothing_to_join(series.n_coils)}, so none were joined.")
+            self.warnings.append(f"{self.card.title} {_nothing_to_join(self.n_virtual)}, so none were joined.")
         if self.weights is not None and not self.coil_by_coil and series.n_coils < self.n_virtual:
             self.warnings.append(
                 f"the network was trained on {self.n_virtual} coils and the data has {series.n_coils}; "
@@ -351,7 +354,8 @@ class Plan:
                     image = self._to_view(combined)
                 is_joined = stage.is_final and self.join_weight is not None
                 shown = replace(stage, name="network", path=("network",), is_final=False) if is_joined else stage
-                yield replace(shown, image=image, slice_index=index, progress=(position + stage.progress) / n_slices)
+                done = stage.progress * (1 if self.join_weight is None else _NETWORK_SHARE)
+                yield replace(shown, image=image, slice_index=index, progress=(position + done) / n_slices)
                 if is_joined:
                     with device.explain_memory(self.device):
                         joined = coils.root_sum_of_squares(self._join(unscaled, data), dim=0)
@@ -363,16 +367,26 @@ class Plan:
         """Join the coils that a network took one by one; see `recon.joining.join`."""
         assert self.join_weight is not None
         kspace = (data.kspace * data.scale).flatten(0, 1)
-        maps = coils.sensitivity_maps(kspace, data.mask, self.request.maps)
-        return joining.join(coil_images, kspace, data.mask, maps, self.join_weight)
+        # The few calibration lines of a fast scan are too few for Walsh's maps: joined with them it may end far below.
+        maps = coils.sensitivity_maps(kspace, data.mask, "espirit")
+        weight = joining.heed_noise(self.join_weight, coil_images, kspace, data.mask)
+        self._join_weights.append(weight)
+        return joining.join(coil_images, kspace, data.mask, maps, weight)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What came up while slices were computed, in sentences."""
+        if not self._join_weights:
+            return ()
+        least, most = (f"{weight:.3g}" for weight in (min(self._join_weights), max(self._join_weights)))
+        weights = least if least == most else f"{least} to {most}"
+        return (f"with the noise of the data, the network's images had a weight of {weights}.",)
 
     def _joined(self) -> str:
         """Say in half a sentence how the coils were joined; nothing where they were not."""
         if self.join_weight is None:
             return ""
-        maps = {"espirit": "ESPIRiT", "walsh": "Walsh"}[self.request.maps]
-        weight = f"weight of the network's images {self.join_weight:g} without noise"
-        return f", and they were joined afterwards ({maps} maps, {weight})"
+        return f", and they were joined afterwards (weight of the network's images {self.join_weight:g} without noise)"
 
     def _stages(self, data: Prepared) -> Generator[Stage, None, None]:
         """Yield the method's stages; where coils go in one by one, some at a time, in step with each other.

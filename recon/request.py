@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -19,6 +18,8 @@ Maps = Literal["espirit", "walsh"]
 # Of a network's images where its coils are joined, see `recon.joining`; near the best on real scans of 2, 4 and 16
 # coils.
 JOIN_WEIGHT = 0.01
+# Far beyond where nothing but the network counts.
+_LARGEST_WEIGHT = 1e6
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,10 @@ class Request:
             raise RequestError(f"maps is {self.maps!r}; choose espirit or walsh.")
         if self.coils is not None and self.coils < 1:
             raise RequestError(f"coils is {self.coils}; at least one virtual coil is needed.")
-        if self.join_coils is not None and not 0 < self.join_coils < math.inf:
+        if self.join_coils is not None and not 0 < self.join_coils <= _LARGEST_WEIGHT:
             raise RequestError(
-                f"join_coils is {self.join_coils:g}; it must be above 0, such as {JOIN_WEIGHT}, or None to leave the "
-                "coils alone."
+                f"join_coils is {self.join_coils:g}; it must be above 0 and at most {_LARGEST_WEIGHT:g}, such as "
+                f"{JOIN_WEIGHT}. Leave it out to leave the coils as they are."
             )
         if self.slices is not None and not self.slices:
             raise RequestError("slices is empty; name at least one, or leave it out for all.")

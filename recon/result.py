@@ -52,7 +52,8 @@ class Reconstruction:
     seconds
         Wall time from the first slice's start to the last slice's end.
     parameters
-        What a method without training ran with, also what it chose for this scan; empty for a network.
+        What a method without training ran with, also what it chose for this scan; of a network, which has its weights,
+        ``join_coils`` where its coils were joined.
     parameter_origins
         Name of a parameter that the user set or the method chose, to a few words on where its value is from.
     warnings

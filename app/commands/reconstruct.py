@@ -196,10 +196,20 @@ def add_join_coils(parser: argparse._ArgumentGroup, what: str) -> None:
         "--join-coils",
         nargs="?",
         const=JOIN_WEIGHT,
-        type=float,
+        type=join_weight,
         metavar="WEIGHT",
         help=f"{what}: solve for what all of them measured, near the network's images (default WEIGHT: %(const)s)",
     )
+
+
+def join_weight(text: str) -> float:
+    """Read the weight of ``--join-coils``; raises argparse.ArgumentTypeError where it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no weight; write the option behind the files, or a weight with it: --join-coils=0.01"
+        ) from None
 
 
 def build_request(arguments: argparse.Namespace, model: str) -> Request:

@@ -296,7 +296,7 @@ class RecipePanel(QWidget):
         """
         self._model_form.setRowVisible(self._array, is_so or needs_maps)
         self.join.setVisible(is_so)
-        self.maps.setVisible(needs_maps or (is_so and self.join.isChecked()))
+        self.maps.setVisible(needs_maps)
         label = self._model_form.labelForField(self._array)
         assert isinstance(label, QLabel)
         label.setText("Maps" if needs_maps else "Array")

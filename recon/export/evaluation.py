@@ -142,7 +142,7 @@ def _score_lines(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
 
 
 def parameter_cells(row: Row) -> tuple[str, str]:
-    """Return the values that a method without training ran with, and where those are from that the preset did not give.
+    """Return the values that a method ran with beside its weights, and where those not of the preset are from.
 
     λ is chosen for each scan, so a method's name does not tell it.
     """

@@ -131,7 +131,7 @@ def _page(
         yield _compression_table(compressed)
     yield from _tests(tests)
     if any(row.get("parameters") for row in done):
-        yield "## Parameters of the methods without training"
+        yield "## Parameters"
         yield _parameter_table(done)
     problems = group_problems(rows)
     if problems:

@@ -45,7 +45,8 @@ def check(card: ModelCard, n_coils: int, mask: SamplingMask, *, joins_coils: boo
         try:
             calibration_block(np.broadcast_to(pattern, (max(pattern.shape[0], MIN_LINES), pattern.shape[1])))
         except RequestError as error:
-            raise RequestError(f"{card.title}{', coils joined' * joins_coils}: {error}") from None
+            what, instead = (", coils joined", " Or leave the coils as they are.") if joins_coils else ("", "")
+            raise RequestError(f"{card.title}{what}: {error}{instead}") from None
     elif card.needs_sampling == "centre" and not pattern[pattern.shape[0] // 2, pattern.shape[1] // 2]:
         raise RequestError(f"{card.title}: {centre_is_missing()}")
 

@@ -170,13 +170,20 @@ def test_coils_can_be_joined_where_a_model_takes_them_one_by_one(window, engine,
     join.setFocus()
     QTest.keyClick(join, Qt.Key.Key_Space)
     assert window.session.request.join_coils == JOIN_WEIGHT
-    assert maps.isVisible()
     QTest.keyClick(join, Qt.Key.Key_Space)
     assert window.session.request.join_coils is None
-    assert not maps.isVisible()
     # A weight of one's own, from a preset, shows as on.
     window.session.set_request(join_coils=0.3)
     assert join.isChecked()
+    assert window.session.request.join_coils == 0.3
+    # Another model has nothing to join, and its result says nothing of it.
+    for model, joined in (("pcrnn-s", 0.3), ("cs-tv", None)):
+        window.session.set_request(model=model)
+        with qtbot.waitSignal(window.session.job_finished, timeout=10_000):
+            window.session.reconstruct()
+        result = window.session.results[-1]
+        assert result.request.join_coils == joined
+        assert ("coils joined" in result.title) is (joined is not None)
     assert window.session.request.join_coils == 0.3
 
 

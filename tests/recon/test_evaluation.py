@@ -343,6 +343,7 @@ def test_single_coil_scans_are_not_masked_and_say_so(tmp_path, no_figures):
         ({"accelerations": (4.0,), "center_fraction": 0.5}, "leaves no samples"),
         ({"coils": (0,)}, "virtual coil"),
         ({"join_coils": -1.0}, "join_coils is -1; it must be above 0"),
+        ({"join_coils": 1e39}, "at most 1e\\+06"),
         ({"coil_study": (0,)}, "coil study"),
         ({"slices": "first"}, "no list of slices"),
         ({"band_radius": 1.5}, "between 0 and 1"),
@@ -396,6 +397,24 @@ def test_joined_coils_are_a_second_row_of_single_coil_networks_alone(scans, tmp_
         first = metrics.psnr(result.reference[:1], result.final[:1])
         assert float(scores[name]["psnr"]) == pytest.approx(first, abs=1e-3)
     assert scores["unet-fastmri"]["psnr"] != scores["unet-fastmri, joined"]["psnr"]
+
+
+def test_a_scan_with_nothing_to_join_is_said(scans, tmp_path, no_figures, caplog):
+    one = phantom.write(tmp_path / "one.h5", phantom.PhantomSpec(n_slices=1, n_coils=1, matrix=(SIZE, SIZE)))
+    changes = {"masked": False, "center_fraction": 0.2, "slices": "0", "join_coils": 0.02}
+    evaluate([scans / "head0.h5", one], tmp_path / "mixed", "unet-fastmri", **changes)
+    lines = [line for line in read(tmp_path / "mixed" / "scores.csv") if line["level"] == "volume"]
+    assert [(line["volume"], line["method"], line["status"]) for line in lines] == [
+        ("head0", "unet-fastmri", "done"),
+        ("head0", "unet-fastmri, joined", "done"),
+        ("one", "unet-fastmri", "done"),
+        ("one", "unet-fastmri, joined", "skipped"),
+    ]
+    assert lines[-1]["reason"] == "there is one coil, so there is nothing to join."
+    assert "nothing to join" in (tmp_path / "mixed" / "summary.md").read_text()
+    assert "so nothing is joined" not in caplog.text
+    evaluate([scans / "head0.h5"], tmp_path / "none", "zero-filled", **changes)
+    assert "none of the methods takes the coils of any scan one by one, so nothing is joined." in caplog.text
 
 
 def test_a_method_is_compared_with_itself(scans, tmp_path, no_figures):

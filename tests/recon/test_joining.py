@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from recon import fourier, joining, masks
-from recon.joining import join, noise_power
+from recon import fourier, masks
+from recon.joining import heed_noise, join, noise_power
 from recon.operator import HardDataConsistency
 
 SIZE = (48, 40)
@@ -45,6 +45,16 @@ def test_the_truth_stays_the_truth():
     maps = sensitivities()
     truth = maps * square()
     torch.testing.assert_close(join(truth, fourier.fft2c(truth) * MASK, MASK, maps, 0.02), truth, atol=1e-5, rtol=0)
+
+
+def test_what_lies_beyond_the_maps_stays_where_it_is():
+    truth = sensitivities() * square()
+    maps = sensitivities()
+    maps[..., 26:] = 0
+    kspace = fourier.fft2c(truth) * MASK
+    torch.testing.assert_close(join(truth, kspace, MASK, maps, 0.02), truth, atol=1e-5, rtol=0)
+    network = truth + 0.05 * torch.roll(truth, 7, dims=-1)
+    assert error(join(network, kspace, MASK, maps, 0.02), truth) < error(network, truth)
 
 
 def test_what_one_coil_missed_the_others_measured():
@@ -110,7 +120,7 @@ def test_without_noise_or_samples_there_is_no_noise():
     assert noise_power(kspace, torch.ones(1, SIZE[1], dtype=torch.bool)) == 0
 
 
-def test_the_noisier_the_data_the_more_the_network_counts(monkeypatch):
+def test_the_noisier_the_data_the_more_the_network_counts():
     """Two coils say little at 4x, and what they say is noise."""
     generator = torch.Generator().manual_seed(3)
     maps = sensitivities(2)
@@ -119,6 +129,9 @@ def test_the_noisier_the_data_the_more_the_network_counts(monkeypatch):
     noise = 0.2 * torch.randn(truth.shape, dtype=torch.complex64, generator=generator)
     kspace = fourier.fft2c(truth + noise) * mask
     network = HardDataConsistency(kspace, mask)(0.95 * truth)
-    heeded = error(join(network, kspace, mask, maps, 0.01), truth)
-    monkeypatch.setattr(joining, "_PER_NOISE_POWER", 0.0)
-    assert heeded < 0.8 * error(join(network, kspace, mask, maps, 0.01), truth)
+    weight = heed_noise(0.01, network, kspace, mask)
+    assert weight == pytest.approx(heed_noise(0.01, 1e-7 * network, 1e-7 * kspace, mask), rel=1e-4)
+    assert weight > 0.05
+    assert error(join(network, kspace, mask, maps, weight), truth) < 0.8 * error(
+        join(network, kspace, mask, maps, 0.01), truth
+    )

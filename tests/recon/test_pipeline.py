@@ -170,9 +170,13 @@ def test_coils_are_joined_after_a_single_coil_network(series, small_weights):
     assert joined.parameters == {"join_coils": 0.05}
     assert joined.model_title == "PC-RNN 4x → 1x, coils joined"
     assert any(
-        "joined afterwards (ESPIRiT maps, weight of the network's images 0.05 without noise)" in one
-        for one in joined.warnings
+        "joined afterwards (weight of the network's images 0.05 without noise)" in one for one in joined.warnings
     )
+    used = [one for one in joined.warnings if one.startswith("with the noise of the data, the network's images had")]
+    assert len(used) == 1
+    # The network's stages leave a part of the bar to what comes after them.
+    assert [stage.progress for stage in per_slice] == sorted(stage.progress for stage in per_slice)
+    assert per_slice[-2].progress < per_slice[-1].progress
     assert alone.parameters == {}
     assert "joined" not in alone.model_title
 
@@ -182,16 +186,18 @@ def test_where_coils_go_in_together_there_is_nothing_to_join(series, tmp_path):
     np.testing.assert_array_equal(together.final, recon.run(series, replace(REQUEST, coils=4)).final)
     assert "PC-RNN 4x → 1x takes all coils together, so none were joined." in together.warnings
     one = recon.open_study(write_scan(tmp_path / "one.h5", n_coils=0)).series[0]
-    assert (
-        "PC-RNN 4x → 1x got one coil, so none were joined."
-        in recon.run(one, replace(REQUEST, join_coils=0.02)).warnings
-    )
+    for scan, request in ((one, REQUEST), (series, replace(REQUEST, coils=1))):
+        result = recon.run(scan, replace(request, join_coils=0.02))
+        assert "PC-RNN 4x → 1x got one coil, so none were joined." in result.warnings
+        assert result.parameters == {}
 
 
 def test_joining_needs_calibration_lines(series, small_weights):
     (small_weights / "small-4.safetensors").unlink()
     mask = recon.MaskSpec("random", 4, 0.05, seed=1)
-    with pytest.raises(RequestError, match=r"PC-RNN 4x → 1x, coils joined: .* at least 6 fully sampled lines"):
+    with pytest.raises(
+        RequestError, match=r"PC-RNN 4x → 1x, coils joined: .* at least 6 .* leave the coils as they are"
+    ):
         recon.run(series, replace(REQUEST, mask=mask, join_coils=0.02))
     recon.run(series, replace(REQUEST, mask=mask))
 

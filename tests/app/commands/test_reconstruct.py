@@ -54,6 +54,9 @@ def test_coils_are_joined_on_request(run, scan, tmp_path):
     status, _, said = run(*wanted, "--join-coils", 0, "--out", tmp_path / "none")
     assert status == 2
     assert "join_coils is 0; it must be above 0" in said
+    status, _, said = run("reconstruct", "--model", "unet-fastmri", "--join-coils", scan, "--out", tmp_path / "none")
+    assert status == 2
+    assert "is no weight; write the option behind the files, or a weight with it: --join-coils=0.01" in said
 
 
 def test_summary_for_people(run, scan, tmp_path):
