@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import shutil
 import statistics as stdlib_statistics
 
@@ -14,7 +13,7 @@ import torch
 
 import recon
 from recon import coils, metrics, phantom, pipeline
-from recon.errors import DeviceError, ModelError, RequestError
+from recon.errors import DeviceError
 from recon.evaluation import Evaluation, method_names
 from recon.evaluation_work import EvaluationWork
 from recon.export import box_plot
@@ -334,52 +333,6 @@ def test_single_coil_scans_are_not_masked_and_say_so(tmp_path, no_figures):
     assert "No masked scores for 1" in (tmp_path / "out" / "summary.md").read_text()
 
 
-@pytest.mark.parametrize(
-    ("changes", "text"),
-    [
-        ({"models": ()}, "no models"),
-        ({"masks": ("spiral",)}, "spiral"),
-        ({"accelerations": (0.5,)}, "acceleration"),
-        ({"accelerations": (4.0,), "center_fraction": 0.5}, "leaves no samples"),
-        ({"coils": (0,)}, "virtual coil"),
-        ({"join_coils": -1.0}, "join_coils is -1; it must be above 0"),
-        ({"join_coils": 1e39}, "at most 1e\\+06"),
-        ({"coil_study": (0,)}, "coil study"),
-        ({"slices": "first"}, "no list of slices"),
-        ({"band_radius": 1.5}, "between 0 and 1"),
-        ({"band_shape": "star"}, "disc or square"),
-        ({"pair_by": "patient"}, "volume, slice or pattern"),
-        ({"grid": "polar"}, "cropped or native"),
-    ],
-)
-def test_impossible_evaluations_are_refused(changes, text):
-    with pytest.raises(RequestError, match=text):
-        Evaluation(**({"models": ("zero-filled",)} | changes))
-
-
-def test_evaluation_is_its_json():
-    evaluation = Evaluation(("zero-filled",), accelerations=(4.0, 8.0), coils=(None, 4), coil_study=(2,), slices="0:3")
-    assert Evaluation.from_dict(json.loads(json.dumps(evaluation.to_dict()))) == evaluation
-    with pytest.raises(RequestError, match="no field 'colour'"):
-        Evaluation.from_dict({"models": ["zero-filled"], "colour": "red"})
-
-
-def test_patterns_without_acceleration_come_once(tmp_path):
-    np.save(tmp_path / "mask.npy", np.ones(SIZE, bool))
-    evaluation = Evaluation(
-        ("zero-filled",),
-        masks=("none", f"file:{tmp_path / 'mask.npy'}", "random"),
-        accelerations=(4.0, 8.0),
-        seeds=(1, 2),
-    )
-    assert len(evaluation.patterns()) == 1 + 1 + 4
-
-
-def test_methods_have_names_of_their_own(tmp_path):
-    names = ["pcrnn-s", "x/pcrnn-s.safetensors", "x/other.safetensors"]
-    assert method_names([Request(name) for name in names]) == ["pcrnn-s", "x/pcrnn-s.safetensors", "other"]
-
-
 def test_joined_coils_are_a_second_row_of_single_coil_networks_alone(scans, tmp_path, no_figures):
     entries, changes = ("cs-tv:n_iterations=2", "unet-fastmri"), {"slices": "0", "masked": False, "maps": "walsh"}
     changes |= {"center_fraction": 0.2, "join_coils": 0.02}
@@ -429,20 +382,6 @@ def test_a_method_is_compared_with_itself(scans, tmp_path, no_figures):
     found = [float(scores[entry]["psnr"]) for entry in entries]
     assert found[1] == pytest.approx(metrics.psnr(result.reference, result.final), abs=1e-3)
     assert abs(found[0] - found[1]) > 0.1
-
-
-@pytest.mark.parametrize(
-    ("entry", "words"),
-    [
-        ("cs-tv:mu=3", "no parameter 'mu'"),
-        ("cs-tv:lambda=much", "a number"),
-        ("pcrnn-s:n_iterations=3", "those of its weights"),
-        ("cs-tv:lambda=1,2", "sets nothing"),
-    ],
-)
-def test_impossible_parameters_are_refused(entry, words):
-    with pytest.raises(ModelError, match=words):
-        Evaluation((entry,))
 
 
 # ---- coil study ---------------------------------------------------------------------------------------------------
