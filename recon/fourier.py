@@ -49,6 +49,45 @@ def centre_crop(image: Shaped[Tensor, "*batch y x"], size: tuple[int, int]) -> S
     return image[..., top : top + rows, left : left + columns]
 
 
+def crop_field_of_view(kspace: Complex[Tensor, "*batch y x"], size: tuple[int, int]) -> Complex[Tensor, "*batch h w"]:
+    """Return the k-space of the centre of the image: ``fft2c(centre_crop(ifft2c(kspace), size))``, in less time.
+
+    Parameters
+    ----------
+    kspace
+        complex64.
+    size
+        Rows and columns of the field of view that stays; an axis that is smaller stays as it is.
+    """
+
+    def crop(one: Tensor) -> Tensor:
+        return _crop_axis(_crop_axis(one, size[0], -2), size[1], -1)
+
+    if kspace.dim() < 3 or kspace.device.type != "cpu":
+        return crop(kspace)
+    # One coil at a time: its copies stay in the cache, where those of all coils would go through fresh memory.
+    coils = [crop(one) for one in kspace.reshape(-1, *kspace.shape[-2:])]
+    cropped = torch.stack(coils)
+    return cropped.reshape(*kspace.shape[:-2], *cropped.shape[-2:])
+
+
+def _crop_axis(kspace: Tensor, n_wanted: int, dim: int) -> Tensor:
+    """Crop the field of view along one axis, between a transform and its inverse along this axis alone."""
+    n = kspace.shape[dim]
+    if n_wanted >= n:
+        return kspace
+    if n % 2 or n_wanted % 2:
+        first = (n - n_wanted) // 2
+        return fft1c(ifft1c(kspace, dim).narrow(dim, first, n_wanted), dim)
+    # Moving the centre of k-space by half an even grid changes the sign of every other pixel, the same pixels before
+    # and after the crop: without the shifts the signs cancel, and the centre of the image lies at both its ends.
+    half = n_wanted // 2
+    with torch.autocast(kspace.device.type, enabled=False):
+        image = torch.fft.ifft(kspace, dim=dim, norm="ortho")
+        image = torch.cat((image.narrow(dim, 0, half), image.narrow(dim, n - half, half)), dim)
+        return torch.fft.fft(image, dim=dim, norm="ortho")
+
+
 def pad_to_multiple(image: Shaped[Tensor, "*batch y x"], multiple: int) -> Shaped[Tensor, "*batch h w"]:
     """Pad the last two axes with zeros, evenly on both sides, to the next multiple; `centre_crop` undoes it."""
     rows, columns = image.shape[-2:]

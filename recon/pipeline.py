@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from recon.models.blocks import ReconstructionModel
     from recon.result import Reconstruction
 
-# Coils that a preview transforms at a time.
-_PREVIEW_COILS = 2
+# Coils whose zero-filled images are computed together.
+_COILS_AT_A_TIME = 2
 # Of the time of a slice whose coils are joined, roughly what the network takes.
 _NETWORK_SHARE = 0.85
 # Coils that a single-coil network computes together.
@@ -219,12 +219,7 @@ def preview(
     mask = torch.from_numpy(sampling.mask)
     native = _uses_native_grid(series, request)
     slice_ = series.read(index)
-    energy = torch.zeros(())
-    # A few coils at a time: the copies of a transform stay in the cache, and memory stays near one slice.
-    for group in slice_.kspace.split(_PREVIEW_COILS):
-        coil_images = fourier.ifft2c(on_grid(group, series, native=native) * mask)
-        energy = energy + coil_images.abs().square().sum(dim=0)
-    image = energy.sqrt()
+    image = _zero_filled(on_grid(slice_.kspace, series, native=native), mask)
     reference = None if slice_.reference is None else slice_.reference.numpy()
     return fourier.centre_crop(image, series.recon_size).numpy(), sampling, reference
 
@@ -235,9 +230,18 @@ def on_grid(kspace: Tensor, series: Series, *, native: bool) -> Tensor:
     The cropped grid is made by cropping the fully sampled image, so it exists for fully sampled data alone; measured
     that way, results are not comparable with those of the native grid.
     """
-    if native or series.recon_size == series.matrix:
-        return kspace
-    return fourier.fft2c(fourier.centre_crop(fourier.ifft2c(kspace), series.recon_size))
+    return kspace if native else fourier.crop_field_of_view(kspace, series.recon_size)
+
+
+def _zero_filled(kspace: Tensor, mask: Tensor) -> Tensor:
+    """Return the root sum of squares of the coil images of the sampled k-space, ``(y, x)``."""
+    energy = torch.zeros(kspace.shape[-2:], device=kspace.device)
+    # A few coils at a time: the copies of a transform stay in the cache, and memory stays near one slice. Where the
+    # centre of k-space lies is no matter of the magnitude, and that of the image is put in its place once.
+    for group in kspace.split(_COILS_AT_A_TIME):
+        coil_images = torch.fft.ifft2(group * mask, norm="ortho")
+        energy += (coil_images.real.square() + coil_images.imag.square()).sum(dim=0)
+    return torch.fft.fftshift(energy.sqrt_())
 
 
 def _uses_native_grid(series: Series, request: Request) -> bool:
@@ -326,7 +330,7 @@ class Plan:
                 scale=self.card.scale,
             )
             # The zero-filled image of all coils, as the preview shows it: compression is the model's business.
-            zero_filled = coils.root_sum_of_squares(fourier.ifft2c(kspace * mask), dim=0)
+            zero_filled = _zero_filled(kspace, mask)
             del kspace
             if not bool(zero_filled.isfinite().all()):
                 raise FileError(
@@ -338,6 +342,7 @@ class Plan:
         yield replace(first, progress=position / n_slices)
         # What a network makes of a coil without signal, such as a broken one, is its own invention.
         has_signal = data.zero_filled.flatten(2).any(dim=2)[..., None, None]
+        scale_of_signal = data.scale * has_signal
         with closing(self._stages(data)) as stream:
             while True:
                 with device.explain_memory(self.device):
@@ -345,10 +350,8 @@ class Plan:
                     if stage is None:
                         return
                     # Batch entries are coils in the coil-by-coil case, coils are coils otherwise: both are combined.
-                    unscaled = stage.image * data.scale
-                    if unscaled.shape[1] == has_signal.shape[1]:
-                        unscaled = unscaled * has_signal
-                    unscaled = unscaled.flatten(0, 1)
+                    scale = scale_of_signal if stage.image.shape[1] == has_signal.shape[1] else data.scale
+                    unscaled = (stage.image * scale).flatten(0, 1)
                     combined = coils.root_sum_of_squares(unscaled, dim=0)
                     contract.check_finite(self.card, stage, index, combined)
                     image = self._to_view(combined)

@@ -47,3 +47,14 @@ def test_padding_is_undone_by_cropping(size):
     assert padded.shape[-2] % 4 == 0
     assert padded.shape[-1] % 4 == 0
     assert torch.equal(fourier.centre_crop(padded, size), image)
+
+
+@pytest.mark.parametrize("size", [(640, 368), (12, 9), (13, 8), (11, 7), (6, 6)])
+@pytest.mark.parametrize("wanted", [(320, 320), (6, 4), (5, 3), (6, 5), (8, 20)])
+@pytest.mark.parametrize("batch", [(), (3,), (2, 3)])
+def test_field_of_view_is_cropped_as_the_image_is(size, wanted, batch):
+    kspace = torch.randn(*batch, *size, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+    expected = fourier.fft2c(fourier.centre_crop(fourier.ifft2c(kspace.to(torch.complex128)), wanted))
+    torch.testing.assert_close(
+        fourier.crop_field_of_view(kspace, wanted), expected, atol=1e-5, rtol=0, check_dtype=False
+    )
