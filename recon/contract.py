@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,8 +17,6 @@ from recon.models.plugins import blame, described
 from recon.stage import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from recon.models.blocks import ReconstructionModel
     from recon.models.card import ModelCard
 
@@ -67,20 +64,6 @@ def stages(
     if last is None or not last.is_final:
         after = "without any stage" if last is None else f"with stage {last.title!r}"
         raise ModelError(f"{who}: the stream ended {after}; a last stage with is_final was expected.")
-
-
-def together(card: ModelCard, parts: Sequence[Stage | None]) -> Stage:
-    """Join the same stage of the parts of a batch that were computed one after another.
-
-    Raises
-    ------
-    ModelError
-        If some have no such stage.
-    """
-    found = [part for part in parts if part is not None]
-    if len(found) < len(parts):
-        raise ModelError(f"{described(card)}: some coils got more stages than others; as many were expected of each.")
-    return found[0] if len(found) == 1 else replace(found[0], image=torch.cat([part.image for part in found]))
 
 
 def check_stage(who: str, stage: Any, zero_filled: Tensor) -> None:

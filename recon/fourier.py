@@ -85,7 +85,8 @@ def _crop_axis(kspace: Tensor, n_wanted: int, dim: int) -> Tensor:
     with torch.autocast(kspace.device.type, enabled=False):
         image = torch.fft.ifft(kspace, dim=dim, norm="ortho")
         image = torch.cat((image.narrow(dim, 0, half), image.narrow(dim, n - half, half)), dim)
-        return torch.fft.fft(image, dim=dim, norm="ortho")
+        result: Tensor = torch.fft.fft(image, dim=dim, norm="ortho")
+        return result
 
 
 def pad_to_multiple(image: Shaped[Tensor, "*batch y x"], multiple: int) -> Shaped[Tensor, "*batch h w"]:

@@ -28,7 +28,6 @@ def check_memory(
     name: str,
     shape: tuple[int, int, int, int],
     device: torch.device,
-    n_at_once: int | None = None,
 ) -> list[str]:
     """Compare what a method needs with what is free, before it starts.
 
@@ -40,8 +39,6 @@ def check_memory(
         ``(batch, coil, y, x)`` of the coil images that it will be given.
     device
         Where it runs.
-    n_at_once
-        Entries of the batch that it is given together; None for all.
 
     Returns
     -------
@@ -54,7 +51,7 @@ def check_memory(
     DeviceError
         The same for a device beside the CPU, which is the way out then.
     """
-    needed = model.peak_memory_bytes(shape, n_at_once)
+    needed = model.peak_memory_bytes(shape)
     if needed < _WORTH_SAYING_BYTES / 4:
         return []  # not worth a look at what is free
     free = free_bytes(device)

@@ -1,7 +1,7 @@
 """The one pipeline: a series and a request become a stream of stages.
 
     read → pre-whitening → sampling mask → coil compression → sensitivity maps → scale → model → unscale
-    → join coils (on request, after a single-coil network) → combine coils → crop
+    → combine coils → crop
 
 `prepare` is the only place that masks, compresses and scales data; training calls it too, so what a network sees in
 use is what it saw in training.
@@ -9,20 +9,20 @@ use is what it saw in training.
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from recon import coils, contract, device, fourier, joining, masks, memory, models, noise
+from recon import coils, contract, device, fourier, masks, memory, models, noise
 from recon.collector import Collector, Keep
 from recon.data import Series
 from recon.errors import FileError, RequestError
+from recon.joining import Joining
 from recon.models import parameters, requirements
 from recon.request import Maps, Request
 from recon.stage import Stage
@@ -38,10 +38,8 @@ if TYPE_CHECKING:
 
 # Coils whose zero-filled images are computed together.
 _COILS_AT_A_TIME = 2
-# Of the time of a slice whose coils are joined, roughly what the network takes.
+# Of the time of a slice whose coils are joined after the network, roughly what the network takes.
 _NETWORK_SHARE = 0.85
-# Coils that a single-coil network computes together.
-_COILS_AT_ONCE = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,10 +236,11 @@ def _zero_filled(kspace: Tensor, mask: Tensor) -> Tensor:
     energy = torch.zeros(kspace.shape[-2:], device=kspace.device)
     # A few coils at a time: the copies of a transform stay in the cache, and memory stays near one slice. Where the
     # centre of k-space lies is no matter of the magnitude, and that of the image is put in its place once.
-    for group in kspace.split(_COILS_AT_A_TIME):
+    for group in torch.split(kspace, _COILS_AT_A_TIME):
         coil_images = torch.fft.ifft2(group * mask, norm="ortho")
         energy += (coil_images.real.square() + coil_images.imag.square()).sum(dim=0)
-    return torch.fft.fftshift(energy.sqrt_())
+    image: Tensor = torch.fft.fftshift(energy.sqrt_())
+    return image
 
 
 def _uses_native_grid(series: Series, request: Request) -> bool:
@@ -310,7 +309,7 @@ class Plan:
             self.parameter_origins["join_coils"] = "set by the user"
         size = series.matrix if self.native else series.recon_size
         shape = (self.n_virtual, 1, *size) if self.coil_by_coil else (1, self.n_virtual, *size)
-        self.warnings += memory.check_memory(self.model, self.card.title, shape, self.device, _COILS_AT_ONCE)
+        self.warnings += memory.check_memory(self.model, self.card.title, shape, self.device)
 
     def stream(self, index: int, position: int) -> Generator[Stage, None, None]:
         """Yield the stages of one slice; `position` counts slices for the progress."""
@@ -343,7 +342,9 @@ class Plan:
         # What a network makes of a coil without signal, such as a broken one, is its own invention.
         has_signal = data.zero_filled.flatten(2).any(dim=2)[..., None, None]
         scale_of_signal = data.scale * has_signal
-        with closing(self._stages(data)) as stream:
+        model, joining = self._model_for(data)
+        stages = contract.stages(model, self.card, data.zero_filled, data.kspace, data.mask, data.maps)
+        with closing(stages) as stream:
             while True:
                 with device.explain_memory(self.device):
                     stage = next(stream, None)
@@ -351,30 +352,31 @@ class Plan:
                         return
                     # Batch entries are coils in the coil-by-coil case, coils are coils otherwise: both are combined.
                     scale = scale_of_signal if stage.image.shape[1] == has_signal.shape[1] else data.scale
-                    unscaled = (stage.image * scale).flatten(0, 1)
-                    combined = coils.root_sum_of_squares(unscaled, dim=0)
-                    contract.check_finite(self.card, stage, index, combined)
-                    image = self._to_view(combined)
-                is_joined = stage.is_final and self.join_weight is not None
+                    image = self._combined(stage, stage.image * scale, index)
+                joins_afterwards = joining is not None and not joining.is_used
+                done = stage.progress * (_NETWORK_SHARE if joins_afterwards else 1)
+                is_joined = stage.is_final and joins_afterwards
                 shown = replace(stage, name="network", path=("network",), is_final=False) if is_joined else stage
-                done = stage.progress * (1 if self.join_weight is None else _NETWORK_SHARE)
                 yield replace(shown, image=image, slice_index=index, progress=(position + done) / n_slices)
                 if is_joined:
+                    assert joining is not None
                     with device.explain_memory(self.device):
-                        joined = coils.root_sum_of_squares(self._join(unscaled, data), dim=0)
-                        contract.check_finite(self.card, stage, index, joined)
-                        image = self._to_view(joined)
+                        image = self._combined(stage, joining.join(stage.image) * scale, index)
                     yield replace(stage, image=image, slice_index=index, progress=(position + 1) / n_slices)
 
-    def _join(self, coil_images: Tensor, data: Prepared) -> Tensor:
-        """Join the coils that a network took one by one; see `recon.joining.join`."""
-        assert self.join_weight is not None
-        kspace = (data.kspace * data.scale).flatten(0, 1)
-        # The few calibration lines of a fast scan are too few for Walsh's maps: joined with them it may end far below.
-        maps = coils.sensitivity_maps(kspace, data.mask, "espirit")
-        weight = joining.heed_noise(self.join_weight, coil_images, kspace, data.mask)
-        self._join_weights.append(weight)
-        return joining.join(coil_images, kspace, data.mask, maps, weight)
+    def _model_for(self, data: Prepared) -> tuple[ReconstructionModel, Joining | None]:
+        """Return the model, and what joins the coils of this slice where that was asked for."""
+        if self.join_weight is None:
+            return self.model, None
+        with device.explain_memory(self.device):
+            joining = Joining(data.kspace, data.mask, data.scale, self.join_weight)
+        self._join_weights.append(joining.weight)
+        return self.model.with_consistency(joining), joining
+
+    def _combined(self, stage: Stage, coil_images: Tensor, index: int) -> NDArray[np.float32]:
+        combined = coils.root_sum_of_squares(coil_images.flatten(0, 1), dim=0)
+        contract.check_finite(self.card, stage, index, combined)
+        return self._to_view(combined)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -389,24 +391,7 @@ class Plan:
         """Say in half a sentence how the coils were joined; nothing where they were not."""
         if self.join_weight is None:
             return ""
-        return f", and they were joined afterwards (weight of the network's images {self.join_weight:g} without noise)"
-
-    def _stages(self, data: Prepared) -> Generator[Stage, None, None]:
-        """Yield the method's stages; where coils go in one by one, some at a time, in step with each other.
-
-        What a stage needs while it is computed is then needed for these few only; the result is the same to rounding.
-        """
-        with ExitStack() as stack:
-            streams = []
-            for start in range(0, len(data.zero_filled), _COILS_AT_ONCE):
-                some = slice(start, start + _COILS_AT_ONCE)
-                maps = None if data.maps is None else data.maps[some]
-                stream = contract.stages(
-                    self.model, self.card, data.zero_filled[some], data.kspace[some], data.mask, maps
-                )
-                streams.append(stack.enter_context(closing(stream)))
-            for stages in zip_longest(*streams):
-                yield contract.together(self.card, stages)
+        return f", and they were joined (weight of the network's images {self.join_weight:g} without noise)"
 
     def _whitening(self) -> Tensor | None:
         """Return the matrix that pre-whitens the coils, and say so; None where no noise was measured."""

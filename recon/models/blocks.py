@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
+from copy import copy
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -13,16 +15,22 @@ from torch.utils.checkpoint import checkpoint
 
 from recon.errors import ModelError
 from recon.fourier import centre_crop, pad_to_multiple
-from recon.shapes import Bool, Complex, Float
+from recon.operator import HardDataConsistency
+from recon.shapes import Bool, Complex, Float, Shaped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
     from typing import Self
 
     from recon.stage import Stage
 
+Consistency = Callable[[Tensor, Tensor], Callable[[Tensor], Tensor]]
+"""Makes, of k-space and mask, what puts the measured samples into an image."""
+
 # Copies of all coil images that the data itself takes: k-space, zero-filled, transforms under way, the stage.
 _COIL_IMAGES = 8
+# Batch entries, such as the coils that a single-coil network takes one by one, that are computed together.
+N_AT_ONCE = 4
 # What the libraries take for themselves, whatever the size of the image.
 _OVERHEAD_BYTES = 50_000_000
 
@@ -51,6 +59,10 @@ class ReconstructionModel(nn.Module):
     # ran, by name; for the record as well.
     notes: tuple[str, ...] = ()
     versions: Mapping[str, str] = MappingProxyType({})
+    # Entries of a batch that `stages` computes together outside training, while the others wait; None for all.
+    n_at_once: int | None = None
+    # Makes the hard data consistency of a method; None for each batch entry by itself. See `with_consistency`.
+    _make_consistency: Consistency | None = None
 
     @abstractmethod
     def stages(
@@ -77,6 +89,18 @@ class ReconstructionModel(nn.Module):
         for stage in self.stages(zero_filled, kspace, mask, maps):
             image = stage.image
         return image
+
+    def hard_consistency(
+        self, kspace: Complex[Tensor, "batch coil y x"], mask: Bool[Tensor, "*mask"]
+    ) -> Callable[[Tensor], Tensor]:
+        """Return what puts the measured samples into an image: for this batch entry alone, or as the pipeline wants."""
+        return (self._make_consistency or HardDataConsistency)(kspace, mask)
+
+    def with_consistency(self, make: Consistency) -> Self:
+        """Return a model with the same weights whose hard data consistency is made by another function."""
+        other = copy(self)
+        other._make_consistency = make
+        return other
 
     def meet_scan(self, acquisition: str | None, n_coils: int, acceleration: float) -> None:
         """Choose what depends on the scan and was left to the method; the pipeline calls it for untrained methods.
@@ -136,18 +160,10 @@ class ReconstructionModel(nn.Module):
         """What to choose instead where memory is short, as a half sentence; empty where there is nothing lighter."""
         return ""
 
-    def peak_memory_bytes(self, shape: tuple[int, int, int, int], n_at_once: int | None = None) -> int:
-        """Estimate what the inference of coil images of this shape needs, beside the weights.
-
-        Parameters
-        ----------
-        shape
-            ``(batch, coil, y, x)``.
-        n_at_once
-            Batch entries that are computed together, where they take turns; None for all.
-        """
+    def peak_memory_bytes(self, shape: tuple[int, int, int, int]) -> int:
+        """Estimate what inference needs beside the weights, for coil images of shape ``(batch, coil, y, x)``."""
         batch, n_coils, rows, columns = shape
-        n_at_once = min(batch, n_at_once or batch)
+        n_at_once = min(batch, self.n_at_once or batch)
         images = batch * _COIL_IMAGES * n_coils * torch.complex64.itemsize
         values = n_at_once * self.values_per_pixel + (batch - n_at_once) * self.state_per_pixel
         return _OVERHEAD_BYTES + int(rows * columns * (images + values * self._bytes_per_value))
@@ -327,8 +343,19 @@ def apply_padded(
 
     channels_last is what makes bfloat16 pay on CPUs.
     """
-    padded = pad_to_multiple(channels, multiple).to(dtype=dtype, memory_format=torch.channels_last)
-    return centre_crop(network(padded), (channels.shape[-2], channels.shape[-1]))
+    outputs = []
+    for some in in_turns(channels):
+        padded = pad_to_multiple(some, multiple).to(dtype=dtype, memory_format=torch.channels_last)
+        outputs.append(centre_crop(network(padded), (channels.shape[-2], channels.shape[-1])))
+    return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+
+
+def in_turns(batch: Shaped[Tensor, "batch ..."]) -> tuple[Tensor, ...]:
+    """Return the entries of a batch in the groups that are computed together: few at a time, in training all.
+
+    What a network needs while it runs is then needed for few entries only; the result is the same to rounding.
+    """
+    return (batch,) if torch.is_grad_enabled() else torch.split(batch, N_AT_ONCE)
 
 
 def check_coils(model: ReconstructionModel, image: Tensor) -> None:

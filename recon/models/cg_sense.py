@@ -87,23 +87,55 @@ class CGSense(ReconstructionModel):
         normal = NormalOperator(mask, maps)
         residual = (maps.conj() * zero_filled.detach()).sum(dim=1)
         image = torch.zeros_like(residual)
-        direction, applied = residual.clone(), torch.empty_like(residual)
-        energy = first_energy = _dot(residual, residual)
         interval = stage_interval(kspace.shape)
-        for iteration in range(1, values.n_iterations + 1):
-            normal(direction, out=applied).add_(direction, alpha=values.lambda_)
-            # An entry that is solved, or empty, has nothing left to go along.
-            step = torch.nan_to_num(energy / _dot(direction, applied), posinf=0.0)
-            as_real(image).addcmul_(as_real(direction), step)
-            as_real(residual).addcmul_(as_real(applied), step, value=-1)
-            before, energy = energy, _dot(residual, residual)
-            if bool((energy <= values.tolerance**2 * first_energy).all()):
-                break
-            direction.mul_(torch.nan_to_num(energy / before, posinf=0.0)).add_(residual)
-            if iteration < values.n_iterations and is_due(iteration, interval):
+        iterations = conjugate_gradients(
+            normal, residual, image, values.lambda_, n_iterations=values.n_iterations, tolerance=values.tolerance
+        )
+        for iteration in iterations:
+            if is_due(iteration, interval):
                 progress = iteration / values.n_iterations
                 yield Stage("iterate", ("iterate", iteration), image[:, None].clone(), progress=progress)
         yield Stage("final", ("final",), image[:, None], is_final=True, progress=1.0)
+
+
+def conjugate_gradients(
+    normal: NormalOperator,
+    residual: Complex[Tensor, "batch y x"],
+    image: Complex[Tensor, "batch y x"],
+    weight: float,
+    *,
+    n_iterations: int,
+    tolerance: float,
+) -> Generator[int, None, None]:
+    """Solve (AᴴA + λ) x = r in place, and yield the number of every iteration but the last.
+
+    Parameters
+    ----------
+    normal
+        AᴴA.
+    residual
+        r, which is used up.
+    image
+        x; it begins at zero.
+    weight
+        λ.
+    n_iterations, tolerance
+        See `CGSenseParameters`.
+    """
+    direction, applied = residual.clone(), torch.empty_like(residual)
+    energy = first_energy = _dot(residual, residual)
+    for iteration in range(1, n_iterations + 1):
+        normal(direction, out=applied).add_(direction, alpha=weight)
+        # An entry that is solved, or empty, has nothing left to go along.
+        step = torch.nan_to_num(energy / _dot(direction, applied), posinf=0.0)
+        as_real(image).addcmul_(as_real(direction), step)
+        as_real(residual).addcmul_(as_real(applied), step, value=-1)
+        before, energy = energy, _dot(residual, residual)
+        if bool((energy <= tolerance**2 * first_energy).all()):
+            return
+        direction.mul_(torch.nan_to_num(energy / before, posinf=0.0)).add_(residual)
+        if iteration < n_iterations:
+            yield iteration
 
 
 def _dot(left: Complex[Tensor, "batch y x"], right: Complex[Tensor, "batch y x"]) -> Float[Tensor, "batch 1 1"]:

@@ -20,8 +20,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recon.errors import ModelError
-from recon.models.blocks import ReconstructionModel, apply_padded, check_coils, recompute, to_channels, to_complex
-from recon.operator import HardDataConsistency
+from recon.models.blocks import (
+    N_AT_ONCE,
+    ReconstructionModel,
+    apply_padded,
+    check_coils,
+    recompute,
+    to_channels,
+    to_complex,
+)
 from recon.shapes import Bool, Complex, Float
 from recon.stage import Stage
 
@@ -68,6 +75,8 @@ class ComplexMRI(ReconstructionModel):
         The configuration.
     """
 
+    n_at_once = N_AT_ONCE
+
     def __init__(self, n_coils: int, parameters: ComplexMRIParameters) -> None:
         super().__init__()
         self.n_coils = n_coils
@@ -98,7 +107,7 @@ class ComplexMRI(ReconstructionModel):
     ) -> Generator[Stage, None, None]:
         """Yield the image after every block; see `ReconstructionModel.stages`."""
         check_coils(self, zero_filled)
-        consistency = HardDataConsistency(kspace, mask)
+        consistency = self.hard_consistency(kspace, mask)
 
         def step(network: nn.Module, image: Tensor) -> Tensor:
             change = apply_padded(network, to_channels(image), 1, self.dtype)

@@ -25,20 +25,25 @@ from torch.utils.checkpoint import checkpoint
 from recon.errors import ModelError
 from recon.fourier import centre_crop, pad_to_multiple
 from recon.models.blocks import (
+    N_AT_ONCE,
     MaxPool,
     ReconstructionModel,
     Refine,
     ResidualConvolutions,
+    apply_padded,
+    in_turns,
     silence,
     to_channels,
     to_complex,
 )
-from recon.operator import HardDataConsistency
 from recon.shapes import Bool, Complex, Float
 from recon.stage import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
+
+# The hidden state of a module, for each group of batch entries that are computed together; None stands for zero.
+_Hidden = list[Tensor] | None
 
 _KINDS = ("4x", "2x", "1x", "oc", "uc")
 # Strides of the encoder's two convolutions; the decoder mirrors them.
@@ -122,6 +127,8 @@ class ConvRNN(ReconstructionModel):
         The configuration.
     """
 
+    n_at_once = N_AT_ONCE
+
     def __init__(self, n_coils: int, parameters: ConvRNNParameters) -> None:
         super().__init__()
         self.n_coils = n_coils
@@ -201,13 +208,13 @@ class ConvRNN(ReconstructionModel):
                 "compress the data to the network's coils."
             )
         parameters = self.parameters_
-        consistency = HardDataConsistency(kspace, mask)
+        consistency = self.hard_consistency(kspace, mask)
         outputs: list[Tensor] = []
         total = self.n_stages
         done = 0
         for recurrence, name in zip(self.convrnn, self.names, strict=True):
             image = zero_filled if parameters.wiring == "parallel" or not outputs else outputs[-1]
-            hidden: Tensor | None = None
+            hidden: _Hidden = None
             for iteration in range(1, parameters.n_iterations + 1):
                 hidden, image = self._iterate(recurrence, hidden, image, consistency)
                 done += 1
@@ -216,27 +223,27 @@ class ConvRNN(ReconstructionModel):
             outputs.append(image)
             yield Stage(name, (name, parameters.n_iterations), image, progress=done / total)
         if self.refine is not None:
-            image = self._regularise(
-                self.refine, torch.cat([to_channels(output) for output in outputs], dim=1), consistency
-            )
+            channels = torch.cat([to_channels(output) for output in outputs], dim=1)
+            image = consistency(to_complex(apply_padded(self.refine, channels, 4, self.dtype)))
         yield Stage("final", ("final",), image, is_final=True, progress=1.0)
 
     def _iterate(
-        self, recurrence: nn.Module, hidden: Tensor | None, image: Tensor, consistency: HardDataConsistency
-    ) -> tuple[Tensor, Tensor]:
-        def step(image: Tensor, hidden: Tensor | None) -> tuple[Tensor, Tensor]:
-            channels, size = self._enter(to_channels(image))
-            hidden, channels = recurrence(channels, hidden)
-            return hidden, consistency(to_complex(centre_crop(channels, size)))
+        self, recurrence: nn.Module, hidden: _Hidden, image: Tensor, consistency: Callable[[Tensor], Tensor]
+    ) -> tuple[_Hidden, Tensor]:
+        def step(image: Tensor, hidden: _Hidden) -> tuple[_Hidden, Tensor]:
+            new: list[Tensor] = []
+            outputs: list[Tensor] = []
+            for number, some in enumerate(in_turns(image)):
+                channels, size = self._enter(to_channels(some))
+                state, channels = recurrence(channels, None if hidden is None else hidden[number])
+                new.append(state)
+                outputs.append(to_complex(centre_crop(channels, size)))
+            return new, consistency(outputs[0] if len(outputs) == 1 else torch.cat(outputs))
 
         if self.parameters_.checkpointing and torch.is_grad_enabled():
-            result: tuple[Tensor, Tensor] = checkpoint(step, image, hidden, use_reentrant=False)
+            result: tuple[_Hidden, Tensor] = checkpoint(step, image, hidden, use_reentrant=False)
             return result
         return step(image, hidden)
-
-    def _regularise(self, network: nn.Module, channels: Tensor, consistency: HardDataConsistency) -> Tensor:
-        padded, size = self._enter(channels)
-        return consistency(to_complex(centre_crop(network(padded), size)))
 
     def _enter(self, channels: Float[Tensor, "batch channel y x"]) -> tuple[Tensor, tuple[int, int]]:
         size = (channels.shape[-2], channels.shape[-1])

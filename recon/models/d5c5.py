@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from recon.errors import ModelError
 from recon.models.blocks import (
+    N_AT_ONCE,
     ReconstructionModel,
     apply_padded,
     check_coils,
@@ -26,7 +27,7 @@ from recon.models.blocks import (
     to_channels,
     to_complex,
 )
-from recon.operator import HardDataConsistency, SoftDataConsistency
+from recon.operator import SoftDataConsistency
 from recon.shapes import Bool, Complex
 from recon.stage import Stage
 
@@ -86,6 +87,8 @@ class D5C5(ReconstructionModel):
         The configuration.
     """
 
+    n_at_once = N_AT_ONCE
+
     def __init__(self, n_coils: int, parameters: D5C5Parameters) -> None:
         super().__init__()
         self.n_coils = n_coils
@@ -118,7 +121,7 @@ class D5C5(ReconstructionModel):
         check_coils(self, zero_filled)
         parameters = self.parameters_
         consistency = (
-            HardDataConsistency(kspace, mask)
+            self.hard_consistency(kspace, mask)
             if parameters.data_consistency == "hard"
             else SoftDataConsistency(kspace, mask, parameters.noise_level)
         )

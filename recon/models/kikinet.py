@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from recon.errors import ModelError
 from recon.fourier import fft2c, ifft2c
 from recon.models.blocks import (
+    N_AT_ONCE,
     ReconstructionModel,
     apply_padded,
     check_coils,
@@ -30,7 +31,6 @@ from recon.models.blocks import (
     to_channels,
     to_complex,
 )
-from recon.operator import HardDataConsistency
 from recon.shapes import Bool, Complex
 from recon.stage import Stage
 
@@ -103,6 +103,8 @@ class KIKINet(ReconstructionModel):
         The configuration.
     """
 
+    n_at_once = N_AT_ONCE
+
     def __init__(self, n_coils: int, parameters: KIKINetParameters) -> None:
         super().__init__()
         self.n_coils = n_coils
@@ -136,7 +138,7 @@ class KIKINet(ReconstructionModel):
     ) -> Generator[Stage, None, None]:
         """Yield the image after every CNN; see `ReconstructionModel.stages`."""
         check_coils(self, zero_filled)
-        consistency = HardDataConsistency(kspace, mask)
+        consistency = self.hard_consistency(kspace, mask)
 
         def apply(network: nn.Module, values: Tensor) -> Tensor:
             return to_complex(apply_padded(network, to_channels(values), 1, self.dtype))

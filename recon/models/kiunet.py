@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from recon.errors import ModelError
 from recon.models.blocks import (
+    N_AT_ONCE,
     BatchNorm,
     ReconstructionModel,
     apply_padded,
@@ -19,7 +20,6 @@ from recon.models.blocks import (
     to_channels,
     to_complex,
 )
-from recon.operator import HardDataConsistency
 from recon.shapes import Bool, Complex, Float
 from recon.stage import Stage
 
@@ -75,6 +75,8 @@ class KiUNet(ReconstructionModel):
     Valanarasu et al., KiU-Net, MICCAI 2020, as compared with in Guo et al., OUCR, MICCAI 2021, table 1.
     """
 
+    n_at_once = N_AT_ONCE
+
     def __init__(self, n_coils: int, parameters: KiUNetParameters) -> None:
         super().__init__()
         self.n_coils = n_coils
@@ -110,7 +112,7 @@ class KiUNet(ReconstructionModel):
         """Yield the output as the only stage; see `ReconstructionModel.stages`."""
         check_coils(self, zero_filled)
         output = apply_padded(self._regularise, to_channels(zero_filled), 2**_N_LEVELS, self.dtype)
-        image = HardDataConsistency(kspace, mask)(to_complex(output))
+        image = self.hard_consistency(kspace, mask)(to_complex(output))
         yield Stage("final", ("final",), image, is_final=True, progress=1.0)
 
     @property

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from recon.errors import ModelError
 from recon.models.blocks import (
+    N_AT_ONCE,
     BatchNorm,
     ReconstructionModel,
     apply_padded,
@@ -20,7 +21,6 @@ from recon.models.blocks import (
     to_channels,
     to_complex,
 )
-from recon.operator import HardDataConsistency
 from recon.shapes import Bool, Complex, Float
 from recon.stage import Stage
 
@@ -108,6 +108,8 @@ class FastMRIUNet(ReconstructionModel):
     Zbontar et al., fastMRI, arXiv 1811.08839; at 12 channels in Chen et al., PC-RNN, IEEE TMI 2022, table I.
     """
 
+    n_at_once = N_AT_ONCE
+
     def __init__(self, n_coils: int, parameters: FastMRIUNetParameters) -> None:
         super().__init__()
         self.n_coils = n_coils
@@ -138,7 +140,7 @@ class FastMRIUNet(ReconstructionModel):
         if mean is not None and deviation is not None:
             image = undo_z_score(image, mean, deviation)
         if self.parameters_.data_consistency:
-            image = HardDataConsistency(kspace, mask)(image)
+            image = self.hard_consistency(kspace, mask)(image)
         yield Stage("final", ("final",), image, is_final=True, progress=1.0)
 
     @property
@@ -163,6 +165,8 @@ class OUCRUNet(ReconstructionModel):
     Ronneberger et al., U-Net, MICCAI 2015, as modified in Guo et al., OUCR, MICCAI 2021, table 1.
     """
 
+    n_at_once = N_AT_ONCE
+
     def __init__(self, n_coils: int, parameters: OUCRUNetParameters) -> None:
         super().__init__()
         self.n_coils = n_coils
@@ -186,7 +190,7 @@ class OUCRUNet(ReconstructionModel):
         """Yield the output as the only stage; see `ReconstructionModel.stages`."""
         check_coils(self, zero_filled)
         output = apply_padded(self._regularise, to_channels(zero_filled), 2 ** len(self.up), self.dtype)
-        image = HardDataConsistency(kspace, mask)(to_complex(output))
+        image = self.hard_consistency(kspace, mask)(to_complex(output))
         yield Stage("final", ("final",), image, is_final=True, progress=1.0)
 
     @property

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from recon import fourier, masks
-from recon.joining import heed_noise, join, noise_power
+from recon.joining import JoinedDataConsistency, heed_noise, noise_power
 from recon.operator import HardDataConsistency
 
 SIZE = (48, 40)
@@ -35,6 +35,13 @@ def sensitivities(n_coils: int = 6) -> torch.Tensor:
         ]
     )
     return maps / maps.abs().square().sum(0).sqrt()
+
+
+def join(images: torch.Tensor, kspace: torch.Tensor, mask: torch.Tensor, maps: torch.Tensor, weight: float, scale=1.0):
+    """Join coil images that were divided by a scale, or by one each."""
+    scale = scale * torch.ones(len(maps), 1, 1, 1)
+    consistency = JoinedDataConsistency(kspace[:, None] / scale, mask, maps, scale, weight, n_steps=12)
+    return (consistency(images[:, None] / scale) * scale)[:, 0]
 
 
 def error(images: torch.Tensor, truth: torch.Tensor) -> float:
@@ -80,7 +87,8 @@ def test_a_large_weight_keeps_what_the_coils_have_in_common():
     maps = sensitivities()
     network = maps * square()
     kspace = fourier.fft2c(maps * square().flip(0)) * MASK
-    expected = HardDataConsistency(kspace, MASK)(network)
+    consistency = HardDataConsistency(kspace, MASK)
+    expected = consistency(maps * (maps.conj() * consistency(network)).sum(0))
     torch.testing.assert_close(join(network, kspace, MASK, maps, 1e6), expected, atol=1e-4, rtol=0)
 
 
@@ -118,6 +126,22 @@ def test_without_noise_or_samples_there_is_no_noise():
     kspace = fourier.fft2c(sensitivities() * square())
     kspace[:, :8], kspace[:, -8:], kspace[..., :8], kspace[..., -8:] = 0, 0, 0, 0
     assert noise_power(kspace, torch.ones(1, SIZE[1], dtype=torch.bool)) == 0
+
+
+@pytest.mark.parametrize("scale", [1e-7, 1e7, torch.tensor([3.0, 1e-3, 1, 2, 50, 7])[:, None, None, None]])
+def test_the_unit_of_the_data_and_of_each_coil_is_free(scale):
+    maps = sensitivities()
+    kspace = fourier.fft2c(maps * square()) * MASK
+    alone = fourier.ifft2c(kspace)
+    expected = join(alone, kspace, MASK, maps, 0.02)
+    torch.testing.assert_close(join(alone, kspace, MASK, maps, 0.02, scale), expected, atol=1e-4, rtol=0)
+
+
+def test_data_of_zeros_stay_finite():
+    maps = sensitivities()
+    nothing = torch.zeros_like(maps)
+    assert join(1e-3 * maps, nothing, MASK, maps, 0.02).isfinite().all()
+    assert not join(nothing, nothing, MASK, maps, 0.02).any()
 
 
 def test_the_noisier_the_data_the_more_the_network_counts():

@@ -7,7 +7,6 @@ import json
 import weakref
 from contextlib import closing
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 
 import h5py
@@ -16,7 +15,7 @@ import pytest
 import torch
 
 import recon
-from recon import coils, contract, fourier, metrics, models, weights
+from recon import coils, fourier, metrics, models, weights
 from recon.collector import Collector
 from recon.errors import DeviceError, ModelError, MRIError, RequestError, UnknownDeviceError
 from recon.pipeline import prepare, preview, sampling_mask
@@ -153,32 +152,43 @@ def test_single_coil_network_takes_an_array_coil_by_coil(series, small_weights):
     np.testing.assert_allclose(result.final[0], combined, rtol=1e-4, atol=1e-5)
 
 
-def test_coils_are_joined_after_a_single_coil_network(series, small_weights):
+def test_the_data_consistency_of_a_single_coil_network_joins_the_coils(series, small_weights):
     (small_weights / "small-4.safetensors").unlink()
     request = replace(REQUEST, mask=recon.MaskSpec("random", 4, 0.2, seed=1))
-    alone = recon.run(series, request)
-    request = replace(request, join_coils=0.05)
-    stages = list(recon.reconstruct(series, request))
-    joined = recon.run(series, request)
-    per_slice = [stage for stage in stages if stage.slice_index == 0]
-    assert [stage.path for stage in per_slice][-3:] == [("1x", 2), ("network",), ("final",)]
-    assert [stage.is_final for stage in per_slice][-2:] == [False, True]
-    assert stages[-1].progress == 1
-    np.testing.assert_array_equal(joined.stages["network"], alone.final)
+    alone, joined = recon.run(series, request), recon.run(series, replace(request, join_coils=0.05))
+    # The same stages, of which all but the first have seen all coils.
+    assert list(joined.stages) == list(alone.stages)
+    np.testing.assert_array_equal(joined.zero_filled, alone.zero_filled)
+    first = next(iter(alone.stages))
+    assert not np.allclose(joined.stages[first], alone.stages[first], rtol=1e-3)
     assert not np.allclose(joined.final, alone.final, rtol=1e-3)
     # The record says so, and so does whatever is made of it.
     assert joined.parameters == {"join_coils": 0.05}
     assert joined.model_title == "PC-RNN 4x → 1x, coils joined"
-    assert any(
-        "joined afterwards (weight of the network's images 0.05 without noise)" in one for one in joined.warnings
-    )
+    assert any("they were joined (weight of the network's images 0.05 without noise)" in one for one in joined.warnings)
     used = [one for one in joined.warnings if one.startswith("with the noise of the data, the network's images had")]
     assert len(used) == 1
-    # The network's stages leave a part of the bar to what comes after them.
-    assert [stage.progress for stage in per_slice] == sorted(stage.progress for stage in per_slice)
-    assert per_slice[-2].progress < per_slice[-1].progress
+    # The model of the next run knows nothing of it.
+    np.testing.assert_array_equal(recon.run(series, request).final, alone.final)
     assert alone.parameters == {}
     assert "joined" not in alone.model_title
+
+
+def test_coils_are_joined_after_a_network_without_data_consistency(series, tmp_path):
+    path, narrow = tmp_path / "unet.safetensors", {"width": 4}
+    story = {"preset": "unet-fastmri", "n_coils": 1, "parameters": narrow}
+    weights.save(path, models.create("unet-fastmri", 1, **narrow).state_dict(), story)
+    request = recon.Request(str(path), recon.MaskSpec("random", 4, 0.2, seed=1), device="cpu", precision="fp32")
+    alone = recon.run(series, request)
+    stages = list(recon.reconstruct(series, replace(request, join_coils=0.05)))
+    per_slice = [stage for stage in stages if stage.slice_index == 0]
+    assert [stage.path for stage in per_slice] == [("zero-filled",), ("network",), ("final",)]
+    assert [stage.is_final for stage in per_slice] == [False, False, True]
+    np.testing.assert_array_equal(per_slice[1].image, alone.final[0])
+    assert not np.allclose(per_slice[2].image, alone.final[0], rtol=1e-3)
+    # The network leaves a part of the bar to what comes after it.
+    assert 0 < per_slice[1].progress < per_slice[2].progress
+    assert stages[-1].progress == 1
 
 
 def test_where_coils_go_in_together_there_is_nothing_to_join(series, tmp_path):
@@ -221,19 +231,6 @@ def test_a_broken_coil_gives_nothing(tmp_path, small_weights):
         file["kspace"][:, 1:] = 0
     finals = [recon.run(recon.open_study(name).series[0], REQUEST).final for name in (path, tmp_path / "one.h5")]
     np.testing.assert_allclose(*finals, rtol=1e-4, atol=1e-5 * float(finals[1].max()))
-
-
-def test_groups_of_coils_with_unlike_stages_are_an_error(series, small_weights, monkeypatch):
-    (small_weights / "small-4.safetensors").unlink()
-    real = contract.stages
-
-    def short(model, card, zero_filled, *others):
-        stream = real(model, card, zero_filled, *others)
-        yield from stream if len(zero_filled) == 4 else islice(stream, 1)
-
-    monkeypatch.setattr(contract, "stages", short)
-    with pytest.raises(ModelError, match="some coils got more stages"):
-        recon.run(series, REQUEST)
 
 
 def test_two_coils_in_a_four_coil_network_are_said(tmp_path):
