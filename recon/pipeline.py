@@ -282,6 +282,8 @@ class Plan:
         self.join_weight = request.join_coils if self.coil_by_coil else None
         self._join_weights: list[float] = []
         requirements.check(self.card, self.n_virtual, self.mask, joins_coils=self.join_weight is not None)
+        story = None if self.weights is None else self.weights.story
+        self.warnings += requirements.doubts(self.card, self.n_virtual, self.mask, story)
         # Without a network there is nothing that could be computed in half precision.
         network = self.weights is not None
         self.dtype = device.resolve_precision(request.precision, self.device) if network else torch.float32

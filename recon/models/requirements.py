@@ -8,13 +8,20 @@ import numpy as np
 
 from recon.calibration import MIN_LINES, calibration_block
 from recon.errors import ModelError, RequestError
+from recon.masks import LINE_KINDS
 from recon.models import grappa_pattern
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from numpy.typing import NDArray
 
     from recon.masks import SamplingMask
     from recon.models.card import ModelCard
+
+# An acceleration this many times the highest of the training is another task.
+_FAR = 1.3
 
 
 def check(card: ModelCard, n_coils: int, mask: SamplingMask, *, joins_coils: bool = False) -> None:
@@ -49,6 +56,46 @@ def check(card: ModelCard, n_coils: int, mask: SamplingMask, *, joins_coils: boo
             raise RequestError(f"{card.title}{what}: {error}{instead}") from None
     elif card.needs_sampling == "centre" and not pattern[pattern.shape[0] // 2, pattern.shape[1] // 2]:
         raise RequestError(f"{card.title}: {centre_is_missing()}")
+
+
+def doubts(card: ModelCard, n_coils: int, mask: SamplingMask, training: Mapping[str, Any] | None = None) -> list[str]:
+    """Return in sentences why a method that can run may do badly: it gets too few coils, or what it never saw.
+
+    Parameters
+    ----------
+    card, n_coils, mask
+        See `check`.
+    training
+        The story of its weights; None for a method without any.
+    """
+    found = []
+    if card.needs_sampling == "regular":
+        spacing = int(np.diff(np.flatnonzero(mask.mask.any(axis=0))).max(initial=1))
+        if n_coils < spacing:
+            found.append(
+                f"{card.title} has {n_coils} coils to make {spacing - 1} missing lines of each measured one, which is "
+                "more than they can tell: expect noise and ghosts."
+            )
+    kinds = [kind for kind in _listed(training, "mask_kinds") if isinstance(kind, str)]
+    factors = [factor for factor in _listed(training, "accelerations") if isinstance(factor, int | float)]
+    unlike = []
+    if kinds and not mask.is_line_mask and all(kind in LINE_KINDS for kind in kinds):
+        unlike.append("here single points are sampled")
+    if factors and mask.acceleration > _FAR * max(factors):
+        unlike.append(f"this sampling is {mask.acceleration:.3g}×")
+    if unlike:
+        seen = [f"masks of the kinds {', '.join(kinds)}"] if kinds else []
+        seen += [f"{' and '.join(f'{factor:g}×' for factor in factors)}"] if factors else []
+        found.append(
+            f"the weights of {card.title} were trained on {' at '.join(seen)}, and {' and '.join(unlike)}: the result "
+            "may be worse than the zero-filled image."
+        )
+    return found
+
+
+def _listed(story: Mapping[str, Any] | None, key: str) -> list[Any]:
+    value = (story or {}).get(key)
+    return list(value) if isinstance(value, list | tuple) else []
 
 
 def check_coils(card: ModelCard, n_coils: int) -> None:

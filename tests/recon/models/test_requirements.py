@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -94,3 +95,40 @@ def test_nothing_is_read_where_the_mask_does_not_fit(monkeypatch, tmp_path):
 def test_it_needs_no_torch():
     code = "import recon.models.requirements, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+LINES = {"mask_kinds": ["random", "equispaced-fraction"], "accelerations": [4, 8]}
+
+
+@pytest.mark.parametrize(
+    ("spec", "training", "said"),
+    [
+        (MaskSpec("random", 4, seed=1), LINES, ""),
+        (MaskSpec("magic", 8, seed=1), LINES, ""),
+        (MaskSpec("none"), LINES, ""),
+        (MaskSpec("poisson-2d", 6, seed=1), LINES, "random, equispaced-fraction at 4× and 8×, and here single points"),
+        (MaskSpec("equispaced-fraction", 16, 0.02, seed=1), LINES, "and this sampling is 16×"),
+        (MaskSpec("poisson-2d", 6, seed=1), {**LINES, "mask_kinds": ["poisson-2d"]}, ""),
+        (MaskSpec("poisson-2d", 6, seed=1), {"mask_kinds": 3, "accelerations": "?"}, ""),
+        (MaskSpec("poisson-2d", 6, seed=1), None, ""),
+    ],
+)
+def test_sampling_unlike_that_of_the_training_is_said(spec, training, said):
+    found = requirements.doubts(get_card("pcrnn-s"), 4, masks.make(spec, (128, 128)), training)
+    assert len(found) == bool(said)
+    assert said in "".join(found)
+
+
+def test_fewer_coils_than_missing_lines_are_said():
+    mask = masks.make(MaskSpec("equispaced", 4, seed=1), (128, 128))
+    grappa = get_card("grappa")
+    assert requirements.doubts(grappa, 4, mask) == []
+    (said,) = requirements.doubts(grappa, 2, mask)
+    assert "2 coils to make 3 missing lines" in said
+    assert requirements.doubts(get_card("cg-sense"), 2, mask) == []
+
+
+def test_a_run_warns_of_what_its_weights_never_saw():
+    series = recon.open_study(Path(__file__).parents[3] / "resources/demo/derived_brain_4ch.h5").series[0]
+    request = recon.Request("pcrnn-s", MaskSpec("gaussian-2d", 6, seed=1), coils=1, device="cpu")
+    assert any("may be worse than the zero-filled image" in one for one in recon.run(series, request).warnings)
