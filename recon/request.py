@@ -46,9 +46,9 @@ class Request:
     maps
         How sensitivity maps are estimated for the methods that take them: ``espirit``, or ``walsh``, which is cheaper.
     join_coils
-        Where a single-coil network takes the coils of an array one by one: join them afterwards, with this weight of
-        the network's images in data without noise (`recon.joining.join`); `JOIN_WEIGHT` is a good one. None leaves the
-        network's images alone.
+        Where a single-coil network takes the coils of an array one by one: let its data consistency look at all of
+        them, with this weight of the network's images in data without noise (`recon.joining`); `JOIN_WEIGHT` is a good
+        one. None lets each coil speak for itself.
     noise
         Path of a ``.npy`` file with noise samples ``(coil, sample)`` to pre-whiten the coils with; None takes those
         that the scan's file holds, if any.

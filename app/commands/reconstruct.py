@@ -103,7 +103,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="espirit",
         help="how sensitivity maps are estimated for the methods that take them (default: espirit)",
     )
-    add_join_coils(work, "join the coils that a single-coil network took one by one")
+    add_join_coils(work, "join the coils that a single-coil network takes one by one")
     work.add_argument(
         "--noise",
         metavar="FILE.npy",
@@ -198,7 +198,7 @@ def add_join_coils(parser: argparse._ArgumentGroup, what: str) -> None:
         const=JOIN_WEIGHT,
         type=join_weight,
         metavar="WEIGHT",
-        help=f"{what}: solve for what all of them measured, near the network's images (default WEIGHT: %(const)s)",
+        help=f"{what}: data consistency with what all of them measured, near its images (default WEIGHT: %(const)s)",
     )
 
 

@@ -189,7 +189,7 @@ class RecipePanel(QWidget):
             (
                 self.join,
                 "Join coils",
-                "The network takes the coils one by one; then solve for what all of them measured, near its images",
+                "The network takes the coils one by one; let its data consistency use what all of them measured",
             ),
             (self.coils, "Virtual coils", "Number of coils after compression; empty lets the model choose"),
             (self.device, "Device", "Where the network runs"),
