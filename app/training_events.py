@@ -130,8 +130,8 @@ class Record:
     is_interrupted: bool = False
     """The last event says that it was asked to end."""
     n_events: int = 0
-    n_skipped: int = 0
-    """Files that could not be read and were left out."""
+    skipped: dict[str, str] = field(default_factory=dict)
+    """Files that were left out, and why; a run that was resumed tells of each again."""
     offer: dict[str, Any] = field(default_factory=dict)
     """Values of the recipe with which the training would fit into the memory that ran out."""
     _derived_epoch_steps: float | None = None
@@ -142,7 +142,8 @@ class Record:
         kind = event.get("event")
         self.n_events += 1
         self.is_interrupted = kind in ("interrupted", "stopped", "paused")
-        self.n_skipped += kind == "skipped"
+        if kind == "skipped" and isinstance(event.get("path"), str):
+            self.skipped.setdefault(event["path"], str(event.get("reason") or ""))
         if kind in ("start", "resume", "out_of_memory"):
             offer = event.get("offer")
             self.offer = dict(offer) if kind == "out_of_memory" and isinstance(offer, dict) else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from app.session import Session
     from app.training_events import Preview, Record
     from app.views.training_monitor import TrainingMonitor
+
+
+log = logging.getLogger(__name__)
+_N_NAMED = 10
+"""Files that a hint names."""
 
 
 def numbers(record: Record) -> dict[str, str]:
@@ -52,6 +58,22 @@ def progress_text(record: Record, *, is_running: bool) -> str:
     return f"{record.share:.0%}{left}"
 
 
+def skipped_text(record: Record) -> str:
+    """Say how many files of the data are left out; empty where none is."""
+    n_files = len(record.skipped)
+    if not n_files:
+        return ""
+    files = "1 file of the data is" if n_files == 1 else f"{n_files} files of the data are"
+    return f"{files} left out (see log)."
+
+
+def skipped_list(record: Record) -> str:
+    """Name the files that are left out and say why, one a line; most are in the log alone."""
+    lines = [f"{Path(path).name}: {reason}" for path, reason in record.skipped.items()]
+    more = [f"and {len(lines) - _N_NAMED} more"] if len(lines) > _N_NAMED else []
+    return "\n".join(lines[:_N_NAMED] + more)
+
+
 class TrainingPresenter(QObject):
     """Connects the session's training with its monitor."""
 
@@ -78,6 +100,7 @@ class TrainingPresenter(QObject):
         self.comparison.changed.connect(self._show_curves)
         self.comparison.missed.connect(lambda text: session.say("warning", text))
         self._folder: Path | None = None
+        self._told: dict[Path, set[str]] = {}
         compared = [Path(text) for text in session.settings.training_compared]
         if any(map(Path.is_dir, compared)):
             self.comparison.add(filter(Path.is_dir, compared))
@@ -109,13 +132,16 @@ class TrainingPresenter(QObject):
 
     def _show_sentence(self, name: str) -> None:
         run = self._run
-        n_skipped = run.record.n_skipped
-        files = (
-            f"{n_skipped} file{'s' if n_skipped > 1 else ''} of the data could not be read and " if n_skipped else ""
-        )
-        skipped = f"{files}{'are' if n_skipped > 1 else 'is'} left out." if files else ""
-        sentence = " ".join(filter(None, (run.sentence, skipped)))
-        self._monitor.set_run(name, str(run.folder or ""), WORDS[run.state], sentence)
+        sentence = " ".join(filter(None, (run.sentence, skipped_text(run.record))))
+        self._monitor.set_run(name, str(run.folder or ""), WORDS[run.state], sentence, skipped_list(run.record))
+
+    def _log_skipped(self, folder: Path) -> None:
+        """Tell the log of each file that is left out, once."""
+        known = self._told.setdefault(folder, set())
+        for path, reason in self._run.record.skipped.items():
+            if path not in known:
+                log.warning("%s leaves out %s: %s", folder.name, path, reason)
+        known.update(self._run.record.skipped)
 
     def _show_offers(self) -> None:
         run = self._run
@@ -130,8 +156,9 @@ class TrainingPresenter(QObject):
 
     def _show_record(self) -> None:
         run = self._run
-        if run.record.n_skipped and run.folder is not None:
+        if run.record.skipped and run.folder is not None:
             self._show_sentence(run.folder.name)
+            self._log_skipped(run.folder)
         shown = numbers(run.record)
         if not run.is_running:
             shown.pop("left", None)

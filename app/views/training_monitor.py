@@ -227,13 +227,14 @@ class TrainingMonitor(QWidget):
 
     # ---------------------------------------------------------------- what is shown
 
-    def set_run(self, name: str, path: str, state: str, sentence: str) -> None:
-        """Show a run by name and state; an empty name shows that there is none."""
+    def set_run(self, name: str, path: str, state: str, sentence: str, hint: str = "") -> None:
+        """Show a run by name and state, and a hint on its sentence; an empty name shows that there is none."""
         self._stack.setCurrentIndex(1 if name else 0)
         self.title.setText(name)
         self.title.setToolTip(path)
         self._state = state
         self.sentence.setText(sentence)
+        self.sentence.setToolTip(hint)
         self.sentence.setVisible(bool(sentence))
         self._show_waiting()
         self._restyle()

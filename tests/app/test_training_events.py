@@ -169,6 +169,12 @@ def test_previews_are_kept_in_order_and_repeated_ones_replaced():
     ]
 
 
+def test_files_that_a_resumed_run_tells_of_again_count_once():
+    told = [{"event": "skipped", "path": f"/data/{name}.h5", "reason": f"{name}."} for name in "abcd"]
+    record = take({"event": "start"}, *told, step(1), {"event": "resume"}, *told, {"event": "skipped"}, step(2))
+    assert record.skipped == {f"/data/{name}.h5": f"{name}." for name in "abcd"}
+
+
 def test_an_offer_holds_until_the_run_begins_again():
     record = take({"event": "out_of_memory", "step": 3, "offer": {"batch_size": 1}})
     assert record.offer == {"batch_size": 1}

@@ -228,6 +228,23 @@ def test_curves_of_other_runs_are_laid_over(monitored, qtbot, tmp_path, write_ev
     presenter.close()
 
 
+def test_files_that_are_left_out_are_counted_once_and_named(monitored, qtbot, tmp_path, write_events, caplog):
+    _, monitor, run = monitored
+    skipped = [
+        {"event": "skipped", "path": "/data/nan.h5", "reason": "slice 2 holds NaN."},
+        {"event": "skipped", "path": "/data/leak.h5", "reason": "shows p0, who validates."},
+    ]
+    write_events(tmp_path / "run", {"event": "start"}, *skipped, {"event": "step", "step": 1, "loss": 1.0})
+    run.adopt(tmp_path / "run")
+    qtbot.waitUntil(lambda: "2 files of the data are left out" in monitor.sentence.text(), timeout=20_000)
+    write_events(tmp_path / "run", {"event": "resume"}, *skipped, {"event": "step", "step": 9, "loss": 1.0})
+    qtbot.waitUntil(lambda: run.record.latest["step"] == 9, timeout=20_000)
+    assert "2 files of the data" in monitor.sentence.text() and "could not be read" not in monitor.sentence.text()
+    assert monitor.sentence.toolTip() == "nan.h5: slice 2 holds NaN.\nleak.h5: shows p0, who validates."
+    told = [line for line in caplog.messages if "leaves out" in line]
+    assert told == [f"run leaves out {one['path']}: {one['reason']}" for one in skipped]
+
+
 def test_curves_are_drawn_against_steps_epochs_or_minutes(monitored, qtbot, tmp_path, write_events):
     window, monitor, run = monitored
     write_events(
