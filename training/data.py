@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SimulatedSlices", "TrainingData", "ValidationSlices", "Volume", "collate", "open_data", "read_volumes"]
 
+_GROUPS = ("train", "validation")
+
 
 @dataclass(frozen=True)
 class TrainingData:
@@ -85,7 +87,8 @@ def _simulated(config: TrainingConfig) -> TrainingData:
         where = (Path(config.cache), 1e9 * config.cache_gb) if config.cache else ()
         training, validation, declined = read_folder(path, config.validation_share, config.split_seed, *where)
     else:
-        training, validation = (read_volumes(path, group) for group in ("train", "validation"))
+        (training, unusable), (validation, others) = (read_volumes(path, group) for group in _GROUPS)
+        declined = [*unusable, *others]
     validation = _some(validation, config.max_validation_volumes)
     story: dict[str, Any] = {
         "kspace": "simulated from magnitude images",
@@ -93,7 +96,10 @@ def _simulated(config: TrainingConfig) -> TrainingData:
         "validation": {"volumes": len(validation)},
     }
     if path.is_file():
-        sources = volume_sources(path)
+        used = {
+            (group, volume.name) for group, held in zip(_GROUPS, (training, validation), strict=True) for volume in held
+        }
+        sources = [source for source in volume_sources(path) if (source["group"], source["volume"]) in used]
         story |= {"sources": sources, "licences": licences(source["licence"] for source in sources)}
     return TrainingData(
         lambda first, n_samples: SimulatedSlices(training, config, first, n_samples),

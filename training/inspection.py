@@ -101,7 +101,8 @@ class Inspection:
                 if values
             ]
         if self.unusable:
-            lines.append(f"  {_count(len(self.unusable), 'file')} cannot be used:")
+            noun = "volume" if self.path.is_file() else "file"
+            lines.append(f"  {_count(len(self.unusable), noun)} cannot be used:")
             lines += [f"    {_name(entry.path, self.path)}: {entry.reason}" for entry in self.unusable[:most]]
             if len(self.unusable) > most:
                 lines.append(f"    and {len(self.unusable) - most} more")
@@ -279,15 +280,17 @@ def _damage(volume: volumes.FoundVolume, read: Read) -> Declined | None:
 def _file(path: Path) -> Inspection:
     """An HDF5 file of magnitude volumes, in groups."""
     parts = {}
+    unusable: list[Declined] = []
     for name in _SIDES:
         try:
-            held = volumes.read_volumes(path, name)
+            held, declined = volumes.read_volumes(path, name)
         except FileError as error:
-            return Inspection(path, "", {}, problem=error.problem)
+            return Inspection(path, "", {}, tuple(unusable), problem=error.problem)
+        unusable += declined
         parts[name] = _summary(
             [_Volume(None, one.name, len(one.cuts), one.voxels.shape[1:], "HDF5 volume") for one in held]
         )
-    return Inspection(path, "images", parts)
+    return Inspection(path, "images", parts, tuple(unusable))
 
 
 def _nothing(path: Path, unknown: Sequence[Declined]) -> Inspection:

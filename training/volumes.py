@@ -84,30 +84,59 @@ class FoundVolume:
     probe: Callable[[], object]
 
 
-def read_volumes(path: Path | str, group: str) -> list[Volume]:
+def read_volumes(path: Path | str, group: str) -> tuple[list[Volume], list[Declined]]:
     """Read the volumes of one group of a file of magnitude images.
+
+    Returns
+    -------
+    The volumes, and what in the group cannot be used, by its place in the file.
 
     Raises
     ------
     FileError
-        If the file or the group is not there or holds no volume.
+        If the file or the group is not there or holds no volume that can be used.
     """
     import h5py
 
     path = Path(path)
+    volumes: list[Volume] = []
+    declined: list[Declined] = []
     try:
         with h5py.File(path) as file:
             if group not in file:
                 raise FileError(path, f"has no group {group!r}; expected the groups train and validation.")
-            arrays = {name: np.asarray(dataset) for name, dataset in file[group].items() if hasattr(dataset, "ndim")}
+            for name, dataset in file[group].items():
+                found = _stored_volume(name, dataset)
+                if isinstance(found, Volume):
+                    volumes.append(found)
+                else:
+                    declined.append(Declined(path / group / name, found))
     except OSError as error:
         raise FileError(path, f"cannot be read as HDF5 ({error}); expected a file of magnitude volumes.") from None
-    volumes = [
-        _volume(name, array) for name, array in arrays.items() if array.ndim == 3 and array.size and array.max() > 0
-    ]
     if not volumes:
-        raise FileError(path, f"group {group!r} holds no (slices, y, x) volume.")
-    return volumes
+        why = f" that can be used ({declined[0].path.name} {declined[0].reason.rstrip('.')})" if declined else ""
+        raise FileError(path, f"group {group!r} holds no (slices, y, x) volume{why}.")
+    return volumes, declined
+
+
+def _stored_volume(name: str, dataset: Any) -> Volume | str:
+    """A volume of an HDF5 file, or why it is none that can be used."""
+    if not hasattr(dataset, "ndim"):
+        return "is a group, not a volume; (slices, y, x) was expected."
+    if dataset.ndim != 3 or not dataset.size:
+        return f"holds an array of shape {dataset.shape}; (slices, y, x) was expected."
+    if dataset.dtype.kind not in "buif":
+        return f"holds {dataset.dtype} values; magnitudes, which are real numbers, were expected."
+    try:
+        voxels = np.asarray(dataset)
+    except OSError as error:
+        return f"cannot be read ({error})."
+    if not np.isfinite(voxels).all():
+        return "holds NaN or infinity; finite values were expected."
+    if voxels.max() <= 0:
+        return "is empty: no value is above 0."
+    volume = _volume(name, voxels)
+    return volume if volume.cuts else "has no slice that shows anything."
 
 
 def is_volume_file(path: Path) -> bool:

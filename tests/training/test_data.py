@@ -14,7 +14,8 @@ from recon.coils import root_sum_of_squares
 from recon.errors import FileError
 from training import sample
 from training.config import TrainingConfig
-from training.data import SimulatedSlices, ValidationSlices, read_volumes
+from training.data import SimulatedSlices, ValidationSlices, open_data, read_volumes
+from training.inspection import inspect
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def config(images):
 
 
 def test_samples_are_a_function_of_their_number(images, config):
-    volumes = read_volumes(images, "train")
+    volumes, _ = read_volumes(images, "train")
     whole = SimulatedSlices(volumes, config, 0, 12)
     later = SimulatedSlices(volumes, config, 8, 4)
     for index in range(4):
@@ -46,7 +47,7 @@ def test_samples_are_a_function_of_their_number(images, config):
 
 @pytest.mark.parametrize("model", ["vsnet", "vn"])
 def test_small_images_have_centre_lines_enough_for_maps(images, config, model):
-    volumes = read_volumes(images, "train")
+    volumes, _ = read_volumes(images, "train")
     small = replace(config, model=model, sizes=(64,), accelerations=(8.0,))
     slices = SimulatedSlices(volumes, small, 0, 4)
     for index in range(4):
@@ -56,7 +57,7 @@ def test_small_images_have_centre_lines_enough_for_maps(images, config, model):
 
 
 def test_samples_of_a_batch_stack(images, config):
-    dataset = SimulatedSlices(read_volumes(images, "train"), config, 0, 20)
+    dataset = SimulatedSlices(read_volumes(images, "train")[0], config, 0, 20)
     for first in range(0, 20, 2):
         assert dataset[first]["kspace"].shape == dataset[first + 1]["kspace"].shape
     assert {dataset[i]["target"].shape[0] for i in range(20)} == {32, 48}
@@ -74,7 +75,7 @@ def test_no_skew_between_training_and_use(images, config, n_coils, monkeypatch):
 
     monkeypatch.setattr(sample, "prepare", spy)
     config = TrainingConfig(**{**config.to_dict(), "n_coils": n_coils})
-    one = SimulatedSlices(read_volumes(images, "train"), config, 0, 1)[0]
+    one = SimulatedSlices(read_volumes(images, "train")[0], config, 0, 1)[0]
     (((kspace, mask, n_virtual), settings),) = seen
     again = original(kspace, mask, n_virtual, **settings)
     assert torch.equal(one["zero_filled"], again.zero_filled[0])
@@ -92,7 +93,7 @@ def test_no_skew_between_training_and_use(images, config, n_coils, monkeypatch):
 
 
 def test_validation_is_fixed(images, config):
-    volumes = read_volumes(images, "validation")
+    volumes, _ = read_volumes(images, "validation")
     one, other = ValidationSlices(volumes, config), ValidationSlices(volumes, config)
     assert len(one) == 3
     for index in range(3):
@@ -100,7 +101,7 @@ def test_validation_is_fixed(images, config):
 
 
 def test_thin_volumes_are_cut_along_their_slices_only(images):
-    ball, thin = read_volumes(images, "train")
+    (ball, thin), _ = read_volumes(images, "train")
     assert {axis for axis, _ in ball.cuts} == {0, 1, 2}
     assert {axis for axis, _ in thin.cuts} == {0}
 
@@ -113,5 +114,26 @@ def test_unusable_files_are_named(tmp_path, images):
         read_volumes(tmp_path / "text.h5", "train")
     with h5py.File(tmp_path / "flat.h5", "w") as file:
         file["train/flat"] = np.ones((4, 4))
-    with pytest.raises(FileError, match="holds no"):
+    with pytest.raises(FileError, match=r"holds no .* \(flat holds an array of shape \(4, 4\)"):
         read_volumes(tmp_path / "flat.h5", "train")
+
+
+def test_volumes_that_cannot_be_used_are_named_and_are_no_sources(images):
+    with h5py.File(images, "r+") as file:
+        bad = file["train/ball"][()].astype(np.float32)
+        bad[3, 4, 5] = np.nan
+        file["train/nan"] = bad
+        file["train/zero"] = np.zeros((20, 32, 32), np.float32)
+        file["train/complex"] = np.ones((20, 32, 32), np.complex64)
+        file["validation/flat"] = np.ones((4, 4))
+        file.create_group("train/group")
+    data = open_data(TrainingConfig(images=str(images)))
+    reasons = {str(entry.path.relative_to(images)): entry.reason for entry in data.declined}
+    assert reasons.keys() == {"train/nan", "train/zero", "train/complex", "train/group", "validation/flat"}
+    assert "NaN" in reasons["train/nan"] and "no value is above 0" in reasons["train/zero"]
+    assert data.story["training"]["volumes"] == 2
+    sources = {(source["group"], source["volume"]) for source in data.story["sources"]}
+    assert sources == {("train", "ball"), ("train", "thin"), ("validation", "other")}
+    found = inspect(images)
+    assert {str(entry.path.relative_to(images)): entry.reason for entry in found.unusable} == reasons
+    assert "5 volumes cannot be used" in found.to_text() and "train/nan: holds NaN" in found.to_text()
