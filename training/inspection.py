@@ -163,7 +163,7 @@ def inspect(
     key = "kspace" if n_raw else "images"
     if n_raw:
         # What is wrong with images beside the raw data does not matter: they do not train.
-        unusable = [entry for entry in unusable if entry.path == path or _is_raw(entry.path)]
+        unusable = [entry for entry in unusable if entry.path == path or _is_meant_raw(entry.path)]
         refused = [entry.path for entry in unusable if entry.path != path] or list(folders.files(path))
         notes += [
             f"{_name(one, path)} is a file of magnitude volumes: name the file itself by `images`."
@@ -347,6 +347,11 @@ def _is_raw(path: Path) -> bool:
         return path.is_file() and sniff(path) == "hdf5"
     except FileError:
         return False
+
+
+def _is_meant_raw(path: Path) -> bool:
+    """A download that was broken off is no HDF5 any more, but by its name."""
+    return _is_raw(path) or path.suffix.lower() in (".h5", ".hdf5")
 
 
 def _say_nothing(share: float) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from recon.data import Declined
 from recon.errors import FileError, MRIError, RequestError
 from recon.export.atomic import atomic_file
-from recon.io import folders, images, open_study, sniff
+from recon.io import folders, images, misnamed, open_study, sniff
 from training import subjects
 
 if TYPE_CHECKING:
@@ -224,6 +224,7 @@ def find_volumes(folder: Path) -> Iterator[FoundVolume | Declined]:
         raise FileError(folder, "is no folder; a folder of DICOM, NIfTI, NPY or PNG images was expected.")
     pictures: dict[tuple[Path, str], list[Path]] = {}
     has_dicom = False
+    told: set[Path] = set()
     for path in list(folders.files(folder)):
         name = path.name.lower()
         if name.endswith(images.PICTURES):
@@ -236,16 +237,19 @@ def find_volumes(folder: Path) -> Iterator[FoundVolume | Declined]:
             try:
                 content = sniff(path)
             except FileError as error:
-                yield Declined(path, error.problem)
-                continue
-            if content == "hdf5":
-                yield Declined(path, "is an HDF5 file, not an image; raw data is named by `kspace`, not by `images`.")
+                content, reason = "", error.problem
+            else:
+                is_raw = "is an HDF5 file, not an image; raw data is named by `kspace`, not by `images`."
+                reason = is_raw if content == "hdf5" else misnamed(path, content)
+            if reason:
+                told.add(path)
+                yield Declined(path, reason)
             has_dicom = has_dicom or content == "dicom"
     for (parent, stem), paths in pictures.items():
         subject = subjects.subject_of(parent / f"{stem}.png" if stem else paths[0], folder)
         yield _attempt(folder, paths, "picture", subject)
     if has_dicom:
-        yield from _dicom(folder)
+        yield from _dicom(folder, told)
 
 
 def _attempt(folder: Path, paths: list[Path], kind: str, subject: str) -> FoundVolume | Declined:
@@ -261,13 +265,13 @@ def _attempt(folder: Path, paths: list[Path], kind: str, subject: str) -> FoundV
     return FoundVolume(name, kind, part, subject, tuple(paths), slices.shape, lambda: slices, lambda: slices)
 
 
-def _dicom(folder: Path) -> Iterator[FoundVolume | Declined]:
+def _dicom(folder: Path, told: set[Path]) -> Iterator[FoundVolume | Declined]:
     try:
         study = open_study(folder)
     except MRIError as error:
         yield Declined(folder, getattr(error, "problem", str(error)))
         return
-    yield from (entry for entry in study.declined if entry.path.suffix.lower() not in (".h5", ".hdf5"))
+    yield from (entry for entry in study.declined if entry.path not in told)
     for series in study.series:
         if series.has_kspace:
             continue

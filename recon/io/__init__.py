@@ -19,11 +19,12 @@ from recon.simulate import SimulationSpec
 if TYPE_CHECKING:
     from recon.data import Series
 
-__all__ = ["open_study", "sniff"]
+__all__ = ["misnamed", "open_study", "sniff"]
 
 _EXPECTED = "a fastMRI HDF5 file, a DICOM file, or a folder of either was expected."
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _HEAD_BYTES = 4096
+_SUFFIXES = {".h5": "HDF5", ".hdf5": "HDF5", ".dcm": "DICOM"}
 # What people try to open, by the bytes that they start with.
 _SIGNATURES = (
     (b"\x89PNG", "a PNG image"),
@@ -111,6 +112,22 @@ def sniff(path: Path) -> str:
     return "is of an unknown format"
 
 
+def misnamed(path: Path, found: str) -> str:
+    """Return the reason against a file that its name calls a scan and its content does not; empty for all others.
+
+    Parameters
+    ----------
+    path
+        The file.
+    found
+        What `sniff` says of it.
+    """
+    kind = _SUFFIXES.get(path.suffix.lower())
+    if kind is None or found in ("hdf5", "dicom"):
+        return ""
+    return f"{found.partition(';')[0]}, though its name says {kind}; copy or download it again."
+
+
 def _checked(path: Path | str) -> Path:
     """A path that exists and is a file or a folder."""
     if not isinstance(path, (str, os.PathLike)) or not str(path):
@@ -147,6 +164,8 @@ def _open_folder(folder: Path, simulation: SimulationSpec | None) -> Study:
                     series.append(fastmri.read_series(path))
                 elif found == "dicom":
                     has_dicom = True
+                elif reason := misnamed(path, found):
+                    declined.append(Declined(path, reason))
                 else:
                     others.append((path, found))
         except FileError as error:

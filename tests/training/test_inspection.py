@@ -144,6 +144,27 @@ def test_folders_that_cannot_train(tmp_path):
         inspect(tmp_path / "nowhere")
 
 
+def test_downloads_that_were_broken_off_are_named(tmp_path):
+    for name in "abc":
+        write_scan(tmp_path / f"{name}.h5")
+    (tmp_path / "empty.h5").touch()
+    (tmp_path / "page.h5").write_text("<html>404</html>")
+    (tmp_path / "read-me.txt").touch()
+    reasons = {entry.path.name: entry.reason for entry in inspect(tmp_path).unusable}
+    assert reasons == {
+        "empty.h5": "is empty (0 bytes), though its name says HDF5; copy or download it again.",
+        "page.h5": "is text, though its name says HDF5; copy or download it again.",
+    }
+    declined = open_data(TrainingConfig(kspace=str(tmp_path))).declined
+    assert {entry.path.name: entry.reason for entry in declined} == reasons
+    images = tmp_path / "images"
+    images.mkdir()
+    (tmp_path / "empty.h5").rename(images / "empty.h5")
+    for name in ("anna", "ben"):
+        np.save(images / f"{name}.npy", np.pad(np.ones((4, 30, 30)), ((0, 0), (5, 5), (5, 5))))
+    assert [entry.path.name for entry in inspect(images).unusable] == ["empty.h5"]
+
+
 def test_the_command_prints_it(folder, capsys):
     assert cli.main(["train", "--check", str(folder), "--set", "validation_share=0.5"]) == 0
     text = capsys.readouterr().out
