@@ -145,6 +145,7 @@ class Checkpoints(Callback):
         if any(row[0] for row in gather([problem is not None], task.device)):
             raise problem or ExportError("the first process could not write a checkpoint.")
         self.saved_step, self._saved = task.n_steps, time.monotonic()
+        self.events.tell_data()
         self.events.write({"event": "checkpoint", "step": task.n_steps, "best": is_best})
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +13,17 @@ from torch.utils.data import Dataset, default_collate
 from recon.errors import RequestError
 from training.inspection import beside_raw
 from training.measured import MeasuredSlices, MeasuredValidation, SliceReader
-from training.provenance import licences, volume_sources
+from training.provenance import left_out, licences, volume_sources
 from training.scans import split_scans
 from training.simulated import SimulatedSlices, ValidationSlices
 from training.volumes import Volume, read_folder, read_volumes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from recon.data import Declined
     from training.config import TrainingConfig
+    from training.scans import Scan
 
 __all__ = ["SimulatedSlices", "TrainingData", "ValidationSlices", "Volume", "collate", "open_data", "read_volumes"]
 
@@ -44,6 +46,8 @@ class TrainingData:
         What was left out, and why.
     note
         What the user should know of the folder; empty for most.
+    count
+        Says how much trains and validates without slices that cannot be read, which are given by path.
     """
 
     training: Callable[[int, int], Dataset[dict[str, Any]]]
@@ -51,6 +55,11 @@ class TrainingData:
     story: dict[str, Any]
     declined: tuple[Declined, ...] = ()
     note: str = ""
+    count: Callable[[Mapping[str, Collection[int]]], dict[str, Any]] = field(default=lambda _slices: {})
+
+    def story_without(self, skipped: Mapping[str, str], slices: Mapping[str, Collection[int]]) -> dict[str, Any]:
+        """Return the story when this was left out; see `training.provenance.left_out`."""
+        return self.story | self.count(slices) | left_out(skipped, slices)
 
 
 def open_data(config: TrainingConfig) -> TrainingData:
@@ -115,25 +124,42 @@ def _measured(config: TrainingConfig) -> TrainingData:
     validation = _some(validation, config.max_validation_volumes)
     reader = SliceReader([*training, *validation], config)
     numbers = range(len(training))
+    validation_slices = MeasuredValidation(reader, range(len(training), len(reader.scans)))
     simulated = [scan for scan in (*training, *validation) if scan.series.is_simulated]
     what = "measured" if not simulated else f"measured, but for {len(simulated)} simulated volumes"
     story = {
         "kspace": "simulated" if len(simulated) == len(training) + len(validation) else what,
-        "training": {
-            "volumes": len(training),
-            "slices": sum(scan.series.n_slices for scan in training),
-            "subjects": len({scan.subject for scan in training}),
-        },
-        "validation": {"volumes": len(validation), "subjects": len({scan.subject for scan in validation})},
+        **_count(training, validation_slices.drawn, {}),
         "licences": licences(scan.series.header.licence for scan in (*training, *validation)),
     }
     return TrainingData(
         lambda first, n_samples: MeasuredSlices(reader, numbers, first, n_samples),
-        MeasuredValidation(reader, range(len(training), len(reader.scans))),
+        validation_slices,
         story,
         tuple(declined),
         beside_raw(folder),
+        partial(_count, training, validation_slices.drawn),
     )
+
+
+def _count(
+    training: Sequence[Scan], drawn: Sequence[tuple[Scan, int]], slices: Mapping[str, Collection[int]]
+) -> dict[str, Any]:
+    """How much trains, and of how much slices are drawn that validate, without slices that cannot be read."""
+    n_kept = [scan.series.n_slices - len(slices.get(str(scan.series.path), ())) for scan in training]
+    trains = [scan for scan, n_slices in zip(training, n_kept, strict=True) if n_slices > 0]
+    validates = [scan for scan, index in drawn if index not in slices.get(str(scan.series.path), ())]
+    return {
+        "training": {
+            "volumes": len(trains),
+            "slices": sum(n_kept),
+            "subjects": len({scan.subject for scan in trains}),
+        },
+        "validation": {
+            "volumes": len({scan.series.path for scan in validates}),
+            "subjects": len({scan.subject for scan in validates}),
+        },
+    }
 
 
 def _some(entries: list[Any], most: int) -> list[Any]:

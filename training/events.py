@@ -1,8 +1,8 @@
 """What happened in a run, one line of JSON an event: read by the window, the terminal and people.
 
-``start`` and ``resume``: what trains. ``data``: on what. ``note``: what the user should know of it. ``skipped``: a file
-that was left out. ``step``: every few seconds. ``validation``: scores. ``preview``: a picture. ``checkpoint``.
-``out_of_memory``, ``stopped``, ``done``: how it ended.
+``start`` and ``resume``: what trains. ``data``: on what; the last one counts. ``note``: what the user should know
+of it. ``skipped``: a file that was left out. ``step``: every few seconds. ``validation``: scores. ``preview``: a
+picture. ``checkpoint``. ``out_of_memory``, ``stopped``, ``done``: how it ended.
 """
 
 from __future__ import annotations
@@ -55,6 +55,12 @@ class EventLog(Callback):
         self._epoch = [0.0, 0.0]  # sum of the losses, and their number
         self._rate = 0.0
         self.skipped: dict[str, str] = {}
+        """Files of which something was left out, and the first reason."""
+        self.slices: dict[str, set[int]] = {}
+        """Slices of them that could not be read."""
+        self.data_story: Callable[[], Mapping[str, Any]] | None = None
+        """Says what is trained on, without what was left out by now."""
+        self._n_told = -1
 
     def write(self, event: Mapping[str, Any]) -> None:
         """Append one event and hand it on."""
@@ -66,20 +72,35 @@ class EventLog(Callback):
         if self._report is not None:
             self._report(event)
 
-    def skip(self, files: Iterable[tuple[str, str]]) -> None:
-        """Report files that were left out, each once, by path and reason."""
-        for path, reason in files:
+    def skip(self, files: Iterable[tuple[str, str, int | None]]) -> None:
+        """Report files that were left out, each once, by path and reason; note the slice where it was only one."""
+        for path, reason, index in files:
+            if index is not None:
+                self.slices.setdefault(path, set()).add(index)
             if path not in self.skipped:
                 self.skipped[path] = reason
                 self.write({"event": "skipped", "path": path, "reason": reason, "n_skipped": len(self.skipped)})
 
+    def tell_data(self) -> None:
+        """Report what is trained on, unless it is the same as was said last."""
+        n_left_out = len(self.skipped) + sum(map(len, self.slices.values()))
+        if self.data_story is not None and n_left_out != self._n_told:
+            self._n_told = n_left_out
+            self.write({"event": "data", **self.data_story()})
+
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps: the losses of the epoch so far."""
-        return {"epoch": list(self._epoch)}
+        """Return what a checkpoint keeps: the losses of the epoch so far, and what was left out."""
+        left_out = {path: [reason, sorted(self.slices.get(path, ()))] for path, reason in self.skipped.items()}
+        return {"epoch": list(self._epoch), "skipped": left_out}
 
     def restore(self, checkpoint: Mapping[str, Any]) -> None:
         """Go on where a checkpoint was written: later events belong to steps that will be done again."""
-        self._epoch = list(checkpoint.get("events", {}).get("epoch", [0.0, 0.0]))
+        kept_state = checkpoint.get("events", {})
+        self._epoch = list(kept_state.get("epoch", [0.0, 0.0]))
+        for path, (reason, slices) in kept_state.get("skipped", {}).items():
+            self.skipped[path] = reason
+            if slices:
+                self.slices[path] = set(slices)
         if not self.is_first or not self.path.exists():
             return
         last = int(checkpoint["global_step"])

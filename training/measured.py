@@ -136,7 +136,8 @@ class SliceReader:
 class MeasuredSlices(Dataset[dict[str, Any]]):
     """Measured samples, numbered from ``first``: every slice once in a random order, then again in another.
 
-    A slice that cannot be read is replaced by the next one of its size, and the sample names it under ``skipped``.
+    A slice that cannot be read is replaced by the next one of its size, and the sample names it under ``skipped``:
+    path, reason and index of the slice.
 
     Parameters
     ----------
@@ -229,6 +230,14 @@ class MeasuredValidation(Dataset[dict[str, Any]]):
             coil = 0 if reader.n_virtual(number)[1] else None
             self.items += [Draw(places[number, index], spec, coil) for index in dict.fromkeys(chosen.tolist())]
 
+    @property
+    def drawn(self) -> list[tuple[Scan, int]]:
+        """The scans and slices that validate."""
+        return [
+            (self.reader.scans[number], index)
+            for number, index in (self.reader.places[draw.place] for draw in self.items)
+        ]
+
     def __len__(self) -> int:
         return len(self.items)
 
@@ -240,18 +249,19 @@ class MeasuredValidation(Dataset[dict[str, Any]]):
 
 def _first_readable(reader: SliceReader, places: Iterable[int], draw: Draw) -> dict[str, Any]:
     """The first of some slices that can be read, and which could not."""
-    skipped: list[tuple[str, str]] = []
+    skipped: list[tuple[str, str, int]] = []
     for place in islice(places, _MAX_ATTEMPTS):
         try:
             sample: dict[str, Any] = reader.read(place, draw.mask, draw.coil)
         except (FileError, OSError) as error:
-            path = reader.scans[reader.places[place][0]].series.path
+            number, index = reader.places[place]
+            path = reader.scans[number].series.path
             if isinstance(error, FileError) and Path(error.path) != path:
                 raise  # a mask's file, say: another slice would not help
-            skipped.append((str(path), str(getattr(error, "problem", error))))
+            skipped.append((str(path), str(getattr(error, "problem", error)), index))
         else:
             return {**sample, "skipped": skipped} if skipped else sample
-    first, problem = skipped[0]
+    first, problem, _ = skipped[0]
     raise FileError(first, f"{problem} Nor can the next {len(skipped) - 1} slices be read; check the disk.")
 
 

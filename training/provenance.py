@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recon.errors import FileError
+from training.subjects import without_subject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from training.config import TrainingConfig
 
 UNSTATED = "not stated"
 # A smaller gain over zero-filled is said.
 _LITTLE_DB = 1.0
+_MOST_NAMED = 10
 _SHOWN = ("licence", "license", "origin", "source", "contrast")
 
 
@@ -48,6 +50,29 @@ def volume_sources(path: Path) -> list[dict[str, str]]:
     return found
 
 
+def left_out(skipped: Mapping[str, str], slices: Mapping[str, Collection[int]]) -> dict[str, Any]:
+    """Return what a story says of the data that did not train; empty where all did.
+
+    Parameters
+    ----------
+    skipped
+        Files of which something was left out, and why. Few are named, without their folders and without the subjects
+        whom they show.
+    slices
+        Slices that could not be read, of files whose other slices trained.
+    """
+    if not skipped:
+        return {}
+    count = {"files": len(skipped), "slices": sum(map(len, slices.values()))}
+    if len(skipped) > _MOST_NAMED:
+        return {"skipped": count}
+    named = []
+    for path, reason in skipped.items():
+        said = without_subject(reason).replace(path, Path(path).name)
+        named.append({"what": "skipped", "file": Path(path).name, "reason": said.replace(str(Path(path).parent), "…")})
+    return {"skipped": count, "left_out": named}
+
+
 def licences(stated: Iterable[str | None]) -> list[str]:
     """Return each licence once; what states none counts as one."""
     return sorted({one or UNSTATED for one in stated})
@@ -75,7 +100,7 @@ def data_story(config: TrainingConfig, recorded: Mapping[str, Any]) -> dict[str,
         What the run wrote of its data when it began. Runs of older versions lack the sources; then the file is asked,
         if it is still there.
     """
-    wanted = ("training", "validation", "sources", "licences")
+    wanted = ("training", "validation", "sources", "licences", "skipped", "left_out")
     story = {name: recorded[name] for name in wanted if name in recorded} | {"split": split_words(config)}
     path = Path(config.images)
     if "sources" not in story and config.images and path.is_file():

@@ -165,10 +165,11 @@ def train(
         missing = not is_validated and (task.is_epoch_over or is_over)
         trainer = make_trainer(out, config, devices, [events, keeper, interruption], validate_first=missing)
         events.write(_beginning(config, task, devices, resumed=checkpoint is not None))
-        events.write({"event": "data", **data.data.story})
+        events.skip((str(declined.path), declined.reason, None) for declined in data.data.declined)
+        events.data_story = lambda: data.data.story_without(events.skipped, events.slices)
+        events.tell_data()
         if data.data.note:
             events.write({"event": "note", "text": data.data.note})
-        events.skip((str(declined.path), declined.reason) for declined in data.data.declined)
         started = time.time()
         try:
             with products(config.precision):

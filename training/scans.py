@@ -104,10 +104,7 @@ def split_scans(folder: Path, share: float, seed: int) -> tuple[list[Scan], list
         raise FileError(folder, nothing(declined))
     entries = [(scan.part, scan.subject) for scan in scans]
     training, validation, shared = subjects.split(folder, entries, share, seed)
-    declined += [
-        Declined(scans[index].series.path, f"shows {scans[index].subject}, who validates; it does not train.")
-        for index in shared
-    ]
+    declined += [Declined(scans[index].series.path, subjects.held_out(scans[index].subject)) for index in shared]
     return [scans[index] for index in training], [scans[index] for index in validation], declined
 
 

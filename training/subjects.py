@@ -15,6 +15,18 @@ if TYPE_CHECKING:
 # Names of sub-folders, alone or behind fastMRI's `multicoil_` and `singlecoil_`.
 _PARTS = {"train": "train", "training": "train", "val": "validation", "validation": "validation"}
 
+_HELD_OUT = ", who validates; it does not train."
+
+
+def held_out(subject: str) -> str:
+    """Return why a training volume of a subject who validates is left out."""
+    return f"shows {subject}{_HELD_OUT}"
+
+
+def without_subject(reason: str) -> str:
+    """Return a reason in which `held_out` names no subject, for readers elsewhere."""
+    return "shows a subject who validates; it does not train." if reason.endswith(_HELD_OUT) else reason
+
 
 def part_of(path: Path, root: Path) -> str | None:
     """Return ``train`` or ``validation`` where a sub-folder of the root says so, ``""`` where it says something else.

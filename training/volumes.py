@@ -202,10 +202,7 @@ def read_folder(
     if not volumes:
         raise FileError(folder, nothing(declined))
     training, validation, shared = subjects.split(folder, entries, share, seed)
-    declined += [
-        Declined(Path(volumes[index].name), f"shows {entries[index][1]}, who validates; it does not train.")
-        for index in shared
-    ]
+    declined += [Declined(Path(volumes[index].name), subjects.held_out(entries[index][1])) for index in shared]
     return [volumes[index] for index in training], [volumes[index] for index in validation], declined
 
 

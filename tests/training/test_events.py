@@ -98,7 +98,28 @@ def test_events_of_steps_that_are_repeated_are_dropped(tmp_path):
     log.restore({"global_step": 2, "events": {"epoch": [1.5, 3.0]}})
     log.write({"event": "step", "step": 3})
     assert [event.get("step") for _, event in read_lines(log.path)] == [1, 2, None, 3]
-    assert log.state() == {"epoch": [1.5, 3.0]}
+    assert log.state() == {"epoch": [1.5, 3.0], "skipped": {}}
+
+
+def test_what_was_left_out_is_known_after_a_resume_and_told_once(tmp_path):
+    log = EventLog(tmp_path)
+    log.skip([("a.h5", "slice 2 holds NaN.", 2), ("a.h5", "slice 3 holds NaN.", 3), ("b.h5", "is empty.", None)])
+    later = EventLog(tmp_path)
+    later.restore({"global_step": 9, "events": log.state()})
+    later.data_story = lambda: {"files": sorted(later.skipped), "slices": sorted(later.slices["a.h5"])}
+    later.tell_data()
+    later.skip([("b.h5", "is empty.", None), ("a.h5", "slice 2 holds NaN.", 2)])
+    later.tell_data()
+    later.skip([("a.h5", "slice 0 holds NaN.", 0)])
+    later.tell_data()
+    events = [event for _, event in read_lines(log.path)]
+    assert [(event["path"], event["n_skipped"]) for event in events if event["event"] == "skipped"] == [
+        ("a.h5", 1),
+        ("b.h5", 2),
+    ]
+    told = [event for event in events if event["event"] == "data"]
+    assert [event["slices"] for event in told] == [[2, 3], [0, 2, 3]]
+    assert told[0]["files"] == ["a.h5", "b.h5"]
 
 
 def test_a_preview_of_nothing_is_black(tmp_path):

@@ -314,14 +314,14 @@ def test_a_damaged_volume_is_passed_over_and_named(tmp_path):
     dataset = data.training(0, 8)
     samples = [dataset[index] for index in range(8)]
     skipped = [entry for sample in samples for entry in sample.get("skipped", ())]
-    assert {(path.rsplit("/", 1)[1], "NaN" in reason) for path, reason in skipped} == {("b.h5", True)}
+    assert {(path.rsplit("/", 1)[1], "NaN" in reason) for path, reason, _ in skipped} == {("b.h5", True)}
     assert all(sample["target"].isfinite().all() for sample in samples)
     batch = collate(samples)
     assert batch["target"].shape == (8, 32, 32) and batch["skipped"] == skipped
     # Whoever takes its place takes it every time.
     assert all(torch.equal(dataset[i]["target"], samples[i]["target"]) for i in range(8))
     validated = [data.validation[index] for index in range(len(data.validation))]
-    assert {path.rsplit("/", 1)[1] for one in validated for path, _ in one.get("skipped", ())} == {"bad.h5"}
+    assert {path.rsplit("/", 1)[1] for one in validated for path, *_ in one.get("skipped", ())} == {"bad.h5"}
 
 
 def test_a_run_goes_on_without_damaged_volumes_and_names_them(tmp_path):
@@ -341,9 +341,16 @@ def test_a_run_goes_on_without_damaged_volumes_and_names_them(tmp_path):
     (done,) = (event for event in events if event["event"] == "done")
     assert {Path(path).name for path in done["skipped"]} == {"b.h5", "torn.h5"}
     assert [Path(event["path"]).name for event in events if event["event"] == "skipped"] == ["torn.h5", "b.h5"]
-    (begun,) = (event for event in events if event["event"] == "data")
+    begun, *_, ended = (event for event in events if event["event"] == "data")
     assert begun["kspace"] == "measured" and begun["training"]["subjects"] == 3
+    assert begun["skipped"] == {"files": 1, "slices": 0}
+    # The card counts what trained: b has two slices, and none of them can be read.
+    assert ended["training"] == {"volumes": 2, "slices": 4, "subjects": 2}
     story = read_header(published).story
+    assert story["data"]["training"] == ended["training"]
+    assert story["data"]["skipped"] == {"files": 2, "slices": 2}
+    reasons = {entry["file"]: entry["reason"] for entry in story["data"]["left_out"]}
+    assert set(reasons) == {"b.h5", "torn.h5"} and "infinite" in reasons["b.h5"]
     assert story["kspace"] == "measured"
     assert story["recipe"]["kspace"] == "data" and story["recipe"]["cache"] == "cache"
     assert str(tmp_path) not in str(story)
@@ -370,7 +377,7 @@ def test_values_that_overflow_are_passed_over(tmp_path):
     data = open_data(recipe(tmp_path, n_coils=2))
     samples = [data.training(0, 4)[index] for index in range(4)]
     assert all(sample["target"].isfinite().all() for sample in samples)
-    assert {path.rsplit("/", 1)[1] for one in samples for path, _ in one.get("skipped", ())} == {"b.h5"}
+    assert {path.rsplit("/", 1)[1] for one in samples for path, *_ in one.get("skipped", ())} == {"b.h5"}
 
 
 def test_a_missing_mask_is_not_taken_for_damaged_slices(folder):

@@ -12,7 +12,7 @@ import torch
 
 from recon import models, weights
 from recon.errors import ModelError
-from training import acceptance, provenance, publish
+from training import acceptance, provenance, publish, subjects
 from training.config import TrainingConfig
 from training.module import ReconstructionTask
 
@@ -67,6 +67,18 @@ def test_weights_that_hardly_learned_say_so(tmp_path, psnr, is_said):
     text = provenance.limits(TrainingConfig(images="x.h5"), {"psnr": psnr, "zero_filled_psnr": 25.0})
     assert (f"it is {psnr - 25:+.2f} dB from zero-filled: it has hardly learned" in text) == is_said
     assert text.endswith("Research use only.")
+
+
+def test_the_card_names_few_files_and_never_a_subject():
+    skipped = {"/lab/p7/leak.h5": subjects.held_out("Jane Doe"), "/lab/p8/torn.h5": "/lab/p8/torn.h5 is cut off."}
+    said = provenance.left_out(skipped, {"/lab/p8/torn.h5": {3, 4}})
+    assert said["skipped"] == {"files": 2, "slices": 2}
+    assert [entry["file"] for entry in said["left_out"]] == ["leak.h5", "torn.h5"]
+    assert "a subject who validates" in said["left_out"][0]["reason"]
+    assert not any(private in str(said) for private in ("Jane", "/lab"))
+    many = provenance.left_out({f"{number}.h5": "is empty." for number in range(40)}, {})
+    assert many == {"skipped": {"files": 40, "slices": 0}}
+    assert provenance.left_out({}, {}) == {}
 
 
 def test_data_out_of_reach_is_replaced_by_the_demo_scan(tmp_path):
