@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 LAST = "last.ckpt"
 BEST = "best.ckpt"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# Keys that change the time or the memory that a run takes, not what it learns.
-_FREE = {"checkpointing", "checkpoint_minutes", "checkpoint_steps", "cache", "cache_gb"}
+# Keys that change the time or the memory that a run takes, or what is said of it, not what it learns.
+_FREE = {"checkpointing", "checkpoint_minutes", "checkpoint_steps", "cache", "cache_gb", "licence"}
 
 
 class Checkpoints(Callback):

@@ -123,6 +123,8 @@ class TrainingConfig:
         safetensors file of the same family to start from, possibly for another number of coils; empty starts fresh.
     seed
         Of the weights and of every sample.
+    licence
+        Of the weights, for those who get them; empty: not stated.
     """
 
     model: str = "pcrnn-s"
@@ -171,6 +173,7 @@ class TrainingConfig:
     max_validation_volumes: int = 0
     initial_weights: str = ""
     seed: int = 1
+    licence: str = ""
 
     def __post_init__(self) -> None:
         for name in ("accelerations", "mask_kinds", "sizes", "noise"):

@@ -24,7 +24,7 @@ from recon import __version__, models, weights
 from recon.errors import ExportError, FileError, ModelError, MRIError
 from training import acceptance
 from training.acceptance import validation_samples
-from training.provenance import data_story, limits
+from training.provenance import UNSTATED, data_story, limits
 from training.score import score, write_scores
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def publish(
     path: Path | None = None,
     note: str = "",
     in_bytes: bool = False,
+    licence: str = "",
 ) -> Path:
     """Write the best weights of a task with their story.
 
@@ -64,6 +65,8 @@ def publish(
         What else a reader of the story should know, such as settings that were changed while the run went on.
     in_bytes
         Store eight bits a number, where that costs next to nothing.
+    licence
+        Of the weights; empty takes the recipe's.
 
     Raises
     ------
@@ -94,7 +97,7 @@ def publish(
         "note": note,
         "version": __version__,
         "created": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "licence": "Apache-2.0",
+        "licence": licence or config.licence or UNSTATED,
     }
     samples, what = validation_samples(config)
     return write(
@@ -102,7 +105,7 @@ def publish(
     )
 
 
-def publish_run(run: Path, path: Path | None = None, note: str = "", in_bytes: bool = False) -> Path:
+def publish_run(run: Path, path: Path | None = None, note: str = "", in_bytes: bool = False, licence: str = "") -> Path:
     """Publish the last checkpoint of a run folder; see `publish`.
 
     Raises
@@ -127,13 +130,17 @@ def publish_run(run: Path, path: Path | None = None, note: str = "", in_bytes: b
     task = ReconstructionTask(config, begin=False)
     task.load_state_dict(checkpoint["state_dict"])
     task.on_load_checkpoint(checkpoint)
-    return publish(
-        task, run, int(checkpoint["global_step"]), str(checkpoint.get("device", "CPU")), path, note, in_bytes
-    )
+    device = str(checkpoint.get("device", "CPU"))
+    return publish(task, run, int(checkpoint["global_step"]), device, path, note, in_bytes, licence)
 
 
 def publish_weights(
-    source: Path, path: Path | None = None, note: str = "", in_bytes: bool = False, images: Path | None = None
+    source: Path,
+    path: Path | None = None,
+    note: str = "",
+    in_bytes: bool = False,
+    images: Path | None = None,
+    licence: str = "",
 ) -> Path:
     """Store published weights anew, and leave their scores out, which were those of other numbers.
 
@@ -149,6 +156,8 @@ def publish_weights(
         As for `publish`.
     images
         Images that they were trained on, whose validation slices judge; without them slices of the demo scan do.
+    licence
+        Replaces the licence in their story, unless it is empty.
 
     Raises
     ------
@@ -161,6 +170,7 @@ def publish_weights(
     left_out = ("sha256", "scores", "storage")
     story = {name: value for name, value in known.story.items() if name not in left_out}
     story["note"] = note or story.get("note", "")
+    story["licence"] = licence or story.get("licence", UNSTATED)
     recipe = dict(story.get("recipe") or {"model": known.preset, "n_coils": known.n_coils})
     config = from_dict(recipe | {"images": str(images or ""), "kspace": "", "cache": "", "initial_weights": ""})
     samples, what = validation_samples(config)
@@ -242,6 +252,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--note", default="", help="what else a reader of the weights' story should know")
     parser.add_argument(
+        "--licence", default="", help="of the weights; by default the recipe's or the file's own, else not stated"
+    )
+    parser.add_argument(
         "--score", type=Path, nargs="+", default=(), metavar="SCAN", help="also score on these fully sampled scans"
     )
     options = parser.parse_args(arguments)
@@ -250,9 +263,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("a run knows its images; --images is for a .safetensors file")
     try:
         if is_weights:
-            path = publish_weights(options.source, options.out, options.note, options.bytes, options.images)
+            path = publish_weights(
+                options.source, options.out, options.note, options.bytes, options.images, options.licence
+            )
         else:
-            path = publish_run(options.source, options.out, options.note, options.bytes)
+            path = publish_run(options.source, options.out, options.note, options.bytes, options.licence)
         if options.score:
             known = weights.read_header(path)
             write_scores(known, score(path, options.score, known.story["accelerations"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -67,6 +68,24 @@ def test_weights_that_hardly_learned_say_so(tmp_path, psnr, is_said):
     text = provenance.limits(TrainingConfig(images="x.h5"), {"psnr": psnr, "zero_filled_psnr": 25.0})
     assert (f"it is {psnr - 25:+.2f} dB from zero-filled: it has hardly learned" in text) == is_said
     assert text.endswith("Research use only.")
+
+
+def test_a_licence_is_stated_by_who_trains_or_not_at_all(tmp_path):
+    config = make_config(tmp_path)
+    task, run = finished(tmp_path, config)
+
+    def licence(path):
+        return weights.read_header(path).story["licence"]
+
+    path = publish.publish(task, run, 3, "a CPU")
+    assert licence(path) == "not stated"
+    task.config = replace(config, licence="CC-BY-4.0")
+    assert licence(publish.publish(task, run, 3, "a CPU")) == "CC-BY-4.0"
+    # Stored anew it keeps what it said, unless another is named.
+    assert publish.main([str(path)]) == 0
+    assert licence(path) == "CC-BY-4.0"
+    assert publish.main([str(path), "--licence", "MIT"]) == 0
+    assert licence(path) == "MIT"
 
 
 def test_the_card_names_few_files_and_never_a_subject():
