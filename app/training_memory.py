@@ -63,7 +63,9 @@ class TrainingMemory(QObject):
         if any(getattr(settings, name) != value for name, value in values.items()):
             self._session.change_settings(**values)
 
-    def _welcome_weights(self, file: str) -> None:
+    def _welcome_weights(self, file: str, warning: str) -> None:
         session = self._session
         session.list_models()
-        session.say("success", f"The weights are in the list of models: {Path(file).name}. Research use only.")
+        known = f" On their own validation slices they are {warning}." if warning else ""
+        text = f"The weights are in the list of models: {Path(file).name}.{known} Research use only."
+        session.say("warning" if warning else "success", text)

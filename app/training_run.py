@@ -55,7 +55,7 @@ class TrainingRun(QObject):
     found
         A run that was left training lives, or ended in the meantime: a sentence.
     published
-        The weights are in the list of models: the installed file.
+        The weights are in the list of models: the installed file, and a warning where they are worse than none.
     """
 
     state_changed = Signal()
@@ -64,7 +64,7 @@ class TrainingRun(QObject):
     failed = Signal(str, str)
     succeeded = Signal(str)
     found = Signal(str)
-    published = Signal(str)
+    published = Signal(str, str)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -344,11 +344,12 @@ class TrainingRun(QObject):
     def _end_publishing(self, output: str) -> None:
         self.is_publishing = False
         try:
-            installed = str(json.loads(output)["installed"])
+            told = json.loads(output)
+            installed, warning = str(told["installed"]), str(told["warning"])
         except (ValueError, KeyError, TypeError):
-            installed = ""
+            installed = warning = ""
         self.state_changed.emit()
-        self.published.emit(installed)
+        self.published.emit(installed, warning)
 
     def _run(self, words: list[str], done: Any) -> None:
         """Run a module as a process; its failure ends the publishing."""

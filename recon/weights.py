@@ -68,6 +68,11 @@ class Weights:
             return {}
 
     @property
+    def warning(self) -> str:
+        """What to know before use: that they do harm on their own validation slices; empty for most."""
+        return worse_than_nothing(self.story.get("validation"))
+
+    @property
     def is_bundled(self) -> bool:
         """True for weights that come with the workstation."""
         return self.path.parent == _BUNDLED
@@ -75,6 +80,21 @@ class Weights:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that JSON can hold."""
         return {"file": self.path.name, "bundled": self.is_bundled, **self.story}
+
+
+def worse_than_nothing(validation: Any) -> str:
+    """Return in words by how much weights are worse than zero-filled; empty where they are not.
+
+    Parameters
+    ----------
+    validation
+        Mean ``psnr`` and ``zero_filled_psnr`` of their validation, in dB; a story may hold anything else there.
+    """
+    try:
+        gain = round(float(validation["psnr"]) - float(validation["zero_filled_psnr"]), 2)
+    except (KeyError, TypeError, ValueError):
+        return ""
+    return f"{-gain:.2f} dB worse than zero-filled: worse than no network" if gain < 0 else ""
 
 
 def user_folder() -> Path:

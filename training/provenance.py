@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recon.errors import FileError
+from recon.weights import worse_than_nothing
 from training.subjects import without_subject
 
 if TYPE_CHECKING:
@@ -120,7 +121,8 @@ def limits(config: TrainingConfig, validation: Mapping[str, Any]) -> str:
         The scores of their validation; ``psnr`` and ``zero_filled_psnr`` where there are any.
     """
     gain = validation.get("psnr", math.inf) - validation.get("zero_filled_psnr", 0.0)
-    little = f" On its own validation slices it is {gain:+.2f} dB from zero-filled: it has hardly learned."
+    verdict = worse_than_nothing(validation) or f"{gain:+.2f} dB from zero-filled: it has hardly learned"
+    little = f" On its own validation slices it is {verdict}."
     factors = " and ".join(f"{value:g}x" for value in sorted(set(config.accelerations)))
     masks = ", ".join(sorted(set(config.mask_kinds)))
     if config.kspace:

@@ -274,7 +274,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MRIError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_status
-    sys.stdout.write(f"{path}\n{weights.read_header(path).story['limits']}\n")
+    written = weights.read_header(path)
+    if written.warning:
+        sys.stderr.write(f"warning: on their own validation slices these weights are {written.warning}.\n")
+    sys.stdout.write(f"{path}\n{written.story['limits']}\n")
     return 0
 
 

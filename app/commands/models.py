@@ -6,6 +6,7 @@ a .safetensors file and copies it to the user's own weights; verify recomputes t
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,8 +122,10 @@ def _install(arguments: argparse.Namespace) -> int:
     if not (target.exists() and target.samefile(arguments.file)):
         with atomic_file(target) as temporary:
             shutil.copyfile(arguments.file, temporary)
+    if weights.warning and not arguments.quiet:
+        sys.stderr.write(f"warning: on their own validation slices these weights are {weights.warning}.\n")
     if arguments.json:
-        write_json({"installed": str(target), **read_header(target).to_dict()})
+        write_json({"installed": str(target), "warning": weights.warning, **read_header(target).to_dict()})
     else:
         write_line(f"installed {weights.preset} for {weights.n_coils} coil(s): {target}")
     return 0

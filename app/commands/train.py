@@ -110,8 +110,13 @@ def _train(arguments: argparse.Namespace, out: Path, settings: list[str], *, res
             return _INTERRUPTED
     if weights is None:  # another process of the run speaks
         return 0
+    from recon.weights import read_header
+
+    warning = read_header(weights).warning
+    if warning and not arguments.quiet:
+        sys.stderr.write(f"warning: on their own validation slices these weights are {warning}.\n")
     if arguments.json:
-        write_json({"event": "published", "weights": str(weights)}, indent=None)
+        write_json({"event": "published", "weights": str(weights), "warning": warning}, indent=None)
     elif not arguments.quiet:
         write_line(f"weights: {weights}\nuse them: mri-workstation reconstruct SCAN --model {weights}")
     return 0

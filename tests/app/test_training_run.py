@@ -400,6 +400,23 @@ def test_a_publishing_that_fails_says_why(run, qtbot, tmp_path, python, write_ev
     assert run.can_publish
 
 
+@pytest.mark.parametrize(("warning", "level"), [("", "success"), ("1.31 dB worse than zero-filled", "warning")])
+def test_weights_that_are_worse_than_none_are_no_plain_success(window, qtbot, tmp_path, python, warning, level):
+    session, run = window.session, window.session.training
+    told = []
+    session.message.connect(told.append)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "last.ckpt").touch()
+    run.adopt(tmp_path / "run")
+    qtbot.waitUntil(lambda: run.can_publish, timeout=20_000)
+    python(f"""echo '{{"installed": "/weights/run-1.safetensors", "warning": "{warning}"}}'""")
+    with qtbot.waitSignal(run.published, timeout=20_000) as published:
+        assert run.publish()
+    assert published.args == ["/weights/run-1.safetensors", warning]
+    (message,) = [one for one in told if "run-1.safetensors" in one.text]
+    assert message.level == level and warning in message.text
+
+
 def test_the_window_closes_without_a_question_while_it_trains(window, qtbot, tmp_path, python):
     run = window.session.training
     python("sleep 30")

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import recon
+from recon.weights import read_header, retell
 
 
 def test_models_are_listed(run):
@@ -38,6 +39,16 @@ def test_weights_are_installed_and_verified(run, weights_file):
     assert out.startswith("ok")
     assert run("models", "install", installed)[0] == 0
     assert installed.exists()
+
+
+def test_weights_that_are_worse_than_none_are_installed_with_a_warning(run, weights_file):
+    assert run("models", "install", weights_file)[2] == ""
+    known = read_header(weights_file)
+    retell(known, {**known.story, "validation": {"psnr": 23.69, "zero_filled_psnr": 25.0}})
+    status, out, err = run("models", "install", weights_file, "--json")
+    assert status == 0
+    assert "1.31 dB worse than zero-filled: worse than no network" in err
+    assert json.loads(out)["warning"] in err
 
 
 def test_damaged_weights_are_neither_installed_nor_verified(run, weights_file):
