@@ -23,6 +23,8 @@ from app.training_events import EVENTS, Record, Tail
 from app.training_launch import launch_apart, module_process
 from app.training_recipe import to_toml
 from app.training_watch import CHECKPOINT, ENDING, ENDING_BY, LOG, MARK, RUNNING, look, note_wish, outcome
+from recon.errors import ExportError
+from recon.export.atomic import atomic_file, describe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -131,11 +133,12 @@ class TrainingRun(QObject):
                 return False
             if isinstance(config, dict):
                 file = folder / RECIPE
-                file.write_text(to_toml(config), encoding="utf-8")
+                with atomic_file(file) as part:
+                    part.write_text(to_toml(config), encoding="utf-8")
             else:
                 file = Path(config)
-        except OSError as error:
-            self.failed.emit(f"The run folder {folder} cannot be written: {error.strerror}.", "")
+        except (OSError, ExportError) as error:
+            self.failed.emit(str(error if isinstance(error, ExportError) else describe(folder, error)), "")
             return False
         self._show(folder)
         return self._launch([str(file), "--devices", devices])
@@ -182,7 +185,7 @@ class TrainingRun(QObject):
             with log.open("a", encoding="utf-8") as file:
                 file.write(f"{MARK} {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
         except OSError as error:
-            self.failed.emit(f"The run folder {self.folder} cannot be written: {error.strerror}.", "")
+            self.failed.emit(str(describe(log, error)), "")
             return False
         command = [sys.executable, "-P", "-m", "app.cli", "train", *words, "--out", str(self.folder), "--json"]
         self._n_launches += 1

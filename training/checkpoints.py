@@ -181,7 +181,11 @@ def write(state: Mapping[str, Any], path: Path, copy: Path | None = None) -> Non
         except OSError as error:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
-            what = "the disk is full" if error.errno in _FULL else f"it cannot be written ({error.strerror})"
+            what = (
+                "the disk is full, so free some space"
+                if error.errno in _FULL
+                else f"it cannot be written ({error.strerror})"
+            )
             megabytes = buffer.tell() / 1e6
             raise ExportError(f"{target}: {what}; the checkpoint takes {megabytes:.1f} MB.") from None
 

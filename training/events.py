@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from recon.export.atomic import atomic_file, describe
 from training import previews
 
 if TYPE_CHECKING:
@@ -63,12 +64,21 @@ class EventLog(Callback):
         self._n_told = -1
 
     def write(self, event: Mapping[str, Any]) -> None:
-        """Append one event and hand it on."""
+        """Append one event and hand it on.
+
+        Raises
+        ------
+        ExportError
+            If the disk is full or refuses.
+        """
         if not self.is_first:
             return
         event = {"time": round(time.time(), 1), **event}
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(event) + "\n")
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(event) + "\n")
+        except OSError as error:
+            raise describe(self.path, error) from error
         if self._report is not None:
             self._report(event)
 
@@ -105,9 +115,8 @@ class EventLog(Callback):
             return
         last = int(checkpoint["global_step"])
         kept = [line for line, event in read_lines(self.path) if event.get("step", 0) <= last]
-        part = self.path.with_name(".events.jsonl.part")
-        part.write_text("".join(f"{line}\n" for line in kept), "utf-8")
-        part.replace(self.path)
+        with atomic_file(self.path) as part:
+            part.write_text("".join(f"{line}\n" for line in kept), "utf-8")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Count the seconds from here."""

@@ -8,10 +8,12 @@ import os
 import sys
 import time
 import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from recon import models
 from recon.errors import ExportError, MRIError, RequestError
+from recon.export.atomic import atomic_file, describe
 from training.config import TrainingConfig, from_dict, read_values
 
 if TYPE_CHECKING:
@@ -147,39 +149,40 @@ def train(
     data = SampleLoader(config, devices.n_processes, count_workers(devices.n_local))
     task = ReconstructionTask(config, begin=checkpoint is None, n_processes=devices.n_processes)
     task.guard.describe = data.describe
-    if is_first:
-        # Not before: a run that is refused leaves no folder behind.
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "config.json").write_text(json.dumps(config.to_dict(), indent=2), "utf-8")
     board = _open_board(out, checkpoint) if tensorboard and is_first else None
     events = EventLog(out, _tell(report, board), is_first=is_first)
     interruption = Interruption()
     keeper = Checkpoints(out, config, interruption, events)
     task.wishes = lambda step: (keeper.is_due(step), interruption.is_wanted)
-    if checkpoint is not None:
-        for part in (task, events, keeper):
-            part.restore(checkpoint)
+    try:
+        if checkpoint is not None:
+            for part in (keeper, task, events):
+                part.restore(checkpoint)
+        if is_first:
+            # Not before: a run that is refused leaves no folder behind.
+            _write_recipe(config, out)
+    except ExportError as error:
+        _explain(error, keeper, out)
     is_over = task.is_finished or keeper.is_patience_over
     is_validated = checkpoint is None or bool(checkpoint.get("validated", True))
     if checkpoint is None or not (is_over and is_validated):
         missing = not is_validated and (task.is_epoch_over or is_over)
         trainer = make_trainer(out, config, devices, [events, keeper, interruption], validate_first=missing)
-        events.write(_beginning(config, task, devices, resumed=checkpoint is not None))
-        events.skip((str(declined.path), declined.reason, None) for declined in data.data.declined)
-        events.data_story = lambda: data.data.story_without(events.skipped, events.slices)
-        events.tell_data()
-        if data.data.note:
-            events.write({"event": "note", "text": data.data.note})
         started = time.time()
         try:
+            events.write(_beginning(config, task, devices, resumed=checkpoint is not None))
+            events.skip((str(declined.path), declined.reason, None) for declined in data.data.declined)
+            events.data_story = lambda: data.data.story_without(events.skipped, events.slices)
+            events.tell_data()
+            if data.data.note:
+                events.write({"event": "note", "text": data.data.note})
             with products(config.precision):
                 fit(trainer, task, data)
         except Stopped as stop:
             events.write({"event": "stopped", "step": stop.step})
             raise Stopped(stop.step, f"stopped after step {stop.step}; go on with: {_again(out)}") from None
         except OSError as error:
-            problem = f"{error.filename or out}: {error.strerror or error}."
-            raise ExportError(f"{problem} {_what_is_kept(keeper, out)}") from error
+            raise ExportError(f"{describe(error.filename or out, error)} {_what_is_kept(keeper, out)}") from error
         except MRIError as error:
             _explain(error, keeper, out)
         except (RuntimeError, MemoryError) as error:
@@ -325,6 +328,18 @@ def _beginning(config: TrainingConfig, task: ReconstructionTask, devices: Device
         "accelerator": devices.accelerator,
         "precision": config.precision,
     }
+
+
+def _write_recipe(config: TrainingConfig, out: Path) -> None:
+    is_new = not out.exists()
+    try:
+        with atomic_file(out / "config.json") as part:
+            part.write_text(json.dumps(config.to_dict(), indent=2), "utf-8")
+    except ExportError:
+        if is_new:
+            with suppress(OSError):
+                out.rmdir()
+        raise
 
 
 def _open_board(out: Path, checkpoint: Mapping[str, Any] | None) -> Any:

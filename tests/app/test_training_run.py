@@ -326,7 +326,11 @@ def test_only_one_run_and_never_over_another(run, qtbot, tmp_path, python):
     assert "holds a run already" in run.said[-1][1]
     (tmp_path / "file").touch()
     assert not run.start({"model": "pcrnn-s"}, tmp_path / "file" / "run")
-    assert "cannot be written" in run.said[-1][1]
+    assert "a part of the path is a file" in run.said[-1][1]
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "log.txt").symlink_to("/dev/full")
+    assert not run.start({"model": "pcrnn-s"}, tmp_path / "full")
+    assert "log.txt: could not be written: the disk is full; free some space" in run.said[-1][1]
 
 
 def test_a_reused_number_is_not_found_and_the_end_is_reported(run, qtbot, tmp_path, write_events):

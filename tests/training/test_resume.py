@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -226,6 +227,36 @@ def test_a_full_disk_leaves_the_previous_checkpoint(tiny_recipe, tmp_path, capsy
     printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert (printed[0]["event"], printed[0]["step"]) == ("resume", 2)
     assert printed[-1]["event"] == "published"
+
+
+def test_a_disk_that_is_full_from_the_start_is_named_and_nothing_is_left(tiny_recipe, tmp_path, monkeypatch):
+    write = Path.write_text
+
+    def refuse(path, text, *rest):
+        if path.parent.name in ("run", "begun"):
+            write(path, "", *rest)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(path, text, *rest)
+
+    main(str(tiny_recipe), tmp_path / "begun", settings=["epochs=1"], devices="cpu")
+    kept = (tmp_path / "begun" / "config.json").read_bytes()
+    monkeypatch.setattr(Path, "write_text", refuse)
+    with pytest.raises(ExportError, match=r"run/config.json: .*the disk is full; free some space.*No checkpoint"):
+        main(str(tiny_recipe), tmp_path / "run", devices="cpu")
+    assert not (tmp_path / "run").exists()
+    again = r"begun/events.jsonl: .*the disk is full; free some space.*checkpoint of step 6 is whole; go on with"
+    with pytest.raises(ExportError, match=again):
+        main(None, tmp_path / "begun", settings=["epochs=2"], resume=True, force=True, devices="cpu")
+    assert (tmp_path / "begun" / "config.json").read_bytes() == kept
+    assert not list((tmp_path / "begun").glob(".*"))
+
+
+def test_events_that_find_the_disk_full_name_it(tiny_recipe, tmp_path):
+    (tmp_path / "events.jsonl").symlink_to("/dev/full")
+    with pytest.raises(
+        ExportError, match=r"events.jsonl: could not be written: the disk is full; free .*No checkpoint"
+    ):
+        main(str(tiny_recipe), tmp_path, devices="cpu")
 
 
 @pytest.mark.parametrize("content", [b"garbage", b"", b"PK\x03\x04cut off"])
