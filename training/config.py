@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
@@ -15,6 +17,24 @@ if TYPE_CHECKING:
 PRESETS = Path(__file__).resolve().parent.parent / "resources" / "presets" / "training"
 
 _KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+_AT_LEAST_1 = (lambda value: value >= 1, "at least 1")
+_AT_LEAST_0 = (lambda value: value >= 0, "0 or more")
+_POSITIVE = (lambda value: value > 0, "above 0")
+_SHARE = (lambda value: 0 <= value <= 1, "from 0 to 1")
+# What a number of a recipe may be, in a list each of them.
+_LIMITS: dict[str, tuple[Callable[[float], bool], str]] = {
+    **dict.fromkeys(("n_coils", "batch_size", "accumulate", "samples_per_epoch", "epochs", "step_epochs"), _AT_LEAST_1),
+    **dict.fromkeys(("validation_slices", "accelerations"), _AT_LEAST_1),
+    **dict.fromkeys(("checkpoint_minutes", "checkpoint_steps", "patience", "minutes", "gradient_clip"), _AT_LEAST_0),
+    **dict.fromkeys(("module_loss_weight", "fan_in_reference", "phase_scale", "tissue_phase"), _AT_LEAST_0),
+    **dict.fromkeys(("field_phase", "max_validation_volumes", "split_seed", "seed"), _AT_LEAST_0),
+    **dict.fromkeys(("learning_rate", "step_factor", "cache_gb", "noise"), _POSITIVE),
+    **dict.fromkeys(("warmup_share", "contrast"), _SHARE),
+    "ema_decay": (lambda value: 0 <= value < 1, "at least 0 and below 1"),
+    "validation_share": (lambda value: 0 < value < 1, "between 0 and 1"),
+    "sizes": (lambda value: value >= 32, "32 or more"),
+    "max_simulated_coils": (lambda value: value >= 2, "at least 2"),
+}
 _LISTS = {int: "a list of whole numbers", float: "a list of numbers", str: "a list of texts"}
 
 
@@ -189,48 +209,22 @@ class TrainingConfig:
         ):
             if getattr(self, name) not in allowed:
                 raise RequestError(f"{name} is {getattr(self, name)!r}; choose {' or '.join(allowed)}.")
-        counts = (
-            "n_coils",
-            "batch_size",
-            "accumulate",
-            "samples_per_epoch",
-            "epochs",
-            "validation_slices",
-            "step_epochs",
-        )
-        for name in counts:
-            if getattr(self, name) < 1:
-                raise RequestError(f"{name} is {getattr(self, name)}; it must be at least 1.")
-        for name in ("checkpoint_minutes", "checkpoint_steps", "patience"):
-            if getattr(self, name) < 0:
-                raise RequestError(f"{name} is {getattr(self, name)}; it must be 0 or more.")
-        if not (self.accelerations and self.mask_kinds and self.sizes and min(self.sizes) >= 32):
-            raise RequestError("accelerations, mask_kinds and sizes need at least one value, sizes of 32 or more.")
-        phases = min(self.phase_scale, self.tissue_phase, self.field_phase)
-        if (
-            not 0 <= self.ema_decay < 1
-            or self.learning_rate <= 0
-            or min(self.minutes, self.module_loss_weight, self.fan_in_reference, phases) < 0
-        ):
+        for name, (is_allowed, words) in _LIMITS.items():
+            value = getattr(self, name)
+            for one in value if isinstance(value, tuple) else (value,):
+                if not (math.isfinite(one) and is_allowed(one)):
+                    raise RequestError(f"{name} is {one:g}; it must be {words}.")
+        if not (self.accelerations and self.mask_kinds and self.sizes):
+            raise RequestError("accelerations, mask_kinds and sizes need at least one value.")
+        if len(self.noise) != 2 or self.noise[0] > self.noise[1]:
             raise RequestError(
-                "ema_decay must lie in [0, 1), learning_rate above 0, and minutes, fan_in_reference, "
-                "phase_scale, tissue_phase, field_phase and module_loss_weight at 0 or above."
+                f"noise is {list(self.noise)}; it must be the least and the most noise, such as [0.0005, 0.015]."
             )
         self._check_data()
 
     def _check_data(self) -> None:
         if self.images and self.kspace:
             raise RequestError("the recipe names both images and kspace; training takes one, so empty the other.")
-        if not 0 < self.validation_share < 1 or not 0 <= self.contrast <= 1:
-            raise RequestError(
-                f"validation_share is {self.validation_share:g} and contrast {self.contrast:g}; the first must lie "
-                "between 0 and 1, the second in [0, 1]."
-            )
-        if self.cache_gb <= 0 or self.max_validation_volumes < 0 or self.split_seed < 0:
-            raise RequestError(
-                "cache_gb must be above 0, max_validation_volumes and split_seed at 0 or above; "
-                f"they are {self.cache_gb:g}, {self.max_validation_volumes} and {self.split_seed}."
-            )
         if self.target == "reference" and self.grid == "native":
             raise RequestError(
                 "the file's reference lies on the cropped grid; choose target = virtual-coils, or grid = cropped."
