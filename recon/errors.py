@@ -78,18 +78,25 @@ class ExportError(MRIError):
 class MissingPackageError(MRIError):
     """A Python package that the work needs is not installed, as in a bare Python with torch."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, extra: str = "") -> None:
+        install = f"'mri-workstation[{extra}]'" if extra else name
         super().__init__(
-            f"this needs the Python package {name}, which is not installed; install it (`pip install {name}`), or use "
-            "`make run`."
+            f"this needs the Python package {name}, which is not installed; install it (`pip install {install}`), or "
+            "use `make run`."
         )
         self.name = name
 
 
 @contextmanager
-def needs_package() -> Iterator[None]:
-    """Turn a failed import of an optional package into a MissingPackageError that says what to install."""
+def needs_package(extra: str = "") -> Iterator[None]:
+    """Turn a failed import of an optional package into a MissingPackageError that says what to install.
+
+    Parameters
+    ----------
+    extra
+        Extra of this package that brings it; empty names the missing package itself.
+    """
     try:
         yield
     except ModuleNotFoundError as error:
-        raise MissingPackageError((error.name or str(error)).split(".")[0]) from error
+        raise MissingPackageError((error.name or str(error)).split(".")[0], extra) from error

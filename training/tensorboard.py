@@ -33,7 +33,7 @@ class TensorBoard:
 
     def __init__(self, folder: Path, purge_step: int | None = None) -> None:
         self.folder = folder
-        with needs_package():
+        with needs_package("tensorboard"):
             from torch.utils.tensorboard import SummaryWriter
 
             self._writer: Any = SummaryWriter(str(folder / _FOLDER), purge_step=purge_step)

@@ -179,8 +179,11 @@ def test_tensorboard_gets_curves_and_pictures(tiny_recipe, tmp_path, monkeypatch
     assert Writer.latest.purge_step == 3
 
 
-def test_a_missing_tensorboard_is_named(tmp_path, monkeypatch):
+def test_a_missing_tensorboard_is_named(tiny_recipe, tmp_path, monkeypatch, capsys):
     monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
     monkeypatch.setitem(sys.modules, "tensorboard", None)
-    with pytest.raises(MissingPackageError, match="pip install tensorboard"):
+    with pytest.raises(MissingPackageError, match=r"pip install 'mri-workstation\[tensorboard\]'"):
         TensorBoard(tmp_path)
+    assert train(tiny_recipe, tmp_path / "run", "--tensorboard") == 1
+    assert "mri-workstation[tensorboard]" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
