@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+import shlex
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -207,10 +208,25 @@ def read(folder: Path, name: str = LAST) -> dict[str, Any]:
         missing = {"state_dict", "optimizer_states", "global_step", "config"} - found.keys()
     except Exception as error:  # noqa: BLE001  unpickling damaged bytes can raise anything
         problem = next(iter(str(error).splitlines()), type(error).__name__)
-        raise FileError(path, f"the checkpoint cannot be read ({problem}); put a whole copy in its place.") from None
+        how = _instead(folder) if name == LAST else ""
+        raise FileError(
+            path, f"the checkpoint cannot be read ({problem}); {how or 'put a whole copy in its place.'}"
+        ) from None
     if missing:
         raise FileError(path, f"the checkpoint lacks {', '.join(sorted(missing))}; it is none of a training run.")
     return found
+
+
+def _instead(folder: Path) -> str:
+    """Say how to go on from the best checkpoint where the last one is damaged; empty where that is, too."""
+    try:
+        step = int(read(folder, BEST)["global_step"])
+    except FileError:
+        return ""
+    return (
+        f"{BEST} beside it is whole, of step {step}. To go on from there, put a copy of it in its place: "
+        f"cp {shlex.quote(str(folder / BEST))} {shlex.quote(str(folder / LAST))}"
+    )
 
 
 def changed_recipe(

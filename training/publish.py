@@ -113,20 +113,14 @@ def publish_run(run: Path, path: Path | None = None, note: str = "", in_bytes: b
     FileError
         If there is none, or it cannot be read.
     """
+    from training import checkpoints
     from training.config import from_dict
     from training.module import ReconstructionTask
 
-    source = run / "last.ckpt"
-    try:
-        # Tensors, numbers and strings only: a checkpoint from a stranger executes nothing.
-        checkpoint = torch.load(source, map_location="cpu", weights_only=True)
-        config = from_dict(checkpoint["config"])
-    except FileNotFoundError:
-        raise FileError(run, "holds no checkpoint (last.ckpt); give the folder of a training run.") from None
-    except MRIError:
-        raise
-    except Exception as error:  # noqa: BLE001  unpickling damaged bytes can raise anything
-        raise FileError(source, f"the checkpoint cannot be read ({error}).") from None
+    if not (run / checkpoints.LAST).exists():
+        raise FileError(run, "holds no checkpoint (last.ckpt); give the folder of a training run.")
+    checkpoint = checkpoints.read(run)
+    config = from_dict(checkpoint["config"])
     task = ReconstructionTask(config, begin=False)
     task.load_state_dict(checkpoint["state_dict"])
     task.on_load_checkpoint(checkpoint)

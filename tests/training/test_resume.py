@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from app import cli
 from recon.errors import ExportError, FileError, RequestError
 from training import checkpoints, events
 from training.interruption import Stopped
+from training.publish import publish_run
 from training.run import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -257,6 +259,22 @@ def test_events_that_find_the_disk_full_name_it(tiny_recipe, tmp_path):
         ExportError, match=r"events.jsonl: could not be written: the disk is full; free .*No checkpoint"
     ):
         main(str(tiny_recipe), tmp_path, devices="cpu")
+
+
+def test_beside_a_damaged_checkpoint_the_best_one_is_named(unbroken, tmp_path):
+    run = tmp_path / "a run"
+    shutil.copytree(unbroken, run)
+    (run / "last.ckpt").write_bytes(b"garbage")
+    with pytest.raises(FileError, match=r"best\.ckpt beside it is whole, of step \d+. To go on from there") as caught:
+        main(None, run, resume=True, devices="cpu")
+    with pytest.raises(FileError, match=r"best\.ckpt beside it is whole"):
+        publish_run(run)
+    subprocess.run(str(caught.value)[str(caught.value).rindex("cp ") :], shell=True, check=True)
+    assert main(None, run, resume=True, devices="cpu")
+    for path in run.glob("*.ckpt"):
+        path.write_bytes(b"garbage")
+    with pytest.raises(FileError, match="put a whole copy in its place"):
+        main(None, run, resume=True)
 
 
 @pytest.mark.parametrize("content", [b"garbage", b"", b"PK\x03\x04cut off"])
