@@ -99,6 +99,8 @@ def read_volumes(path: Path | str, group: str) -> tuple[list[Volume], list[Decli
     import h5py
 
     path = Path(path)
+    if not path.is_file():
+        raise FileError(path, "there is no such file or folder; check the spelling.")
     volumes: list[Volume] = []
     declined: list[Declined] = []
     try:

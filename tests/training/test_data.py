@@ -109,6 +109,8 @@ def test_thin_volumes_are_cut_along_their_slices_only(images):
 def test_unusable_files_are_named(tmp_path, images):
     with pytest.raises(FileError, match="no group 'test'"):
         read_volumes(images, "test")
+    with pytest.raises(FileError, match="/nope: there is no such file or folder; check the spelling"):
+        open_data(TrainingConfig(images=str(tmp_path / "nope")))
     (tmp_path / "text.h5").write_text("hello")
     with pytest.raises(FileError, match="cannot be read as HDF5"):
         read_volumes(tmp_path / "text.h5", "train")
