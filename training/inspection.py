@@ -334,9 +334,14 @@ def _notes(
     if {part for part, _ in entries} >= set(_SIDES):
         left = len(found) - len(training) - len(validation) - len(shared)
         if shared:
-            notes.append(f"{_count(len(shared), 'training volume')} show subjects who validate, and will not train.")
+            what = "shows a subject who validates" if len(shared) == 1 else "show subjects who validate"
+            notes.append(f"{_count(len(shared), 'training volume')} {what}, and will not train.")
         if left:
-            notes.append(f"{_count(left, 'volume')} lie in other sub-folders than train and val, and are not used.")
+            what = "lies" if left == 1 else "lie"
+            is_left = "is" if left == 1 else "are"
+            notes.append(
+                f"{_count(left, 'volume')} {what} in other sub-folders than train and val, and {is_left} not used."
+            )
     else:
         notes.append(f"Split by subject: {share:.0%} validate, drawn with seed {seed}.")
     return notes

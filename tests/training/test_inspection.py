@@ -92,8 +92,8 @@ def test_sub_folders_say_what_validates(tmp_path):
     write_scan(tmp_path / "multicoil_test" / "d.h5", patient="dora")
     found = inspect(tmp_path)
     assert [found.parts[name].n_volumes for name in ("train", "validation")] == [1, 1]
-    assert any("1 training volume show subjects who validate" in note for note in found.notes)
-    assert any("1 volume lie in other sub-folders" in note for note in found.notes)
+    assert any("1 training volume shows a subject who validates, and will" in note for note in found.notes)
+    assert any("1 volume lies in other sub-folders than train and val, and is not" in note for note in found.notes)
 
 
 def test_images_and_mixed_folders(tmp_path):
