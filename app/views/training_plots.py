@@ -217,6 +217,8 @@ class TrainingPlots(QWidget):
             # The run that is followed is drawn last, on top of what it is compared with.
             for number, run in reversed(list(enumerate(self._runs))):
                 self._draw_run(plot, widget, number, run)
+            # Without a curve there is no range, and numbers would be made up.
+            widget.getAxis("left").setStyle(showValues=bool(widget.listDataItems()))
         if self._is_following and self._plots:
             self._fit()
 

@@ -190,6 +190,17 @@ def test_until_there_is_a_curve_the_monitor_says_what_happens(qtbot):
 # ---------------------------------------------------------------- on a run
 
 
+def test_a_plot_without_a_curve_has_no_numbers(plots):
+    def numbered():
+        return [widget.getAxis("left").style["showValues"] for widget in widgets(plots)]
+
+    steps = ([1.0, 2.0], [0.5, 0.4])
+    plots.set_runs([RunCurves("run", {"loss": steps, "learning_rate": steps})])
+    assert numbered() == [True, False, False, True]
+    plots.set_runs([RunCurves("run", dict.fromkeys(("loss", "learning_rate", "psnr", "ssim"), steps))])
+    assert numbered() == [True] * 4
+
+
 @pytest.fixture
 def monitored(window):
     """Give the window's monitor and its run."""
