@@ -340,6 +340,7 @@ class MainWindow(QMainWindow):
         dialog.propose(**proposed)
         dialog.saved.connect(lambda values: self.session.change_settings(**values))
         dialog.training_wanted.connect(self.training_desk.start)
+        dialog.hindrance = lambda: self.session.training.hindrance
         self._open(dialog)
 
     def ask_training(self, model: str = "") -> None:

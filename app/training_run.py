@@ -169,14 +169,17 @@ class TrainingRun(QObject):
         self.record.forget_pace()
         return self._launch([*words, "--devices", devices])
 
-    def _is_free(self) -> bool:
+    @property
+    def hindrance(self) -> str:
+        """Why no training can start now; empty when one can."""
         if self.is_running:
-            self.failed.emit("A training is running already; stop it first.", "")
-        elif self.is_publishing:
-            self.failed.emit("The weights are being published; wait for the end of it.", "")
-        else:
-            return True
-        return False
+            return "A training is running already; stop it first."
+        return "The weights are being published; wait for the end of it." if self.is_publishing else ""
+
+    def _is_free(self) -> bool:
+        if self.hindrance:
+            self.failed.emit(self.hindrance, "")
+        return not self.hindrance
 
     def _launch(self, words: Sequence[str]) -> bool:
         assert self.folder is not None

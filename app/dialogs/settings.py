@@ -60,6 +60,8 @@ class SettingsDialog(QDialog):
         super().__init__(parent)
         self.setObjectName("settingsDialog")
         self.setWindowTitle("Settings")
+        self.hindrance: Callable[[], str] = str
+        """Says why no training can start now, whatever the page holds; empty when one can."""
         self._settings = settings
         self._read: dict[str, Callable[[], Any]] = {}
         self.tabs = QTabWidget()
@@ -184,7 +186,7 @@ class SettingsDialog(QDialog):
         self.problem.show()
 
     def _train(self) -> None:
-        problem = self.training.problem()
+        problem = self.training.problem() or self.hindrance()
         if problem:
             self._refuse(problem)
             return

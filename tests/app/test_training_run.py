@@ -333,6 +333,21 @@ def test_only_one_run_and_never_over_another(run, qtbot, tmp_path, python):
     assert "log.txt: could not be written: the disk is full; free some space" in run.said[-1][1]
 
 
+def test_a_second_start_is_refused_where_it_is_wanted(window, qtbot, tmp_path, python, child):
+    run = window.session.training
+    python("sleep 30")
+    assert run.start({"model": "pcrnn-s"}, tmp_path / "run")
+    window.ask_training()
+    dialog = QApplication.activeModalWidget()
+    dialog.training.data.edit.setText(str(tmp_path))
+    dialog.training.output.edit.setText(str(tmp_path / "runs"))
+    click(child(dialog, "startTraining"))
+    assert dialog.isVisible()
+    assert dialog.problem.text() == "A training is running already; stop it first."
+    dialog.reject()
+    training_process.kill(run.identity, tmp_path / "run")
+
+
 def test_a_reused_number_is_not_found_and_the_end_is_reported(run, qtbot, tmp_path, write_events):
     write_events(tmp_path / "run", {"event": "step", "step": 5, "loss": 0.5}, {"event": "done"})
     run.adopt(tmp_path / "run", Identity(os.getpid(), "long ago"), is_found=True)
