@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from PySide6.QtCore import QSizeF
+    from PySide6.QtGui import QResizeEvent
 
 RESEARCH = "Weights that are published from a run tell in their card what they were trained on. Research use only."
 _N_MASK_COLUMNS = 3
@@ -56,6 +57,27 @@ class Report(QTextEdit):
 
     def _grow(self, size: QSizeF) -> None:
         self.setFixedHeight(math.ceil(size.height()) + 2 * self.frameWidth())
+
+
+class Summary(QLabel):
+    """Quiet text as tall as it is at its width: a form that has to guess squeezes the row above it."""
+
+    def __init__(self) -> None:
+        super().__init__(wordWrap=True)
+        self.setProperty("muted", True)
+
+    def setText(self, text: str) -> None:
+        """Show another text."""
+        super().setText(text)
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Wrap anew."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        self.setFixedHeight(self.heightForWidth(self.width()))
 
 
 class TrainingPage(QWidget):
@@ -97,8 +119,7 @@ class TrainingPage(QWidget):
         self.accelerations = QLineEdit(settings.training_accelerations)
         self.coils = self._spin("training_coils", settings.training_coils)
         self.minutes = self._spin("training_minutes", settings.training_minutes)
-        self.summary = muted("")
-        self.summary.setWordWrap(True)
+        self.summary = Summary()
         self.masks = {kind: named(f"mask-{kind}", QCheckBox(kind)) for kind in MASK_KINDS}
         for kind in settings.training_masks.split(","):
             if kind in self.masks:

@@ -5,6 +5,7 @@ from PySide6.QtCore import QRect, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
+from app import theme
 from app.dialogs.settings import SettingsDialog
 from app.settings import Settings
 from app.training_recipe import list_recipes, told
@@ -44,6 +45,24 @@ def test_the_report_is_as_tall_as_its_text_and_start_stays_in_sight(dialog, qtbo
     # Another choice of data takes it away.
     page.data.edit.setText("/elsewhere")
     assert not report.isVisible()
+
+
+def test_a_longer_recipe_does_not_push_into_the_report(qtbot):
+    theme.apply(QApplication.instance(), "dark")
+    dialog = SettingsDialog(Settings(), [("pcrnn-s", "PC-RNN-S"), ("oucr", "OUCR")], "Training")
+    qtbot.addWidget(dialog)
+    dialog.show()
+    qtbot.waitExposed(dialog)
+    page = dialog.training
+    page._report("\n".join(f"file{number}.h5 is cut off." for number in range(17)))
+    qtbot.wait(200)
+    for name in ("pcrnn-quick", "pcrnn-s-paper", "unet-fastmri-quick", "oucr-paper", "complexmri-paper"):
+        place = page.recipe.findData(name)
+        page.recipe.setCurrentIndex(place)
+        page.recipe.activated.emit(place)
+        qtbot.wait(150)
+        report, recipe, model = (place_of(one, dialog) for one in (page.report, page.recipe, page.model))
+        assert report.bottom() < recipe.top() < recipe.bottom() < model.top(), name
 
 
 def test_a_mistake_is_forgiven_with_the_next_change(dialog):
