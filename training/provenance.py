@@ -70,7 +70,9 @@ def left_out(skipped: Mapping[str, str], slices: Mapping[str, Collection[int]]) 
     named = []
     for path, reason in skipped.items():
         said = without_subject(reason).replace(path, Path(path).name)
-        named.append({"what": "skipped", "file": Path(path).name, "reason": said.replace(str(Path(path).parent), "…")})
+        n_slices = len(slices.get(path, ()))
+        what = f"skipped {n_slices} slice{'s' if n_slices > 1 else ''} of" if n_slices else "skipped"
+        named.append({"what": what, "file": Path(path).name, "reason": said.replace(str(Path(path).parent), "…")})
     return {"skipped": count, "left_out": named}
 
 

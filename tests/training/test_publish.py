@@ -109,7 +109,8 @@ def test_the_card_names_few_files_and_never_a_subject():
     skipped = {"/lab/p7/leak.h5": subjects.held_out("Jane Doe"), "/lab/p8/torn.h5": "/lab/p8/torn.h5 is cut off."}
     said = provenance.left_out(skipped, {"/lab/p8/torn.h5": {3, 4}})
     assert said["skipped"] == {"files": 2, "slices": 2}
-    assert [entry["file"] for entry in said["left_out"]] == ["leak.h5", "torn.h5"]
+    named = [(entry["what"], entry["file"]) for entry in said["left_out"]]
+    assert named == [("skipped", "leak.h5"), ("skipped 2 slices of", "torn.h5")]
     assert "a subject who validates" in said["left_out"][0]["reason"]
     assert not any(private in str(said) for private in ("Jane", "/lab"))
     many = provenance.left_out({f"{number}.h5": "is empty." for number in range(40)}, {})
