@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from recon.errors import RequestError
+from recon.models.size import size_note
 from recon.result import Reconstruction, versions
 
 if TYPE_CHECKING:
@@ -101,7 +102,8 @@ class Collector:
         done = tuple(index for index in plan.indices if index in self._finals)
         if not done:
             raise RequestError("the reconstruction was stopped before its first slice was done.")
-        warnings = [*plan.warnings, *plan.notes, *plan.model.notes]
+        size = size_note(plan.card, plan.weights)
+        warnings = [*plan.warnings, *([size] if size else []), *plan.notes, *plan.model.notes]
         if len(done) < len(plan.indices):
             warnings.append(f"stopped after {len(done)} of {len(plan.indices)} slices; the result is partial.")
         reference = plan.series.reference

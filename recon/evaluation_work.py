@@ -184,6 +184,7 @@ def _unscored(task: Task, reason: str, status: int = 0) -> dict[str, Any]:
 def _evaluate(task: Task, evaluation: Evaluation, support: Support, device: str | None, report: Any) -> dict[str, Any]:
     from recon import pipeline
     from recon.device import resolve
+    from recon.models.size import size_note
     from recon.peak_memory import PeakMemory
 
     assert task.volume is not None
@@ -192,7 +193,7 @@ def _evaluate(task: Task, evaluation: Evaluation, support: Support, device: str 
     if task.request is None:
         return _score_compression(task, evaluation, support, indices)
     request = on_device(replace(task.request, slices=indices), device)
-    n_parameters = pipeline.Plan(series, request).model.n_parameters
+    checked = pipeline.Plan(series, request)
     with PeakMemory(str(resolve(request.device))) as memory:
         result = pipeline.run(series, request, callback=report, keep="none")
     if result.reference is None or not result.reference.any():
@@ -214,7 +215,8 @@ def _evaluate(task: Task, evaluation: Evaluation, support: Support, device: str 
         "peak_memory_gb": memory.gigabytes,
         "device": result.device,
         "precision": result.precision,
-        "n_parameters": n_parameters,
+        "n_parameters": checked.model.n_parameters,
+        "size_note": size_note(checked.card, checked.weights),
     }
 
 

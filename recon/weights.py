@@ -31,15 +31,28 @@ if TYPE_CHECKING:
 FORMAT = "mri-workstation-weights-1"
 _BUNDLED = Path(__file__).resolve().parent.parent / "resources" / "weights"
 _MAX_HEADER = 16 * 1024 * 1024
+# State of a batch norm beside its parameters.
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I8": 1, "U8": 1, "BOOL": 1}
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A weights file and its story."""
+    """A weights file and its story.
+
+    Attributes
+    ----------
+    path
+        The file.
+    story
+        What the weights say of themselves.
+    n_parameters
+        Learned numbers, as the header lists them; 0 where it was not read.
+    """
 
     path: Path
     story: Mapping[str, Any]
+    n_parameters: int = 0
 
     @property
     def preset(self) -> str:
@@ -79,7 +92,9 @@ class Weights:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that JSON can hold."""
-        return {"file": self.path.name, "bundled": self.is_bundled, **self.story}
+        return {
+            "file": self.path.name, "bundled": self.is_bundled, "n_parameters": self.n_parameters, **self.story
+        }  # fmt: skip
 
 
 def worse_than_nothing(validation: Any) -> str:
@@ -142,7 +157,7 @@ def read_header(path: Path | str) -> Weights:
         If the file is not a safetensors file of this workstation.
     """
     path = Path(path)
-    metadata, _, _ = _read_layout(path)
+    metadata, entries, _ = _read_layout(path)
     if metadata.get("format") != FORMAT or "story" not in metadata:
         raise ModelError(
             f"{path}: this safetensors file does not say what it is; weights for this workstation carry their preset, "
@@ -150,7 +165,7 @@ def read_header(path: Path | str) -> Weights:
         )
     try:
         story = json.loads(metadata["story"])
-        weights = Weights(path, story)
+        weights = Weights(path, story, _count_parameters(entries))
         if not (isinstance(story["parameters"], dict) and weights.preset and weights.n_coils > 0 and weights.sha256):
             raise ValueError("empty fields")
     except (ValueError, KeyError, TypeError) as error:
@@ -158,6 +173,17 @@ def read_header(path: Path | str) -> Weights:
             f"{path}: the story in the weights header is damaged ({error!r}); get the file anew."
         ) from None
     return weights
+
+
+def _count_parameters(entries: Mapping[str, tuple[str, list[int], int, int]]) -> int:
+    """Count what was learned: neither the scales of bytes nor the statistics of a batch norm were."""
+
+    def is_learned(name: str) -> bool:
+        stem, _, last = name.rpartition(".")
+        is_scale = last == "scale" and stem in entries and entries[stem][0] == "I8"
+        return not (is_scale or last in _STATISTICS)
+
+    return sum(math.prod(shape) for name, (_, shape, _, _) in entries.items() if is_learned(name))
 
 
 def load_tensors(weights: Weights) -> dict[str, Tensor]:

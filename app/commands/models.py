@@ -48,14 +48,31 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _list(arguments: argparse.Namespace) -> int:
     from recon.models import list_models
+    from recon.models.size import size_note
 
     cards = list_models()
     if arguments.json:
         write_json([card.to_dict() for card in cards])
         return 0
-    rows = [(card.name, card.title, _state(card), _what_it_is(card)) for card in cards]
-    write_line(table(rows, ("name", "title", "state", "what it is")))
+    rows = []
+    notes = []
+    for card in cards:
+        running = _that_run(card)
+        differing = [note for weights in running if (note := size_note(card, weights))]
+        sizes = " and ".join(f"{weights.n_parameters:,}" for weights in running)
+        rows.append((card.name, card.title, _state(card), f"{sizes} *" if differing else sizes, _what_it_is(card)))
+        notes += [f"* {card.name}: {note}" for note in differing]
+    write_line(table(rows, ("name", "title", "state", "parameters", "what it is")))
+    if notes:
+        write_line("\n" + "\n".join(notes))
     return 0
+
+
+def _that_run(card: ModelCard) -> list[Weights]:
+    """Return those weights of a preset that a scan may get without naming them."""
+    from recon.models.fit import weights_by_coils
+
+    return list(weights_by_coils(card).values())[: 1 if card.any_coils else None] if card.weights else []
 
 
 def _state(card: ModelCard) -> str:
@@ -79,8 +96,8 @@ def _first_sentence(text: str) -> str:
 def _show(arguments: argparse.Namespace) -> int:
     from recon.models import create, get_card
     from recon.models.card import CONSISTENCY_WORDS
-    from recon.models.fit import weights_by_coils
     from recon.models.parameters import parameters_of
+    from recon.models.size import size_text
 
     card = get_card(arguments.name)
     n_coils = card.weights[0].n_coils if card.weights else 1
@@ -94,8 +111,11 @@ def _show(arguments: argparse.Namespace) -> int:
         rows.append(("data consistency", CONSISTENCY_WORDS[card.data_consistency]))
     if card.source:
         rows.append(("plug-in of", card.source))
+    preferred = _that_run(card)
     if n_parameters:
-        rows.append(("size", f"{n_parameters:,} parameters with {n_coils} coil{'s' if n_coils != 1 else ''}"))
+        name = "paper's size" if card.weights and card.is_paper_size else "size"
+        rows.append((name, f"{n_parameters:,} parameters with {n_coils} coil{'s' if n_coils != 1 else ''}"))
+        rows += [(weights.path.stem, size_text(card, weights)) for weights in preferred]
     if card.needs_training or card.problem:
         rows += [(name.replace("_", " "), value_text(value)) for name, value in card.parameters_for(n_coils).items()]
     write_line(table(rows, indent="  "))
@@ -103,10 +123,10 @@ def _show(arguments: argparse.Namespace) -> int:
     if settable:
         write_line("\nparameters (reconstruct --set NAME=VALUE)")
         write_line(table([(item.name, item.show(item.value) or "auto", item.help) for item in settable], indent="  "))
-    preferred = list(weights_by_coils(card).values())[: 1 if card.any_coils else None] if card.weights else []
     for weights in card.weights:
         use = "" if weights in preferred else f"; used where it is named: --model {weights.path}"
         write_line(f"\nweights {weights.path.name} ({'bundled' if weights.is_bundled else 'yours'}{use})")
+        write_line(f"  {size_text(card, weights)}")
         write_line(story_text(weights.story))
     return 0
 

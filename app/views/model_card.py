@@ -6,6 +6,7 @@ from html import escape
 from typing import Any
 
 from app import theme
+from app.messages import sentence
 
 NO_WEIGHTS = "no weights yet"
 _N_SCORES = 4
@@ -41,6 +42,7 @@ def card_html(card: Any, problem: str) -> str:
             problem = "No weights yet: train it, or install some."
         parts.append(f"<p style='color:{colours.warning}; margin-top:8px'>{escape(problem)}</p>")
     parts.append(f"<p style='margin-top:8px'>{escape(card.summary)}</p>")
+    parts += [f"<p style='margin-top:8px'>{escape(sentence(note))}</p>" for note in _size_notes(card)]
     rows = "".join(
         f"<tr><td style='color:{colours.muted}; padding:1px 10px 1px 0'>{escape(key)}</td>"
         f"<td style='padding:1px 0'>{value}</td></tr>"
@@ -79,6 +81,7 @@ def _weights(weights: Any) -> str:
     lines = [f"{owner}{weights.path.stem} · {weights.n_coils} coil{'s' if weights.n_coils != 1 else ''}"]
     if story.get("accelerations"):
         lines[0] += " · trained at " + ", ".join(f"{factor:g}×" for factor in story["accelerations"])
+    lines[0] += f" · {weights.n_parameters:,} parameters"
     for score in (story.get("scores") or ())[:_N_SCORES]:
         try:
             gain = f"{score['psnr']['mean']:.1f} dB (zero-filled {score['zero_filled_psnr']['mean']:.1f})"
@@ -86,6 +89,13 @@ def _weights(weights: Any) -> str:
         except (KeyError, TypeError, ValueError):
             continue
     return "<br>".join(escape(line) for line in lines)
+
+
+def _size_notes(card: Any) -> list[str]:
+    """Where the weights are of a smaller network than the card describes."""
+    from recon.models.size import size_note
+
+    return list(dict.fromkeys(note for weights in card.weights if (note := size_note(card, weights))))
 
 
 def _title(name: str) -> str:

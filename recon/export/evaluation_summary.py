@@ -115,13 +115,14 @@ def _page(
     evaluation: Evaluation, rows: Sequence[Row], tables: Tables, tests: Sequence[Mapping[str, Any]]
 ) -> Iterator[str]:
     done = [row for row in rows if row["status"] == "done" and row["kind"] == "scores"]
+    sizes = _sizes(done)
     yield "# Evaluation"
     yield "\n".join(f"- {line}" for line in _settings(evaluation, rows, done))
     for (region, mask, grid), table in tables.items():
         where = "whole image (unmasked)" if region == "whole" else "inside the support of the coils (masked)"
         yield f"## {mask}, {grid} grid: {where}"
-        yield _score_table(table, ("psnr", "ssim"))
-        yield _score_table(table, ("nmse", "hfen"))
+        yield _score_table(table, ("psnr", "ssim"), sizes)
+        yield _score_table(table, ("nmse", "hfen"), sizes)
     if done:
         yield f"## Low and high frequencies (whole image, {ALL})"
         yield _band_table(done)
@@ -180,6 +181,9 @@ def _settings(evaluation: Evaluation, rows: Sequence[Row], done: Sequence[Row]) 
         f"Low frequencies: a {evaluation.band_shape} of {evaluation.band_radius:g} × half the shorter side of k-space "
         "around its centre; high frequencies: the rest."
     )
+    for method, note in dict.fromkeys((row["method"], row.get("size_note")) for row in done):
+        if note:
+            yield f"{method}: {note}"
     yield (
         "Peak memory in models.csv and timing.csv: on a GPU, what PyTorch allocated there; otherwise the resident "
         "memory of the whole process, the program itself included."
@@ -187,11 +191,18 @@ def _settings(evaluation: Evaluation, rows: Sequence[Row], done: Sequence[Row]) 
 
 
 def _score_table(
-    table: Mapping[str, Mapping[str, Mapping[float, Mapping[str, Spread]]]], metrics: Sequence[str]
+    table: Mapping[str, Mapping[str, Mapping[float, Mapping[str, Spread]]]],
+    metrics: Sequence[str],
+    sizes: Mapping[str, str],
 ) -> str:
     accelerations = _accelerations(table)
     columns = [(metric, acceleration) for metric in metrics for acceleration in accelerations]
-    header = ["Sequence", "Method", *(f"{TITLES[metric]} {acceleration:g}X" for metric, acceleration in columns)]
+    header = [
+        "Sequence",
+        "Method",
+        "Parameters",
+        *(f"{TITLES[metric]} {acceleration:g}X" for metric, acceleration in columns),
+    ]
     lines = []
     for sequence, methods in table.items():
         best = {column: _best(methods, *column) for column in columns}
@@ -200,8 +211,19 @@ def _score_table(
             for metric, acceleration in columns:
                 spread = scores.get(acceleration, {}).get(metric)
                 cells.append(_cell(spread, metric, is_best=method in best[metric, acceleration]))
-            lines.append([sequence, method, *cells])
+            lines.append([sequence, method, sizes[method], *cells])
     return markdown(lines, header, n_text=2)
+
+
+def _sizes(done: Sequence[Row]) -> dict[str, str]:
+    """Return the learned parameters of each method; a range where scans have other numbers of coils."""
+    found: dict[str, list[int]] = {}
+    for row in done:
+        found.setdefault(row["method"], []).append(row["n_parameters"])
+    return {
+        method: "–" if not max(sizes) else "–".join(f"{size:,}" for size in dict.fromkeys((min(sizes), max(sizes))))
+        for method, sizes in found.items()
+    }
 
 
 def _best(methods: Mapping[str, Mapping[float, Mapping[str, Spread]]], metric: str, acceleration: float) -> set[str]:

@@ -70,6 +70,8 @@ class ModelCard:
         The package that a plug-in came with, such as ``mri-example 1.0``; empty for the workstation's own.
     problem
         Why the method cannot be used, in a sentence; empty when it can. See `checked`.
+    is_paper_size
+        False for a preset that is smaller than the network of its paper.
     requires_program, install
         A program that the method runs, and the command that installs it; empty for most.
     """
@@ -91,6 +93,7 @@ class ModelCard:
     needs_sampling: Sampling = "any"
     source: str = ""
     problem: str = ""
+    is_paper_size: bool = True
     requires_program: str = ""
     install: str = ""
 
@@ -137,6 +140,7 @@ class ModelCard:
             "available": self.available,
             "source": self.source,
             "problem": self.problem,
+            "is_paper_size": self.is_paper_size,
             "requires_program": self.requires_program,
             "weights": [weights.to_dict() for weights in self.weights],
         }

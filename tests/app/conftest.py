@@ -59,16 +59,17 @@ def make_card(name, title, group, needs_training=False, weights=(), **changes):
         "name": name, "title": title, "group": group, "summary": f"{title} in a test.", "paper": f"On {title}",
         "needs_training": needs_training, "needs_maps": False, "any_coils": False, "problem": "", "source": "",
         "requires_program": "", "weights": weights, "available": bool(weights) or not needs_training, "parameters": {},
-        "data_consistency": "hard",
-    }  # fmt: skip
-    return SimpleNamespace(**values | changes)
+        "data_consistency": "hard", "is_paper_size": True,
+    } | changes  # fmt: skip
+    return SimpleNamespace(parameters_for=lambda *_: values["parameters"], **values)
 
 
 def make_weights(n_coils, name="pcrnn-s-2coil", is_bundled=True):
     score = {"scan": "a_head", "mask": "random", "acceleration": 4.0, "psnr": {"mean": 31.26}}
     story = {"accelerations": [4.0, 8.0], "scores": [score | {"zero_filled_psnr": {"mean": 25.2}}], "limits": "Heads."}
+    story["parameters"] = {}
     path = Path(f"/nowhere/{name}.safetensors")
-    return SimpleNamespace(n_coils=n_coils, story=story, path=path, is_bundled=is_bundled)
+    return SimpleNamespace(n_coils=n_coils, story=story, path=path, is_bundled=is_bundled, n_parameters=1234567)
 
 
 CARDS = [

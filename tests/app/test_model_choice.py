@@ -10,6 +10,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
 from app.views.model_card import card_html, short_reason
+from recon.models import get_card
 
 
 @pytest.fixture
@@ -173,3 +174,11 @@ def test_a_dimmed_model_can_still_be_read(popup):
     strip = [picture.pixelColor(x, y + dy).lightness() for x in range(150, 245) for dy in range(-6, 7)]
     ground = QColor(picture.pixelColor(3, y)).lightness()
     assert max(abs(value - ground) for value in strip) > 90
+
+
+def test_the_card_says_the_size_of_the_weights_and_in_what_they_differ(qapp):
+    text = card_html(get_card("vn"), "")
+    assert "These weights: 48 filters, 131,050 parameters; the paper&#x27;s have 480 filters." in text
+    same = card_html(get_card("pcrnn-s"), "")
+    assert "These weights" not in same
+    assert "1,589,314 parameters" in same

@@ -209,3 +209,30 @@ def test_places_are_no_longer_than_needed():
     }
     assert list(places(given).values()) == ["a/x.h5", "b/x.h5", "y.h5", "one/z.h5"]
     assert list(places({Path("x"): Path("x"), Path("a/x"): Path("a/x")}).values()) == ["x", "a/x"]
+
+
+def test_the_tables_have_the_size_of_each_method_and_say_where_it_is_not_the_paper_s(tmp_path):
+    note = "these weights: 48 filters, 131,050 parameters; the paper's have 480 filters."
+    rows = [
+        row("a", "cs-tv", 30.0),
+        row("a", "vn", 32.0, n_parameters=131050, size_note=note),
+        row("a", "pcrnn-s", 33.0, n_parameters=1589314, size_note=""),
+        row("b", "pcrnn-s", 33.0, n_parameters=1595644, size_note=""),
+    ]
+    write_summary(tmp_path, Evaluation(("cs-tv", "vn", "pcrnn-s")), rows, [])
+    page = (tmp_path / "summary.md").read_text("utf-8")
+    first = page.split("## ")[1]
+    tables = [line.split(" | ") for line in first.splitlines() if line.startswith("| ")]
+    assert tables[0][2].strip() == "Parameters"
+    sizes = {line[1].strip(): line[2].strip() for line in tables}
+    assert (sizes["cs-tv"], sizes["vn"], sizes["pcrnn-s"]) == ("–", "131,050", "1,589,314–1,595,644")
+    assert f"- vn: {note}" in page
+
+
+def test_a_row_knows_that_its_network_is_smaller_than_the_paper_s(tmp_path):
+    from recon import models, weights
+
+    story = {"preset": "vn", "n_coils": 2, "parameters": {"n_filters": 2}}
+    small = weights.save(tmp_path / "small.safetensors", models.create("vn", 2, n_filters=2).state_dict(), story)
+    _, page = evaluate([write_scan(tmp_path / "head.h5")], tmp_path / "out", str(small.path), center_fraction=0.2)
+    assert f"these weights: 2 filters, {small.n_parameters:,} parameters; the paper's have 480 filters." in page

@@ -67,3 +67,17 @@ def test_damaged_weights_are_neither_installed_nor_verified(run, weights_file):
 def test_bundled_weights_are_whole(run):
     status, out, _ = run("models", "verify", "--json")
     assert (status, [item["file"] for item in json.loads(out) if not item["ok"]]) == (0, [])
+
+
+def test_the_size_of_the_weights_stands_beside_that_of_the_paper(run):
+    note = "these weights: 48 filters, 131,050 parameters; the paper's have 480 filters."
+    out = run("models", "list")[1]
+    assert " 131,050 * " in next(line for line in out.splitlines() if line.startswith("vn "))
+    assert f"* vn: {note}" in out
+    assert "* pcrnn-s:" not in out
+    shown = run("models", "show", "vn")[1]
+    assert "1,310,410 parameters with 4 coils" in shown
+    assert note in shown
+    (weights,) = json.loads(run("models", "show", "vn", "--json")[1])["weights"]
+    assert weights["n_parameters"] == 131050
+    assert "1,589,314 parameters" in run("models", "show", "pcrnn-s")[1]
