@@ -1,6 +1,7 @@
 """The console script. Without a sub-command, or with paths only, it opens the window; sub-commands import no Qt.
 
-Exit status: 0 done; 1 the work failed; 2 wrong usage or unreadable input; 130 interrupted.
+Exit status: 0 done; 1 the work failed; 2 wrong usage or unreadable input; 128 + N ended by signal N, such as 130 for
+Ctrl-C and 143 for kill.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import importlib
 import io
 import logging
 import os
+import signal
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -72,8 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MRIError as error:
         return _report(error, str(error), error.exit_status, is_verbose)
     except KeyboardInterrupt as interrupt:
-        sys.stderr.write(f"{PROGRAM}: {str(interrupt) or 'interrupted'}\n")
-        return 130
+        with suppress(OSError):  # the terminal may be gone, and that be the reason
+            sys.stderr.write(f"{PROGRAM}: {str(interrupt) or 'interrupted'}\n")
+        return 128 + getattr(interrupt, "number", signal.SIGINT)
     except BrokenPipeError:
         # The reader of a pipe went away; without this Python would complain once more while it shuts down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

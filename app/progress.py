@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -42,12 +43,14 @@ class Progress:
     def update(self, text: str, share: float) -> None:
         """Draw the bar: what is being done, and the share of all work that is done, 0 to 1."""
         if self._bar is not None:
-            self._bar.show(text, min(max(share, 0.0), 1.0))
+            with suppress(OSError):  # a terminal that was closed shows nothing, and that stops no work
+                self._bar.show(text, min(max(share, 0.0), 1.0))
 
     def clear(self) -> None:
         """Take the bar off the terminal."""
         if self._bar is not None:
-            self._bar.close()
+            with suppress(OSError):
+                self._bar.close()
             self._bar = None
 
 

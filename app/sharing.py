@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.ending import ended_by_signals
 from app.progress import Progress
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def share_out(job: Mapping[str, Any], arguments: argparse.Namespace) -> tuple[in
             work = open_work(path)
             is_first, status = predict.run_job(work, processes=arguments.processes, device=arguments.device)
             return status, work.outcome() if is_first else None
-        with Progress(enabled=False if arguments.quiet else None) as progress:
+        with ended_by_signals(), Progress(enabled=False if arguments.quiet else None) as progress:
             return predict.launch(path, arguments.processes, arguments.device, progress.update, verbose=verbose)
 
 

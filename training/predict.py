@@ -15,10 +15,11 @@ import argparse
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
-import tempfile
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -102,7 +103,7 @@ def launch(job: Path, processes: int, device: str, progress: Callable[[str, floa
     Parameters
     ----------
     job
-        The job file.
+        The job file, in a folder that takes the progress and the outcome too; it goes when this process is killed.
     processes, device
         See `run_job`.
     progress
@@ -117,29 +118,32 @@ def launch(job: Path, processes: int, device: str, progress: Callable[[str, floa
     Raises
     ------
     KeyboardInterrupt
-        If the user interrupts; all processes are ended first.
+        If the user interrupts, or a signal ends this process; all others are ended first.
     """
-    with tempfile.TemporaryDirectory(prefix=f"{_PROGRAM}-") as folder:
-        outcome = Path(folder, "outcome.json")
-        command = [sys.executable, "-m", "training.predict", str(job), "--processes", str(processes)]
-        command += ["--device", device, "--outcome", str(outcome), "--progress", folder]
-        command += ["--quiet"] if verbose < 0 else ["--verbose"] * verbose
-        root = str(Path(__file__).resolve().parent.parent)
-        python_path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-        # A group of its own, so that one signal reaches the processes that lightning starts too.
-        process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": python_path}, start_new_session=True)
+    folder = job.parent
+    outcome = folder / "outcome.json"
+    command = [sys.executable, "-m", "training.predict", str(job), "--processes", str(processes)]
+    command += ["--device", device, "--outcome", str(outcome), "--progress", str(folder)]
+    command += ["--quiet"] if verbose < 0 else ["--verbose"] * verbose
+    root = str(Path(__file__).resolve().parent.parent)
+    python_path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    # A group of its own, so that one signal reaches the processes that lightning starts too. Nothing is ever written
+    # to their stdin: it ends when this process does, even where that cannot tidy up.
+    environment = os.environ | {"PYTHONPATH": python_path}
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, start_new_session=True) as process:
         try:
             while process.poll() is None:
                 time.sleep(_POLL_SECONDS)
-                progress(*_read_progress(Path(folder)))
+                progress(*_read_progress(folder))
+            number = -process.returncode
+            if number > 0:
+                raise MRIError(f"the processes were ended by signal {number}; run the same command to go on.")
         except BaseException:
             _end(process)
             raise
-        if process.returncode < 0:
-            raise MRIError(f"the processes were ended by signal {-process.returncode}; run the same command to go on.")
-        if not outcome.exists():
-            return process.returncode, None
-        return process.returncode, json.loads(outcome.read_text("utf-8"))
+    if not outcome.exists():
+        return process.returncode, None
+    return process.returncode, json.loads(outcome.read_text("utf-8"))
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -153,6 +157,24 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+def _end_with_parent(folder: Path) -> None:
+    """End this process when the one that holds the other end of its stdin is gone, and remove their folder."""
+
+    def watch() -> None:
+        # Not `sys.stdin`: the interpreter cannot end while a thread waits inside it.
+        while os.read(0, 1):
+            pass
+        gone = folder.with_name(f"{folder.name}.gone")
+        with suppress(OSError):  # a brother was quicker
+            folder.rename(gone)  # so that nobody writes into it while it is emptied
+            shutil.rmtree(gone, ignore_errors=True)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(_GRACE_SECONDS)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 class _ProgressFile:
     """What this process does and how far it is, for the process that waits for all."""
 
@@ -164,7 +186,8 @@ class _ProgressFile:
         now = time.monotonic()
         if now - self._written >= _POLL_SECONDS or share >= 1:
             self._written = now
-            self._path.write_text(f"{share:.4f} {text}", "utf-8")
+            with suppress(OSError):  # the folder goes when the process that waits is gone
+                self._path.write_text(f"{share:.4f} {text}", "utf-8")
 
 
 def _read_progress(folder: Path) -> tuple[str, float]:
@@ -194,6 +217,8 @@ def main(words: Sequence[str] | None = None) -> int:
     level = logging.ERROR if arguments.quiet else logging.DEBUG if arguments.verbose else logging.INFO
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format=f"{_PROGRAM}: %(message)s", force=True)
     logging.getLogger("recon").setLevel(level)
+    if arguments.progress is not None:
+        _end_with_parent(arguments.progress)
     try:
         return _run(arguments)
     except MRIError as error:

@@ -21,6 +21,7 @@ from app.commands.reconstruct import (
     seed,
     slice_list,
 )
+from app.ending import ended_by_signals
 from app.output import count, table, write_json, write_line
 from app.progress import Progress
 from app.sharing import add_processes, is_shared, share_out
@@ -217,12 +218,15 @@ def _evaluate(work: EvaluationWork, arguments: argparse.Namespace) -> int:
 
 @contextmanager
 def _kept_when_interrupted(work: EvaluationWork) -> Iterator[None]:
-    """Write the tables of what is done before the user's Ctrl-C ends the program, and say how to go on."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        work.finish()
-        raise KeyboardInterrupt(f"interrupted; {work.out} holds what is done, and the same command goes on.") from None
+    """Write the tables of what is done before Ctrl-C, or a signal to end, ends the program, and say how to go on."""
+    with ended_by_signals():
+        try:
+            yield
+        except KeyboardInterrupt as interrupt:
+            work.finish()
+            how = str(interrupt) or "interrupted"
+            interrupt.args = (f"{how}; {work.out} holds what is done, and the same command goes on.",)
+            raise
 
 
 def _check_packages() -> None:

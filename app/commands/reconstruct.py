@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.ending import ended_by_signals
 from app.output import table, write_json, write_line
 from app.progress import Progress
 from app.sharing import add_processes, is_shared, share_out
@@ -143,7 +144,7 @@ def run(arguments: argparse.Namespace) -> int:
     volumes = collect(arguments.paths, failures)
     jobs = [(volume, request) for volume in volumes for request in requests]
     records = []
-    with Progress(enabled=False if arguments.quiet else None) as progress:
+    with ended_by_signals(), Progress(enabled=False if arguments.quiet else None) as progress:
         for position, (volume, request) in enumerate(jobs):
             label = f"{volume.stem} · {request.model}"
 
