@@ -6,13 +6,15 @@ torch takes seconds to import. Functions here run in worker threads, so the wind
 from __future__ import annotations
 
 import importlib
-from contextlib import closing
+import threading
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
@@ -103,6 +105,60 @@ def is_coil_by_coil(card: Any, series: Series, request: Request) -> bool:
         return models.fit_coils(_chosen(card, request), series.n_coils, request.coils).coil_by_coil
     except MRIError:
         return False
+
+
+def size_note(card: Any, series: Series, request: Request) -> str:
+    """Return in what the weights for a series differ from the network of their card; nothing where they do not."""
+    from recon import models
+    from recon.errors import MRIError
+    from recon.models import size
+
+    try:
+        return size.size_note(card, models.fit_coils(_chosen(card, request), series.n_coils, request.coils).weights)
+    except MRIError:
+        return ""
+
+
+def memory_note(card: Any, series: Series, request: Request) -> str:
+    """Return what memory a model needs for a slice where that is much, or more than is free; imports torch."""
+    import torch
+
+    from recon import device, memory, models, pipeline
+    from recon.errors import MRIError
+    from recon.models import parameters
+
+    try:
+        weights, n_virtual, coil_by_coil = models.fit_coils(_chosen(card, request), series.n_coils, request.coils)
+        place = device.resolve(request.device)
+        with torch.device("meta"):  # the shapes of a network tell; its numbers are read when it runs
+            if weights is None:
+                overrides = parameters.checked(card, request.overrides, n_virtual)
+                model = models.create(card.name, n_virtual, **overrides)
+            else:
+                model = models.create(card.name, weights.n_coils, **weights.story["parameters"])
+                model = model.to(device.resolve_precision(request.precision, place))
+        is_native = request.grid == "native" or series.acquired_mask is not None
+        size = series.matrix if is_native else series.recon_size
+        shape = (n_virtual, 1, *size) if coil_by_coil else (1, n_virtual, *size)
+        with _unlogged(memory.logger):
+            return " ".join(memory.check_memory(model, card.title, shape, place, pipeline._COILS_AT_ONCE))
+    except MRIError as error:
+        return str(error)
+
+
+@contextmanager
+def _unlogged(logger: logging.Logger) -> Iterator[None]:
+    """Keep what this thread would log out of the log: a question is no event, and the run will say it."""
+    here = threading.get_ident()
+
+    def is_elsewhere(record: logging.LogRecord) -> bool:
+        return record.thread != here
+
+    logger.addFilter(is_elsewhere)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_elsewhere)
 
 
 def _chosen(card: Any, request: Request) -> str:

@@ -64,6 +64,11 @@ class Recipe(QObject):
         self.request = request
         self.is_coil_by_coil = False
         """Whether the model takes the coils of the series one by one, so that they can be joined."""
+        self.size_note = ""
+        """In what the weights that will run differ from the network of their card; empty where they do not."""
+        self.memory_note = ""
+        """What memory the model needs for a slice, where that is much; empty until it is known."""
+        self._noted: tuple[Any, ...] = ()
         self.problem = ""
         self.is_refused = False
         """Whether the last change was refused, so that the request is not what the user asked for."""
@@ -184,6 +189,34 @@ class Recipe(QObject):
                 self._engine.check_parameters(card, self.request.overrides)
             except MRIError as error:
                 self.problem = str(error)
+
+        self._take_notes()
+
+    def _take_notes(self) -> None:
+        """Find what is good to know before the start; a worker asks for memory, which needs torch."""
+        card, series, request = self.card, self._series, self.request
+        if card is None or series is None or self.problem:
+            self.size_note, self.memory_note, self._noted = "", "", ()
+            return
+        self.size_note = self._engine.size_note(card, series, request)
+        asked = (
+            card, series, request.model, request.coils, request.grid, request.device, request.precision,
+            dict(request.overrides),
+        )  # fmt: skip
+        if asked == self._noted:
+            return
+        self._noted, self.memory_note = asked, ""
+        self._file(
+            "memory",
+            partial(self._engine.memory_note, card, series, request),
+            partial(self._take_memory_note, asked),
+            f"estimating the memory of {card.title}",
+        )
+
+    def _take_memory_note(self, asked: tuple[Any, ...], note: str) -> None:
+        if asked == self._noted and note != self.memory_note:
+            self.memory_note = note
+            self.changed.emit()
 
     # ---------------------------------------------------------------- parameters
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QObject, QTimer
 
 from app.library import can_simulate
+from app.messages import sentence
 
 if TYPE_CHECKING:
     from app.session import Session
@@ -70,8 +71,10 @@ class RecipePresenter(QObject):
         self._panel.set_request(request, keeps_text=session.recipe.is_refused)
         self._panel.set_weights(request.model, session.recipe.weights, session.request.model)
         self._panel.sampling.set_own_mask(session.has_own_mask)
-        self._panel.set_summary("" if card is None else card.summary)
         recipe = session.recipe
+        # What runs comes before what the card says of the paper's network.
+        note = sentence(recipe.size_note)
+        self._panel.set_summary("" if card is None else f"{note} {card.summary}".strip())
         self._panel.set_coil_by_coil(
             is_so=recipe.is_coil_by_coil, needs_maps=card is not None and bool(card.needs_maps)
         )
@@ -84,6 +87,7 @@ class RecipePresenter(QObject):
         # What is plain to see, or said beside the field, needs no sentence.
         is_plain = session.series is None or session.is_running or bool(session.recipe.refused_parameter)
         self._panel.set_problem("" if is_plain else problem, can_start=not problem)
+        self._panel.set_note("" if problem and not session.is_running else session.recipe.memory_note)
 
     def _show_models(self) -> None:
         session = self._session

@@ -108,6 +108,8 @@ class RecipePanel(QWidget):
         for key, title in PRECISION_TITLES.items():
             self.precision.addItem(title, key)
         self.problem = named("recipeProblem", QLabel(wordWrap=True))
+        self.note = named("recipeNote", QLabel(wordWrap=True))
+        self.note.setProperty("muted", True)
         self.reconstruct_button = named("reconstructButton", QPushButton("Reconstruct slice"))
         self.reconstruct_button.setProperty("primary", True)
         self.volume_button = named("volumeButton", QPushButton("Volume"))
@@ -121,6 +123,7 @@ class RecipePanel(QWidget):
         self._connect()
         self.set_devices(("auto", "cpu"))
         self.set_problem("", can_start=False)
+        self.set_note("")
         self.set_running(False)
 
     # ---------------------------------------------------------------- construction
@@ -163,6 +166,7 @@ class RecipePanel(QWidget):
         bottom.setContentsMargins(theme.MARGIN, theme.SPACE, theme.MARGIN, theme.GAP)
         bottom.setSpacing(theme.SPACE + 2)
         bottom.addWidget(self.problem)
+        bottom.addWidget(self.note)
         bottom.addWidget(self.reconstruct_button)
         others = QHBoxLayout()
         others.setSpacing(theme.GAP)
@@ -403,6 +407,11 @@ class RecipePanel(QWidget):
         self.problem.setStyleSheet(f"color: {theme.colours().error};")
         self.reconstruct_button.setEnabled(can_start)
         self.volume_button.setEnabled(can_start)
+
+    def set_note(self, text: str) -> None:
+        """Say what is good to know before Reconstruct is pressed."""
+        self.note.setText(sentence(text))
+        self.note.setVisible(bool(text))
 
     def set_running(self, is_running: bool) -> None:
         """Show that a reconstruction runs, or that it ended."""

@@ -100,6 +100,7 @@ class FakeEngine:
         self.saved = []
         self.unfit = ("", "")
         self.coil_by_coil = set()
+        self.notes = {}
         self.preview_calls = []
         self.preview_delay_s = 0.0
 
@@ -124,6 +125,12 @@ class FakeEngine:
 
     def is_coil_by_coil(self, card, series, request):
         return card.name in self.coil_by_coil
+
+    def size_note(self, card, series, request):
+        return self.notes.get((card.name, "size"), "")
+
+    def memory_note(self, card, series, request):
+        return self.notes.get((card.name, "memory"), "")
 
     def model_problem(self, card, series, request, mask=None):
         if mask is not None and (card.name, request.mask.kind) == self.unfit:

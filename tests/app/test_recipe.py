@@ -1,6 +1,7 @@
 """Setting the parameters of a method and how k-space is simulated: with the mouse and the keys of a person."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -242,6 +243,62 @@ def test_the_window_says_which_lambda_a_method_chose_for_the_scan(method, qtbot,
     # What the run met is said too; what the series said of itself, when it was opened.
     assert label.toolTip().splitlines()[1:] == ["Half of the coils were silent."]
     assert f"{session.result.title}: half of the coils were silent." in method.log_view.text()
+
+
+# ---------------------------------------------------------------- what is good to know before the start
+
+
+def test_the_memory_of_a_heavy_method_is_said_before_the_start(window, engine, qtbot, child, caplog):
+    engine.notes["cs-tv", "memory"] = "CS-TV needs about 2.8 GB for a slice of 48 × 40 (lighter: cs-wavelet)."
+    note = child(window, "recipeNote")
+    assert not note.isVisible()
+    window.session.set_request(model="cs-tv")
+    qtbot.waitUntil(note.isVisible)
+    assert note.text() == engine.notes["cs-tv", "memory"]
+    assert child(window, "reconstructButton").isEnabled()
+    window.session.set_request(model="pcrnn-s")
+    assert not note.isVisible()
+
+
+def test_a_problem_stands_alone(window, engine, qtbot, child):
+    engine.notes["cs-tv", "memory"] = "CS-TV needs about 2.8 GB for a slice."
+    window.session.set_request(model="cs-tv")
+    qtbot.waitUntil(child(window, "recipeNote").isVisible)
+    window.session.set_request(overrides={"lambda_": -3})
+    assert child(window, "recipeProblem").isVisible()
+    assert not child(window, "recipeNote").isVisible()
+
+
+def test_the_summary_begins_with_the_size_that_runs(window, engine, child):
+    engine.notes["pcrnn-s", "size"] = "these weights: 8 filters, 12 parameters; the paper's have 16 filters."
+    window.session.set_request(model="zero-filled")
+    window.session.set_request(model="pcrnn-s")
+    summary = child(window, "modelSummary")
+    assert summary.text().startswith("These weights: 8 filters, 12 parameters")
+    assert "PC-RNN-S in a test." in summary.toolTip()
+
+
+def test_the_engine_estimates_memory_without_a_word_in_the_log(new_series, caplog, monkeypatch):
+    from app import engine
+    from recon import memory, pipeline
+    from recon.models import get_card
+    from recon.request import Request
+
+    series = replace(new_series(size=(320, 320)), matrix=(480, 320))
+    caplog.set_level(logging.DEBUG)
+    words = engine.memory_note(get_card("oucr"), series, Request(model="oucr", device="cpu"))
+    assert words.startswith("OUCR needs about ")
+    assert "GB for a slice of 320 × 320 (lighter: oucr-xs" in words
+    assert not caplog.records
+    for name, grid in (("oucr", "native"), ("oucr", "cropped")):
+        request = Request(model=name, device="cpu", grid=grid)
+        said = engine.memory_note(get_card(name), series, request)
+        assert said in pipeline.Plan(series, request).warnings  # what the run itself says
+    for name in ("zero-filled", "cs-tv", "oucr-xs"):
+        assert engine.memory_note(get_card(name), series, Request(model=name, device="cpu")) == ""
+    assert "48 filters" in engine.size_note(get_card("vn"), new_series(n_coils=4), Request(model="vn"))
+    monkeypatch.setattr(memory, "free_bytes", lambda *_: 10**9)
+    assert "GB are free on cpu" in engine.memory_note(get_card("oucr"), series, Request(model="oucr", device="cpu"))
 
 
 # ---------------------------------------------------------------- simulated k-space
