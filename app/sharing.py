@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,11 @@ def is_shared() -> bool:
     from training.cluster import find_cluster
 
     return find_cluster() is not None
+
+
+def is_first() -> bool:
+    """Tell whether this process is the only one, or the first of those that torchrun or SLURM started."""
+    return not is_shared() or os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
 
 
 def share_out(job: Mapping[str, Any], arguments: argparse.Namespace) -> tuple[int, Any]:

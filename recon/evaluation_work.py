@@ -55,7 +55,7 @@ class EvaluationWork:
         ]
         self._rows = self.journal.read()
         self._device: str | None = None
-        self._said: set[tuple[str, str]] = set()
+        self._known = {task.key for task in self.tasks if self._is_done(task)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> EvaluationWork:
@@ -115,7 +115,7 @@ class EvaluationWork:
         tasks = [task for task in self._items[item] if not self._is_done(task)]
         total = sum(count_slices(task, self.evaluation) for task in tasks) or 1
         support = Support(self.collection.volumes[item].series)
-        done, unscored = 0, []
+        done = 0
         for task in tasks:
             n_slices = count_slices(task, self.evaluation)
             label = f"{task.names['volume']} · {task.names['method']} · {task.names['mask']}"
@@ -127,19 +127,20 @@ class EvaluationWork:
             try:
                 row = _evaluate(task, self.evaluation, support, self._device, report)
             except Exception as error:  # one bad volume must not stop a night's batch
-                row = _unscored(task, *explain(error))
+                reason, exit_status = explain(error)
+                row = _unscored(task, _without_title(reason), exit_status)
                 logger.debug("%s", label, exc_info=True)
-            if row["status"] != "done":
-                unscored.append(row)
             self._record(row)
             done += n_slices
-        self._say(unscored)
 
     def finish(self) -> int:
         """Write the tables from the rows of all processes; see `recon.batch.Work`."""
         from recon.export.evaluation import write
 
         rows = self.rows()
+        # Once all are done: what a hundred small scans have in common is said once, and not by each process.
+        new = {task.key for task in self.tasks if not task.problem} - self._known
+        self._say([row for row in rows if row["key"] in new])
         write(self.out, self.evaluation, rows)
         status = max([0, *(int(row.get("exit_status", 0)) for row in rows)])
         if not any(row["status"] == "done" for row in rows):
@@ -157,15 +158,12 @@ class EvaluationWork:
         return [found[task.key] | dict(task.names) for task in self.tasks if task.key in found]
 
     def _say(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Report why rows have no scores: each reason once for a volume, however many rows it concerns."""
+        """Report why rows have no scores: each reason once, however many volumes and methods it concerns."""
         for problem in group_problems(rows):
-            about = problem.reason, problem.volumes
-            if about not in self._said:
-                self._said.add(about)
-                if problem.status == "failed":
-                    logger.error("error: %s", problem.sentence)
-                else:
-                    logger.warning("%s", problem.sentence)
+            if problem.status == "failed":
+                logger.error("error: %s", problem.sentence)
+            else:
+                logger.warning("%s", problem.sentence)
 
     def _record(self, row: dict[str, Any]) -> None:
         self.journal.append(row)
@@ -174,6 +172,14 @@ class EvaluationWork:
     def _is_done(self, task: Task) -> bool:
         # What failed may succeed now: memory is free again, weights were installed.
         return self._rows.get(task.key, {}).get("status") in ("done", "skipped")
+
+
+def _without_title(reason: str) -> str:
+    """Take the method's name off a reason that others have too; the row has it, and its sentence names them all."""
+    from recon.models import list_models
+
+    title, colon, rest = reason.partition(": ")
+    return rest if colon and title in {card.title for card in list_models()} else reason
 
 
 def _unscored(task: Task, reason: str, status: int = 0) -> dict[str, Any]:

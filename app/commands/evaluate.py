@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from app.commands.reconstruct import (
 from app.ending import ended_by_signals
 from app.output import count, table, write_json, write_line
 from app.progress import Progress
-from app.sharing import add_processes, is_shared, share_out
+from app.sharing import add_processes, is_first, is_shared, share_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -130,6 +130,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate, or go on with an evaluation."""
     from recon.evaluation_work import EvaluationWork
+    from recon.lock import locked
 
     evaluation = build_evaluation(arguments)
     for model in dict.fromkeys(request.model for request in evaluation.requests()):
@@ -144,15 +145,17 @@ def run(arguments: argparse.Namespace) -> int:
         if not arguments.quiet:
             write_line(f"{job}\nrun it: python -m training.predict {job} --processes N")
         return 0
-    if is_shared():
-        status, rows = share_out(work.to_dict(), arguments)
-    elif arguments.processes > 1:
-        work.save()
-        with _kept_when_interrupted(work):
+    # Of the processes that torchrun or SLURM started, the first one speaks for all.
+    with locked(arguments.out / "evaluation.lock", "evaluate") if is_first() else nullcontext():
+        if is_shared():
             status, rows = share_out(work.to_dict(), arguments)
-    else:
-        status = _evaluate(work, arguments)
-        rows = work.rows()
+        elif arguments.processes > 1:
+            work.save()
+            with _kept_when_interrupted(work):
+                status, rows = share_out(work.to_dict(), arguments)
+        else:
+            status = _evaluate(work, arguments)
+            rows = work.rows()
     _show(rows, arguments)
     return status
 
@@ -262,6 +265,8 @@ def _show(rows: Sequence[dict[str, Any]] | None, arguments: argparse.Namespace) 
             return
         if "scores" in done:
             write_line(summary(rows))
+            if _is_mixed(rows):
+                write_line("\nn differs, or the volumes do: means over different volumes are not comparable.")
         if missing:
             write_line(f"\n{count(missing, 'row')} without a score; summary.md says why")
         write_line(f"\nwritten to {arguments.out}: summary.md, scores.csv and more")
@@ -301,6 +306,19 @@ def summary(rows: Sequence[dict[str, Any]]) -> str:
                     )
                 )
     return table(lines, ("method", "mask", "n", "PSNR dB", "SSIM", "NMSE", "HFEN", "s/slice", "peak GiB"))
+
+
+def _is_mixed(rows: Sequence[dict[str, Any]]) -> bool:
+    """Tell whether methods that stand side by side in the table were scored on different volumes."""
+    from recon.export.evaluation_summary import summarise
+    from recon.statistics import ALL
+
+    samples: dict[tuple[Any, ...], set[Any]] = {}
+    for setting, sequences in summarise([row for row in rows if row["kind"] == "scores"]).items():
+        for accelerations in sequences[ALL].values():
+            for acceleration, scores in accelerations.items():
+                samples.setdefault((*setting, acceleration), set()).add(scores["psnr"].samples)
+    return any(len(different) > 1 for different in samples.values())
 
 
 _DIGITS = (("psnr", 2), ("ssim", 4), ("nmse", 5), ("hfen", 4))

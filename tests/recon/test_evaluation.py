@@ -453,6 +453,5 @@ def test_every_volume_that_fails_is_named(scans, tmp_path, monkeypatch, caplog, 
     evaluate([scans / "head0.h5", scans / "head1.h5"], tmp_path / "out", "zero-filled", accelerations=(4.0, 8.0))
     said = sorted(record.getMessage() for record in caplog.records if "the device is lost" in record.getMessage())
     assert [line.partition("(")[2] for line in said] == [
-        "head0; zero-filled; 2 scores missing).",
-        "head1; zero-filled; 2 scores missing).",
+        "head0, head1; zero-filled; 4 scores missing).",
     ]

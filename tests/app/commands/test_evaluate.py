@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 
 import h5py
@@ -13,6 +14,7 @@ import pytest
 from app.commands import evaluate
 from recon import phantom, pipeline
 from recon.export import box_plot
+from recon.lock import locked
 
 
 @pytest.fixture(scope="module")
@@ -169,3 +171,23 @@ def test_parameters_of_methods(run, scan, tmp_path):
     assert models == ["zero-filled", "cs-tv:lambda=0.3,n_iterations=2", "cs-tv:lambda=0.02,n_iterations=2"]
     status, _, err = run(*words, "--set", "mu=3")
     assert status != 0 and "mu" in err
+
+
+def test_a_folder_that_another_evaluation_writes_into_is_left_alone(run, scan, tmp_path):
+    lock = tmp_path / "evaluation.lock"
+    with locked(lock, "evaluate"):
+        status, _, err = run("evaluate", scan, "--model", "zero-filled", "--out", tmp_path)
+        assert status == 2
+        assert f"in use: process {os.getpid()} on " in err
+        assert not (tmp_path / "summary.md").exists()
+    assert run("evaluate", scan, "--model", "zero-filled", "--out", tmp_path)[0] == 0
+    assert not lock.exists()
+
+
+def test_the_table_says_where_methods_were_scored_on_different_volumes(run, scan, tmp_path):
+    wide = phantom.write(tmp_path / "wide.h5", phantom.PhantomSpec(n_slices=1, n_coils=2, matrix=(32, 64)))
+    words = ["evaluate", scan, wide, "--model", "zero-filled", "--center-fraction", "0.12", "--device", "cpu"]
+    _, out, _ = run(*words, "--out", tmp_path / "same")
+    assert "not comparable" not in out
+    _, out, _ = run(*words, "--model", "cg-sense", "--out", tmp_path / "mixed")
+    assert "means over different volumes are not comparable" in out
