@@ -59,8 +59,8 @@ def calibration_block(
     if min(found) < min_lines:
         raise RequestError(
             f"sensitivity maps need at least {min_lines} fully sampled lines through the centre of k-space, found "
-            f"{min(found) or 'none'}; choose a mask with a centre (a larger centre fraction), or a method "
-            "without maps."
+            f"{min(found) or 'none'}; choose a method without maps or, where the scan is not undersampled already, a "
+            "mask with a larger centre fraction."
         )
     return best
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from recon.errors import RequestError
 from recon.noise import whiten
-from recon.sensitivity import combine, espirit, sensitivity_maps, walsh
+from recon.sensitivity import check_kspace, combine, espirit, peak_of_centre, sensitivity_maps, walsh
 from recon.shapes import Complex, Float, Shaped
 from recon.values import whole
 
@@ -47,12 +47,13 @@ def compress(
     Raises
     ------
     RequestError
-        If ``n_virtual`` is less than 1 or the k-space centre is empty.
+        If ``n_virtual`` is less than 1, or the k-space centre is empty or not finite.
 
     References
     ----------
     Chen et al., PC-RNN, IEEE TMI 2022, section III-E.
     """
+    check_kspace(kspace)
     n_virtual, n_calibration = whole(n_virtual, "n_virtual"), whole(n_calibration, "n_calibration")
     if n_calibration < 1:
         raise RequestError(f"n_calibration is {n_calibration}; at least one sample is needed.")
@@ -64,10 +65,7 @@ def compress(
     # Double precision: squaring halves the digits, and the weak coils live in the last of them. The block is small, and
     # not every device has double precision: the processor does it.
     block = block.cpu().to(torch.complex128)
-    peak = block.abs().amax(dim=(-2, -1), keepdim=True)
-    if not bool((peak > 0).all()):
-        raise RequestError("the centre of k-space is empty, so coils cannot be compressed; check the sampling mask.")
-    block = block / peak
+    block = block / peak_of_centre(block, (-2, -1), "coils cannot be compressed; check the sampling mask.")
     gram = block.conj() @ block.mT  # (coil, coil): C^H C with samples summed
     vectors = torch.linalg.eigh(gram).eigenvectors.flip(-1)
     n_coils = kspace.shape[-3]

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
-from recon.errors import RequestError
+from recon.errors import FileError, RequestError
 from recon.values import whole
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["fastmri", "dicom", "phantom"]
 
+# Squares of smaller values are below what single precision can tell from zero.
+_SMALLEST = 1e-18
 _ENDINGS = (".h5", ".hdf5", ".dcm", ".dicom", ".ima")
 
 
@@ -297,3 +299,20 @@ def centre_crop(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     rows, columns = (min(want, have) for want, have in zip(size, image.shape[-2:], strict=True))
     top, left = (image.shape[-2] - rows) // 2, (image.shape[-1] - columns) // 2
     return image[..., top : top + rows, left : left + columns]
+
+
+def check_scale(series: Series, indices: Iterable[int]) -> None:
+    """Explain images that came out empty though there is k-space; nothing happens where its scale is not the reason.
+
+    Raises
+    ------
+    FileError
+        If the largest value of the k-space is too small for the arithmetic of images.
+    """
+    largest = max((float(np.abs(series.read(index).kspace.numpy()).max()) for index in indices), default=0.0)
+    if 0 < largest < _SMALLEST:
+        raise FileError(
+            series.path,
+            f"the largest value of its k-space is {largest:.1e}, so small that its image underflows to zero; the "
+            "file's scale is off. Export the raw data again, or multiply it to values around 1.",
+        )

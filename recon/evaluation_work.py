@@ -12,6 +12,8 @@ import numpy as np
 
 from recon import __version__, scoring
 from recon.batch import Collection, collect, explain, on_device
+from recon.data import check_scale
+from recon.errors import MRIError
 from recon.evaluation import Evaluation, Task, count_slices, indices_of, is_of_study, plan
 from recon.evaluation_problems import group_problems
 from recon.journal import Journal
@@ -201,7 +203,13 @@ def _evaluate(task: Task, evaluation: Evaluation, support: Support, device: str 
     request = on_device(replace(task.request, slices=indices), device)
     checked = pipeline.Plan(series, request)
     with PeakMemory(str(resolve(request.device))) as memory:
-        result = pipeline.run(series, request, callback=report, keep="none")
+        try:
+            result = pipeline.run(series, request, callback=report, keep="none")
+        except MRIError:
+            check_scale(series, indices)  # numbers near the smallest that there are go wrong in many ways
+            raise
+    if not result.zero_filled.any() or result.reference is None or not result.reference.any():
+        check_scale(series, indices)
     if result.reference is None or not result.reference.any():
         return _unscored(task, f"the reference of {series.name} is zero everywhere, so nothing can be scored.")
     return {

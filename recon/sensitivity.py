@@ -7,7 +7,7 @@ the object.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -72,12 +72,14 @@ def espirit(
     Raises
     ------
     RequestError
-        If fewer lines than the kernel has were sampled, or a parameter is impossible.
+        If k-space is no complex tensor of finite numbers, fewer lines than the kernel has were sampled, or a parameter
+        is impossible.
 
     References
     ----------
     Uecker et al., ESPIRiT, MRM 71:990 (2014).
     """
+    check_kspace(kspace)
     kernel_size = _at_least_one(kernel_size, "kernel_size")
     threshold, crop = _fraction(threshold, "threshold"), _fraction(crop, "crop")
 
@@ -116,6 +118,7 @@ def walsh(
     ----------
     Walsh et al., Adaptive reconstruction of phased array MR imagery, MRM 43:682 (2000).
     """
+    check_kspace(kspace)
     window, crop = _at_least_one(window, "window"), _fraction(crop, "crop")
 
     def estimate(block: Tensor) -> Tensor:
@@ -150,6 +153,7 @@ def sensitivity_maps(
     """
     if method not in ("espirit", "walsh"):
         raise RequestError(f"maps are to be made by {method!r}; choose espirit or walsh.")
+    check_kspace(kspace)
     if kspace.shape[-3] == 1:
         # Nothing to tell apart, and nothing to calibrate.
         return torch.ones_like(kspace)
@@ -170,6 +174,46 @@ def combine(
 ) -> Complex[Tensor, "*batch y x"]:
     """Combine coil images with their sensitivities: Σ conj(S)·x, least squares for maps of unit root sum of squares."""
     return (maps.conj() * coil_images).sum(dim=-3)
+
+
+def check_kspace(kspace: Any) -> None:
+    """Raise RequestError where k-space is no complex tensor with coils."""
+    if not isinstance(kspace, Tensor):
+        hint = "; torch.from_numpy makes one of an array" if type(kspace).__module__ == "numpy" else ""
+        raise RequestError(f"k-space is a {type(kspace).__name__}; a complex tensor (coil, y, x) was expected{hint}.")
+    if not kspace.is_complex() or kspace.ndim < 3:
+        kind = str(kspace.dtype).removeprefix("torch.")
+        raise RequestError(
+            f"k-space is a {kind} tensor of shape {tuple(kspace.shape)}; a complex one (coil, y, x) was expected."
+        )
+
+
+def peak_of_centre(block: Tensor, dim: tuple[int, ...], missing: str) -> Tensor:
+    """Return the largest magnitude of the centre of k-space, to divide by.
+
+    Parameters
+    ----------
+    block
+        The centre.
+    dim
+        Axes over which it is sought; they stay.
+    missing
+        What an empty centre does not allow, and what to do, for the message.
+
+    Raises
+    ------
+    RequestError
+        If the centre is empty, or not finite.
+    """
+    peak = block.abs().amax(dim=dim, keepdim=True)
+    if not bool(peak.isfinite().all()):
+        raise RequestError(
+            "the centre of k-space holds NaN, infinity or values too large to work with; finite numbers were expected. "
+            "Check where it comes from, such as a division by zero."
+        )
+    if not bool((peak > 0).all()):
+        raise RequestError(f"the centre of k-space is empty, so {missing}")
+    return peak
 
 
 # ---- the calibration block ----------------------------------------------------------------------------------------
@@ -213,10 +257,7 @@ def _fraction(value: float, name: str) -> float:
 
 
 def _scaled(calibration: Tensor) -> Tensor:
-    peak = calibration.abs().amax(dim=(-3, -2, -1), keepdim=True)
-    if not bool((peak > 0).all()):
-        raise RequestError("the centre of k-space is empty, so there are no sensitivities in it; check the mask.")
-    return calibration / peak
+    return calibration / peak_of_centre(calibration, (-3, -2, -1), "there are no sensitivities in it; check the mask.")
 
 
 # ---- ESPIRiT ------------------------------------------------------------------------------------------------------

@@ -190,7 +190,8 @@ class Bart(ReconstructionModel):
         if not bool(has_map.flatten(1).any(dim=1).all()):
             raise ModelError(
                 f"BART found no coil sensitivities (`bart {command}` left maps of zeros), and without them the image "
-                "would be black; choose a mask with more lines in the centre, or CS-TV (cs-tv)."
+                "would be black; choose CS-TV (cs-tv) or, where the scan is not undersampled already, a mask with more "
+                "lines in the centre."
             )
         energy = zero_filled.abs().square()
         share = float(((energy * has_map).sum((1, 2, 3)) / energy.sum((1, 2, 3)).clamp_min(1e-30)).min())
@@ -199,8 +200,8 @@ class Bart(ReconstructionModel):
             self._note(
                 "share",
                 f"BART's coil sensitivities hold only {100 * share:.0f} % of the energy of the zero-filled image, and "
-                "where there are none the image is black; choose a mask with more lines in the centre, or CS-TV "
-                "(cs-tv).",
+                "where there are none the image is black; choose CS-TV (cs-tv) or, where the scan is not undersampled "
+                "already, a mask with more lines in the centre.",
             )
 
     def _note(self, subject: str, sentence: str) -> None:

@@ -118,7 +118,8 @@ def centre_is_missing() -> RequestError:
     """Return the error of a method that learns the coils from the centre of k-space, where there is none."""
     return RequestError(
         "the mask does not sample the centre of k-space, from which this model estimates coil sensitivities; choose a "
-        "mask with calibration lines (a centre fraction above 0), or a model without sensitivity maps."
+        "model without sensitivity maps or, where the scan is not undersampled already, a mask with calibration lines "
+        "(a centre fraction above 0)."
     )
 
 

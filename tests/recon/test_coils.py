@@ -79,6 +79,8 @@ def test_impossible_compressions_are_refused():
         coils.compress(correlated_kspace(), 0)
     with pytest.raises(RequestError, match="centre of k-space is empty"):
         coils.compress(torch.zeros(2, 32, 32, dtype=torch.complex64), 1)
+    with pytest.raises(RequestError, match="holds NaN, infinity"):
+        coils.compress(torch.full((2, 32, 32), torch.nan, dtype=torch.complex64), 1)
 
 
 def test_root_sum_of_squares(vectors):

@@ -248,3 +248,17 @@ def test_what_many_small_scans_have_in_common_is_said_once(tmp_path, caplog):
     # What was known before is not news; what failed is tried again.
     evaluate(scans, tmp_path / "out", "zero-filled")
     assert "sensitivity maps need" not in caplog.text
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-37])
+def test_kspace_that_is_too_small_is_not_scored_and_not_called_empty(tmp_path, scale):
+    import h5py
+
+    scan = write_scan(tmp_path / "tiny.h5")
+    with h5py.File(scan, "r+") as file:
+        file["kspace"][...] = file["kspace"][()] * scale
+        del file["reconstruction_rss"]
+    (line,), page = evaluate([scan], tmp_path / "out", "zero-filled")
+    assert line["status"] == "failed"
+    assert "its image underflows to zero; the file's scale is off" in line["reason"]
+    assert "zero everywhere" not in page

@@ -177,7 +177,7 @@ def test_point_masks_have_a_calibration_block(kspace):
 def test_too_few_calibration_lines_are_refused(kspace, n_lines, method):
     mask = lines(72, n_lines)
     with pytest.raises(
-        RequestError, match=f"at least 6 fully sampled lines.*, found {n_lines or 'none'}; choose a mask with a cent"
+        RequestError, match=f"at least 6 fully sampled lines.*, found {n_lines or 'none'}; choose a method wi"
     ):
         coils.sensitivity_maps(kspace * mask, mask, method)
 
@@ -225,3 +225,17 @@ def test_impossible_parameters_are_refused(kspace):
         coils.sensitivity_maps(kspace, lines(72, 20), "bart")
     with pytest.raises(RequestError, match="centre of k-space is empty"):
         coils.sensitivity_maps(torch.zeros_like(kspace), lines(72, 20))
+
+
+@pytest.mark.parametrize("estimate", [coils.espirit, coils.walsh, lambda it: coils.sensitivity_maps(it, lines(72, 20))])
+def test_what_is_no_kspace_is_named(kspace, estimate):
+    with pytest.raises(RequestError, match=r"is a ndarray; a complex tensor \(coil, y, x\) was expected; torch.from_n"):
+        estimate(kspace.numpy())
+    with pytest.raises(RequestError, match=r"float32 tensor of shape \(.*; a complex one"):
+        estimate(kspace.abs())
+    with pytest.raises(RequestError, match="complex64 tensor of shape"):
+        estimate(kspace[0])
+    broken = kspace.clone()
+    broken[..., broken.shape[-2] // 2, broken.shape[-1] // 2] = torch.nan
+    with pytest.raises(RequestError, match="holds NaN, infinity"):
+        estimate(broken)
