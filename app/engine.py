@@ -6,15 +6,13 @@ torch takes seconds to import. Functions here run in worker threads, so the wind
 from __future__ import annotations
 
 import importlib
-import threading
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    import logging
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
@@ -123,7 +121,7 @@ def memory_note(card: Any, series: Series, request: Request) -> str:
     """Return what memory a model needs for a slice where that is much, or more than is free; imports torch."""
     import torch
 
-    from recon import device, memory, models, pipeline
+    from recon import device, memory, models
     from recon.errors import MRIError
     from recon.models import parameters
 
@@ -140,25 +138,9 @@ def memory_note(card: Any, series: Series, request: Request) -> str:
         is_native = request.grid == "native" or series.acquired_mask is not None
         size = series.matrix if is_native else series.recon_size
         shape = (n_virtual, 1, *size) if coil_by_coil else (1, n_virtual, *size)
-        with _unlogged(memory.logger):
-            return " ".join(memory.check_memory(model, card.title, shape, place, pipeline._COILS_AT_ONCE))
+        return " ".join(memory.check_memory(model, card.title, shape, place))
     except MRIError as error:
         return str(error)
-
-
-@contextmanager
-def _unlogged(logger: logging.Logger) -> Iterator[None]:
-    """Keep what this thread would log out of the log: a question is no event, and the run will say it."""
-    here = threading.get_ident()
-
-    def is_elsewhere(record: logging.LogRecord) -> bool:
-        return record.thread != here
-
-    logger.addFilter(is_elsewhere)
-    try:
-        yield
-    finally:
-        logger.removeFilter(is_elsewhere)
 
 
 def _chosen(card: Any, request: Request) -> str:

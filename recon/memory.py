@@ -24,10 +24,7 @@ _GROUP = Path("/sys/fs/cgroup")
 
 
 def check_memory(
-    model: ReconstructionModel,
-    name: str,
-    shape: tuple[int, int, int, int],
-    device: torch.device,
+    model: ReconstructionModel, name: str, shape: tuple[int, int, int, int], device: torch.device
 ) -> list[str]:
     """Compare what a method needs with what is free, before it starts.
 
@@ -65,9 +62,17 @@ def check_memory(
         raise DeviceError(f"{text}{advice}, or the CPU.", out_of_memory=True)
     if needed < _WORTH_SAYING_BYTES:
         return []
-    warning = f"{text}{f' ({lighter})' if lighter else ''}."
-    logger.warning("%s", warning)  # before it starts; the record says it again
-    return [warning]
+    return [f"{text}{f' ({lighter})' if lighter else ''}."]
+
+
+def announce_memory(
+    model: ReconstructionModel, name: str, shape: tuple[int, int, int, int], device: torch.device
+) -> list[str]:
+    """Check the memory and log the warnings before the method starts; the record of its result says them again."""
+    warnings = check_memory(model, name, shape, device)
+    for warning in warnings:
+        logger.warning("%s", warning)
+    return warnings
 
 
 def free_bytes(device: torch.device) -> int | None:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from recon import coils, contract, device, fourier, masks, memory, models, noise
 from recon.collector import Collector, Keep
-from recon.data import Series
+from recon.data import Series, check_scale
 from recon.errors import FileError, RequestError
 from recon.joining import Joining
 from recon.models import parameters, requirements
@@ -311,7 +311,7 @@ class Plan:
             self.parameter_origins["join_coils"] = "set by the user"
         size = series.matrix if self.native else series.recon_size
         shape = (self.n_virtual, 1, *size) if self.coil_by_coil else (1, self.n_virtual, *size)
-        self.warnings += memory.check_memory(self.model, self.card.title, shape, self.device)
+        self.warnings += memory.announce_memory(self.model, self.card.title, shape, self.device)
 
     def stream(self, index: int, position: int) -> Generator[Stage, None, None]:
         """Yield the stages of one slice; `position` counts slices for the progress."""
@@ -339,6 +339,8 @@ class Plan:
                     f"slice {index} holds k-space values so large that its image overflows; the file is damaged, or "
                     "its scale is. Export the raw data again, or leave this slice out.",
                 )
+            if not zero_filled.any():
+                check_scale(self.series, [index])
             first = Stage("zero-filled", ("zero-filled",), self._to_view(zero_filled), False, index)
         yield replace(first, progress=position / n_slices)
         # What a network makes of a coil without signal, such as a broken one, is its own invention.

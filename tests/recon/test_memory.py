@@ -36,7 +36,7 @@ def free(monkeypatch):
 def test_heavy_methods_say_so_and_name_the_lighter_setting(preset, lighter, free, caplog):
     model = create(preset)
     free(None)
-    (warning,) = memory.check_memory(model, preset, SHAPE, CPU)
+    (warning,) = memory.announce_memory(model, preset, SHAPE, CPU)
     assert f"{preset} needs about" in warning
     assert "320 × 320" in warning
     assert lighter in warning
