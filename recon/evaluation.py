@@ -33,6 +33,9 @@ _ROW_VERSION = 2
 PAIRS = ("volume", "slice", "pattern")
 """What the paired tests may take for a sample."""
 
+# Counts up whenever `recon.joining` gives other numbers: rows from before are made anew.
+_JOINING = 2
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -368,6 +371,8 @@ def _about(evaluation: Evaluation, request: Request, weights: Weights | None) ->
     asked = request.to_dict()
     if request.join_coils is None:
         del asked["join_coils"]  # rows from before there was such a thing stay good
+    else:
+        asked["joining"] = _JOINING
     return {
         "request": asked,
         "weights": None if weights is None else weights.sha256,

@@ -63,7 +63,8 @@ def crop_field_of_view(kspace: Complex[Tensor, "*batch y x"], size: tuple[int, i
     def crop(one: Tensor) -> Tensor:
         return _crop_axis(_crop_axis(one, size[0], -2), size[1], -1)
 
-    if kspace.dim() < 3 or kspace.device.type != "cpu":
+    is_whole = size[0] >= kspace.shape[-2] and size[1] >= kspace.shape[-1]
+    if is_whole or kspace.dim() < 3 or kspace.device.type != "cpu":
         return crop(kspace)
     # One coil at a time: its copies stay in the cache, where those of all coils would go through fresh memory.
     coils = [crop(one) for one in kspace.reshape(-1, *kspace.shape[-2:])]

@@ -24,7 +24,12 @@ _GROUP = Path("/sys/fs/cgroup")
 
 
 def check_memory(
-    model: ReconstructionModel, name: str, shape: tuple[int, int, int, int], device: torch.device
+    model: ReconstructionModel,
+    name: str,
+    shape: tuple[int, int, int, int],
+    device: torch.device,
+    *,
+    joins_coils: bool = False,
 ) -> list[str]:
     """Compare what a method needs with what is free, before it starts.
 
@@ -36,6 +41,8 @@ def check_memory(
         ``(batch, coil, y, x)`` of the coil images that it will be given.
     device
         Where it runs.
+    joins_coils
+        The batch entries are coils that are joined.
 
     Returns
     -------
@@ -48,7 +55,7 @@ def check_memory(
     DeviceError
         The same for a device beside the CPU, which is the way out then.
     """
-    needed = model.peak_memory_bytes(shape)
+    needed = model.peak_memory_bytes(shape, joins_coils=joins_coils)
     if needed < _WORTH_SAYING_BYTES / 4:
         return []  # not worth a look at what is free
     free = free_bytes(device)
@@ -66,10 +73,15 @@ def check_memory(
 
 
 def announce_memory(
-    model: ReconstructionModel, name: str, shape: tuple[int, int, int, int], device: torch.device
+    model: ReconstructionModel,
+    name: str,
+    shape: tuple[int, int, int, int],
+    device: torch.device,
+    *,
+    joins_coils: bool = False,
 ) -> list[str]:
     """Check the memory and log the warnings before the method starts; the record of its result says them again."""
-    warnings = check_memory(model, name, shape, device)
+    warnings = check_memory(model, name, shape, device, joins_coils=joins_coils)
     for warning in warnings:
         logger.warning("%s", warning)
     return warnings

@@ -22,7 +22,7 @@ from recon import coils, contract, device, fourier, masks, memory, models, noise
 from recon.collector import Collector, Keep
 from recon.data import Series, check_scale
 from recon.errors import FileError, RequestError
-from recon.joining import Joining
+from recon.joining import N_STEPS, N_STEPS_ONCE, Joining
 from recon.models import parameters, requirements
 from recon.request import Maps, Request
 from recon.stage import Stage
@@ -311,7 +311,9 @@ class Plan:
             self.parameter_origins["join_coils"] = "set by the user"
         size = series.matrix if self.native else series.recon_size
         shape = (self.n_virtual, 1, *size) if self.coil_by_coil else (1, self.n_virtual, *size)
-        self.warnings += memory.announce_memory(self.model, self.card.title, shape, self.device)
+        self.warnings += memory.announce_memory(
+            self.model, self.card.title, shape, self.device, joins_coils=self.join_weight is not None
+        )
 
     def stream(self, index: int, position: int) -> Generator[Stage, None, None]:
         """Yield the stages of one slice; `position` counts slices for the progress."""
@@ -358,6 +360,8 @@ class Plan:
                     scale = scale_of_signal if stage.image.shape[1] == has_signal.shape[1] else data.scale
                     image = self._combined(stage, stage.image * scale, index)
                 joins_afterwards = joining is not None and not joining.is_used
+                if stage.is_final and joining is not None and joining.is_used:
+                    self._join_weights.append(joining.weight)
                 done = stage.progress * (_NETWORK_SHARE if joins_afterwards else 1)
                 is_joined = stage.is_final and joins_afterwards
                 shown = replace(stage, name="network", path=("network",), is_final=False) if is_joined else stage
@@ -366,6 +370,7 @@ class Plan:
                     assert joining is not None
                     with device.explain_memory(self.device):
                         image = self._combined(stage, joining.join(stage.image) * scale, index)
+                    self._join_weights.append(joining.weight)
                     yield replace(stage, image=image, slice_index=index, progress=(position + 1) / n_slices)
 
     def _model_for(self, data: Prepared) -> tuple[ReconstructionModel, Joining | None]:
@@ -373,9 +378,11 @@ class Plan:
         if self.join_weight is None:
             return self.model, None
         with device.explain_memory(self.device):
-            joining = Joining(data.kspace, data.mask, data.scale, self.join_weight)
-        self._join_weights.append(joining.weight)
-        return self.model.with_consistency(joining), joining
+            n_steps = N_STEPS if self.model.n_stages > 1 else N_STEPS_ONCE
+            joining = Joining(data.kspace, data.mask, data.scale, self.join_weight, n_steps)
+        # Kept, so that what the method notes on the way is found.
+        self.model = self.model.with_consistency(joining)
+        return self.model, joining
 
     def _combined(self, stage: Stage, coil_images: Tensor, index: int) -> NDArray[np.float32]:
         combined = coils.root_sum_of_squares(coil_images.flatten(0, 1), dim=0)

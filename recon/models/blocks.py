@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from copy import copy
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -160,11 +160,20 @@ class ReconstructionModel(nn.Module):
         """What to choose instead where memory is short, as a half sentence; empty where there is nothing lighter."""
         return ""
 
-    def peak_memory_bytes(self, shape: tuple[int, int, int, int]) -> int:
-        """Estimate what inference needs beside the weights, for coil images of shape ``(batch, coil, y, x)``."""
+    def peak_memory_bytes(self, shape: tuple[int, int, int, int], *, joins_coils: bool = False) -> int:
+        """Estimate what the inference of coil images of this shape needs, beside the weights.
+
+        Parameters
+        ----------
+        shape
+            ``(batch, coil, y, x)``.
+        joins_coils
+            The batch entries are coils that are joined, see `recon.joining`.
+        """
         batch, n_coils, rows, columns = shape
         n_at_once = min(batch, self.n_at_once or batch)
-        images = batch * _COIL_IMAGES * n_coils * torch.complex64.itemsize
+        # Maps, their mixes and conjugates, and images under way are as many again.
+        images = batch * _COIL_IMAGES * (2 if joins_coils else 1) * n_coils * torch.complex64.itemsize
         values = n_at_once * self.values_per_pixel + (batch - n_at_once) * self.state_per_pixel
         return _OVERHEAD_BYTES + int(rows * columns * (images + values * self._bytes_per_value))
 
@@ -344,18 +353,32 @@ def apply_padded(
     channels_last is what makes bfloat16 pay on CPUs.
     """
     outputs = []
-    for some in in_turns(channels):
+    for some in in_turns(channels, network):
         padded = pad_to_multiple(some, multiple).to(dtype=dtype, memory_format=torch.channels_last)
         outputs.append(centre_crop(network(padded), (channels.shape[-2], channels.shape[-1])))
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 
-def in_turns(batch: Shaped[Tensor, "batch ..."]) -> tuple[Tensor, ...]:
+def in_turns(batch: Shaped[Tensor, "batch ..."], network: Callable[..., Any]) -> tuple[Tensor, ...]:
     """Return the entries of a batch in the groups that are computed together: few at a time, in training all.
 
     What a network needs while it runs is then needed for few entries only; the result is the same to rounding.
+
+    Parameters
+    ----------
+    batch
+        The entries.
+    network
+        What they go through: a module, or a method of one.
     """
-    return (batch,) if torch.is_grad_enabled() else torch.split(batch, N_AT_ONCE)
+    return (batch,) if is_training(network) else torch.split(batch, N_AT_ONCE)
+
+
+def is_training(network: Callable[..., Any]) -> bool:
+    """Return whether gradients of a network's parameters are recorded."""
+    module = getattr(network, "__self__", network)
+    parameters = module.parameters() if isinstance(module, nn.Module) else ()
+    return torch.is_grad_enabled() and any(parameter.requires_grad for parameter in parameters)
 
 
 def check_coils(model: ReconstructionModel, image: Tensor) -> None:

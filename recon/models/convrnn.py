@@ -32,6 +32,7 @@ from recon.models.blocks import (
     ResidualConvolutions,
     apply_padded,
     in_turns,
+    is_training,
     silence,
     to_channels,
     to_complex,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
 
 # The hidden state of a module, for each group of batch entries that are computed together; None stands for zero.
-_Hidden = list[Tensor] | None
+_Hidden = list[Tensor | None] | None
 
 _KINDS = ("4x", "2x", "1x", "oc", "uc")
 # Strides of the encoder's two convolutions; the decoder mirrors them.
@@ -231,11 +232,13 @@ class ConvRNN(ReconstructionModel):
         self, recurrence: nn.Module, hidden: _Hidden, image: Tensor, consistency: Callable[[Tensor], Tensor]
     ) -> tuple[_Hidden, Tensor]:
         def step(image: Tensor, hidden: _Hidden) -> tuple[_Hidden, Tensor]:
-            new: list[Tensor] = []
+            new: list[Tensor | None] = []
             outputs: list[Tensor] = []
-            for number, some in enumerate(in_turns(image)):
+            for number, some in enumerate(in_turns(image, recurrence)):
                 channels, size = self._enter(to_channels(some))
                 state, channels = recurrence(channels, None if hidden is None else hidden[number])
+                if hidden is not None and not is_training(recurrence):
+                    hidden[number] = None  # on a fine grid, holding the old states and the new ones is too much
                 new.append(state)
                 outputs.append(to_complex(centre_crop(channels, size)))
             return new, consistency(outputs[0] if len(outputs) == 1 else torch.cat(outputs))

@@ -36,7 +36,7 @@ def check(card: ModelCard, n_coils: int, mask: SamplingMask, *, joins_coils: boo
     mask
         What is sampled.
     joins_coils
-        The coils are joined after the method, see `recon.joining`.
+        The coils are joined, see `recon.joining`.
 
     Raises
     ------
@@ -73,8 +73,8 @@ def doubts(card: ModelCard, n_coils: int, mask: SamplingMask, training: Mapping[
         spacing = int(np.diff(np.flatnonzero(mask.mask.any(axis=0))).max(initial=1))
         if n_coils < spacing:
             found.append(
-                f"{card.title} has {n_coils} coils to make {spacing - 1} missing lines of each measured one, which is "
-                "more than they can tell: expect noise and ghosts."
+                f"{card.title} has {n_coils} coils and lines {spacing} steps apart, more than so few coils can tell: "
+                "expect noise and ghosts."
             )
     kinds = [kind for kind in _listed(training, "mask_kinds") if isinstance(kind, str)]
     factors = [factor for factor in _listed(training, "accelerations") if isinstance(factor, int | float)]

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from recon.errors import ModelError
 from recon.models import ModelCard
 from recon.models.blocks import ReconstructionModel
-from recon.operator import HardDataConsistency
 from recon.stage import Stage
 
 CARD = ModelCard(
@@ -40,7 +39,7 @@ class Example(ReconstructionModel):
         return self.parameters_.n_iterations
 
     def stages(self, zero_filled, kspace, mask, maps=None):
-        image, consistency = zero_filled, HardDataConsistency(kspace, mask)
+        image, consistency = zero_filled, self.hard_consistency(kspace, mask)
         for iteration in range(1, self.n_stages + 1):
             magnitude = image.abs().square().sum(dim=1, keepdim=True).sqrt()
             kept = (1 - self.parameters_.threshold / magnitude.clamp_min(1e-9)).clamp_min(0)

@@ -35,10 +35,18 @@ def test_a_card_s_score_comes_out_again(file):
     assert after - before > said["psnr"]["mean"] - said["zero_filled_psnr"]["mean"] - 1
 
 
-@pytest.mark.parametrize(("scan", "gain"), [("derived_brain_4ch", 1), ("real_brain_16ch_gre", 3)])
-def test_joined_coils_of_a_real_array_come_closer(scan, gain):
+@pytest.mark.parametrize(
+    ("network", "scan", "gain"),
+    [
+        ("pcrnn-s", "derived_brain_4ch", 1),
+        ("pcrnn-s", "real_brain_16ch_gre", 3),
+        ("kiunet", "real_brain_16ch_gre", 2.5),  # data consistency once
+        ("unet-fastmri", "real_brain_16ch_gre", 4),  # none
+    ],
+)
+def test_joined_coils_of_a_real_array_come_closer(network, scan, gain):
     series = recon.open_study(SCAN.with_name(f"{scan}.h5")).series[0]
-    file = next(file for file in FILES if file.stem == "pcrnn-s-1coil")
+    file = next(file for file in FILES if file.stem == f"{network}-1coil")
     alone, joined = (
         recon.run(series, Request(str(file), MaskSpec("random", ACCELERATION, seed=SEED), join_coils=weight))
         for weight in (None, JOIN_WEIGHT)

@@ -37,10 +37,12 @@ def sensitivities(n_coils: int = 6) -> torch.Tensor:
     return maps / maps.abs().square().sum(0).sqrt()
 
 
-def join(images: torch.Tensor, kspace: torch.Tensor, mask: torch.Tensor, maps: torch.Tensor, weight: float, scale=1.0):
+def join(
+    images: torch.Tensor, kspace: torch.Tensor, mask: torch.Tensor, maps: torch.Tensor, weight: float, scale=1.0, **how
+):
     """Join coil images that were divided by a scale, or by one each."""
     scale = scale * torch.ones(len(maps), 1, 1, 1)
-    consistency = JoinedDataConsistency(kspace[:, None] / scale, mask, maps, scale, weight, n_steps=12)
+    consistency = JoinedDataConsistency(kspace[:, None] / scale, mask, maps, scale, weight, n_steps=12, **how)
     return (consistency(images[:, None] / scale) * scale)[:, 0]
 
 
@@ -135,6 +137,28 @@ def test_the_unit_of_the_data_and_of_each_coil_is_free(scale):
     alone = fourier.ifft2c(kspace)
     expected = join(alone, kspace, MASK, maps, 0.02)
     torch.testing.assert_close(join(alone, kspace, MASK, maps, 0.02, scale), expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("starts_consistent", [True, False])
+@pytest.mark.parametrize(("size", "kind"), [((9, 8), "random"), ((7, 9), "random"), ((7, 9), "gaussian-2d")])
+def test_the_image_of_all_coils_solves_the_normal_equations(size, kind, starts_consistent):
+    """Against a dense solution, on a grid of any size and masks of lines and of points."""
+    generator = torch.Generator().manual_seed(4)
+    shape, weight = (3, *size), 0.3
+    maps = torch.randn(shape, dtype=torch.complex64, generator=generator)
+    maps = maps / maps.abs().square().sum(0).sqrt()
+    mask = torch.from_numpy(masks.make(masks.MaskSpec(kind, 2, 0.3, seed=1), shape[1:]).mask)
+    kspace = torch.randn(shape, dtype=torch.complex64, generator=generator) * mask
+    network = torch.randn(shape, dtype=torch.complex64, generator=generator)
+    consistency = HardDataConsistency(kspace, mask)
+    prior = consistency(network) if starts_consistent else network
+    units = torch.eye(shape[1] * shape[2], dtype=torch.complex64).reshape(-1, *shape[1:])
+    forward = torch.stack([(fourier.fft2c(maps * unit) * mask).flatten() for unit in units], dim=1)
+    normal = forward.mH @ forward + weight * torch.eye(len(units))
+    right = forward.mH @ kspace.flatten() + weight * (maps.conj() * prior).sum(0).flatten()
+    image = torch.linalg.solve(normal, right).reshape(shape[1:])
+    joined = join(network, kspace, mask, maps, weight, starts_consistent=starts_consistent)
+    torch.testing.assert_close(joined, consistency(maps * image), atol=2e-3, rtol=0)
 
 
 def test_data_of_zeros_stay_finite():

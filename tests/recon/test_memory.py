@@ -79,8 +79,30 @@ def test_entries_that_take_turns_need_their_state_and_no_more():
     two, four, sixteen = (model.peak_memory_bytes((n, 1, 320, 320)) for n in (2, 4, 16))
     assert two < 0.6 * four
     assert four < sixteen
+    assert sixteen < model.peak_memory_bytes((16, 1, 320, 320), joins_coils=True)
     model.n_at_once = None
     assert sixteen < 0.5 * model.peak_memory_bytes((16, 1, 320, 320))
+
+
+@pytest.mark.parametrize("record_gradients", [False, True])
+def test_coils_take_turns_with_weights_that_are_not_trained(record_gradients):
+    model = models.create("pcrnn-4x-1x", 1).eval().requires_grad_(False)
+    seen = []
+
+    def count(module, inputs):
+        seen.append(len(inputs[0]))
+
+    for module in model.convrnn:
+        module.register_forward_pre_hook(count)
+    mask = torch.ones(1, 16, dtype=torch.bool)
+    kspace = torch.zeros(6, 1, 16, 16, dtype=torch.complex64)
+    with torch.set_grad_enabled(record_gradients):
+        model(kspace, kspace, mask)
+    assert set(seen) == {4, 2}
+    seen.clear()
+    model.requires_grad_(True)
+    model(kspace, kspace, mask)
+    assert set(seen) == {6}
 
 
 def test_what_is_free_is_known_and_a_container_counts(tmp_path, monkeypatch):
@@ -106,7 +128,7 @@ def test_the_pipeline_refuses_before_it_reads_a_slice(tmp_path, monkeypatch):
     series = recon.open_study(tmp_path / "scan.h5").series[0]
     shapes = []
 
-    def check(model, name, shape, device):
+    def check(model, name, shape, device, joins_coils):
         shapes.append((name, shape))
         raise RequestError("does not fit")
 

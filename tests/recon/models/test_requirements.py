@@ -124,7 +124,7 @@ def test_fewer_coils_than_missing_lines_are_said():
     grappa = get_card("grappa")
     assert requirements.doubts(grappa, 4, mask) == []
     (said,) = requirements.doubts(grappa, 2, mask)
-    assert "2 coils to make 3 missing lines" in said
+    assert "2 coils and lines 4 steps apart" in said
     assert requirements.doubts(get_card("cg-sense"), 2, mask) == []
 
 
