@@ -44,7 +44,7 @@ def start(scans, tmp_path):
             cwd=tmp_path,
             env=environment,
             text=True,
-            **{"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL} | more,
+            **{"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL, "preexec_fn": heed_signals} | more,
         )
         started.append(process)
         wait_until(lambda: len(list(temporary.glob("*/progress-*"))) == 2 or process.poll() is not None)
@@ -61,6 +61,12 @@ def start(scans, tmp_path):
     for pid in workers(temporary):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+
+def heed_signals():
+    """What starts the tests in the background may have them ignore signals, and children inherit that."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def workers(temporary):
@@ -98,9 +104,14 @@ def test_a_signal_ends_all_processes_and_leaves_no_folder(start, command, number
 @pytest.mark.slow
 def test_a_closed_terminal_ends_all_processes(start):
     master, terminal = pty.openpty()
+
+    def take_the_terminal():
+        heed_signals()
+        os.close(os.open(os.ttyname(0), os.O_RDWR))
+
     process, temporary = start(
         "evaluate", stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True,
-        preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)),
+        preexec_fn=take_the_terminal,
     )  # fmt: skip
     os.close(terminal)
     os.close(master)

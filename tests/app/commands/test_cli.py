@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -137,9 +138,13 @@ def test_interrupt_leaves_nothing_half_written(tmp_path):
         deadline = time.monotonic() + 120
         while not list(out_folder.glob(".*partial*")) and time.monotonic() < deadline:
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
-        assert process.stderr.read() == f"{cli.PROGRAM}: interrupted\n"
+        # Python drops an interrupt that falls into a finaliser; a person presses the keys again.
+        while process.poll() is None and time.monotonic() < deadline + 120:
+            process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(30)
+        assert process.returncode == 130
+        assert process.stderr.read().endswith(f"{cli.PROGRAM}: interrupted\n")
     assert list(out_folder.iterdir()) == []
 
 
