@@ -58,7 +58,7 @@ def size_note(card: ModelCard, weights: Weights | None) -> str:
 def _named(name: str, value: Any) -> str:
     if name.startswith("n_"):
         return f"{value} {name.removeprefix('n_').replace('_', ' ')}"
-    return f"{name.rstrip('_').replace('_', ' ')} {', '.join(map(str, value)) if isinstance(value, (list, tuple)) else value}"
+    return f"{name.rstrip('_')} {', '.join(map(str, value)) if isinstance(value, (list, tuple)) else value}"
 
 
 def _plain(value: Any) -> Any:
