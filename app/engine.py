@@ -138,7 +138,8 @@ def memory_note(card: Any, series: Series, request: Request) -> str:
         is_native = request.grid == "native" or series.acquired_mask is not None
         size = series.matrix if is_native else series.recon_size
         shape = (n_virtual, 1, *size) if coil_by_coil else (1, n_virtual, *size)
-        return " ".join(memory.check_memory(model, card.title, shape, place))
+        joins_coils = coil_by_coil and request.join_coils is not None
+        return " ".join(memory.check_memory(model, card.title, shape, place, joins_coils=joins_coils))
     except MRIError as error:
         return str(error)
 
