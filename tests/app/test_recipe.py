@@ -294,6 +294,12 @@ def test_the_engine_estimates_memory_without_a_word_in_the_log(new_series, caplo
         request = Request(model=name, device="cpu", grid=grid)
         said = engine.memory_note(get_card(name), series, request)
         assert said in pipeline.Plan(series, request).warnings  # what the run itself says
+    array = new_series(size=(320, 320), n_coils=12)
+    alone = Request(model="oucr", device="cpu")
+    joined = replace(alone, join_coils=0.01)
+    for request in (alone, joined):
+        assert engine.memory_note(get_card("oucr"), array, request) in pipeline.Plan(array, request).warnings
+    assert engine.memory_note(get_card("oucr"), array, joined) != engine.memory_note(get_card("oucr"), array, alone)
     for name in ("zero-filled", "cs-tv", "oucr-xs"):
         assert engine.memory_note(get_card(name), series, Request(model=name, device="cpu")) == ""
     assert "48 filters" in engine.size_note(get_card("vn"), new_series(n_coils=4), Request(model="vn"))
