@@ -59,7 +59,10 @@ class Settings:
         page="Training",
     )
     training_recipe: str = _setting(
-        "pcrnn-quick", "Recipe", "Loss, schedule and sizes; what is chosen below replaces its values.", page="Training"
+        "pcrnn-quick",
+        "Recipe",
+        "Loss, schedule and sizes, bundled or in a TOML file of your own; what is chosen below replaces its values.",
+        page="Training",
     )
     training_model: str = _setting("pcrnn-s", "Method", "Preset to train.", page="Training")
     training_masks: str = _setting(
@@ -95,6 +98,12 @@ class Settings:
         maximum=100_000,
         zero="as the recipe says",
         unit=" min",
+    )
+    training_licence: str = _setting(
+        "",
+        "Licence",
+        "Of the weights that are published from the run, such as CC-BY-4.0; whose data it was may have a say in it.",
+        page="Training",
     )
     training_output: str = _setting("", "Output folder", "Each run gets a folder of its own in it.", page="Training")
     training_key: str = field(default="", metadata={"hidden": True})

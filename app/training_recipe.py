@@ -1,19 +1,22 @@
-"""What a training is started with: bundled recipes, what the user changed of them, a folder, and a file that says all.
+"""What a training is started with: a recipe, what the user changed of it, a folder, and a file that says all.
 
 Reads recipes as data. What the values mean and whether they fit is judged by the training itself, in its own process.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recon.errors import RequestError
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from app.settings import Settings
 
@@ -34,12 +37,12 @@ _N_LOOKED_AT = 2000
 
 @dataclass(frozen=True)
 class Recipe:
-    """A bundled recipe.
+    """A recipe, bundled or the user's own.
 
     Attributes
     ----------
     name
-        Its file without the suffix.
+        Of a bundled one its file without the suffix, else the path of its file.
     summary
         The comment at its head.
     values
@@ -56,17 +59,45 @@ def list_recipes() -> list[Recipe]:
     recipes = []
     for path in sorted(PRESETS.glob("*.toml")):
         try:
-            text = path.read_text("utf-8")
-            values = tomllib.loads(text)
-        except (OSError, ValueError):
+            recipes.append(replace(read_recipe(path), name=path.stem))
+        except ValueError:
             continue
-        head = []
-        for line in text.splitlines():
-            if not line.startswith("#"):
-                break
-            head.append(line.strip("# "))
-        recipes.append(Recipe(path.stem, " ".join(head), values))
     return recipes
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read the file of a recipe.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or it is no recipe; the message is a sentence.
+    """
+    from training.config import from_dict
+
+    try:
+        text = path.read_text("utf-8")
+        values = tomllib.loads(text)
+        from_dict(values)
+    except FileNotFoundError as error:
+        raise ValueError(f"There is no recipe {path}; choose another.") from error
+    except (OSError, ValueError, RequestError) as error:
+        reason = str(getattr(error, "strerror", None) or error).rstrip(".")
+        raise ValueError(f"{path} is no recipe of a training: {reason}.") from error
+    head = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
+    return Recipe(str(path), " ".join(line.strip("# ") for line in head), values)
+
+
+def find_recipe(name: str, recipes: Iterable[Recipe]) -> Recipe:
+    """Return the recipe of a name: one of these, or what a file holds.
+
+    Raises
+    ------
+    ValueError
+        If there is neither, or the file is no recipe; the message is a sentence.
+    """
+    found = next((one for one in recipes if one.name == name), None)
+    return found or read_recipe(Path(name).expanduser())
 
 
 def told(values: Mapping[str, Any], key: str) -> str:
@@ -147,14 +178,14 @@ def compose(settings: Settings, recipes: list[Recipe]) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If the settings name no data, or an acceleration that is none; the message is a sentence.
+        If the settings name no data, no recipe, or an acceleration that is none; the message is a sentence.
     """
     if not settings.training_data:
         raise ValueError("Choose the data of the training first.")
     data = Path(settings.training_data).expanduser().absolute()
     if not data.exists():
         raise ValueError(f"There is no {data}; choose the data of the training again.")
-    values = dict(next((one.values for one in recipes if one.name == settings.training_recipe), {}))
+    values = dict(find_recipe(settings.training_recipe, recipes).values)
     values.pop("images", None)
     values.pop("kspace", None)
     if settings.training_model:
@@ -172,6 +203,8 @@ def compose(settings: Settings, recipes: list[Recipe]) -> dict[str, Any]:
         values["n_coils"] = settings.training_coils
     if settings.training_minutes:
         values["minutes"] = float(settings.training_minutes)
+    if settings.training_licence:
+        values["licence"] = settings.training_licence
     return values
 
 

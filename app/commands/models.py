@@ -26,14 +26,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, text in (
         ("list", "every model, and whether it has weights"),
-        ("show", "one model: paper, parameters, weights, scores"),
+        ("show", "one model, or one file of weights: paper, parameters, weights, scores"),
         ("install", "check a weights file and copy it to your own weights"),
         ("verify", "recompute the hash of all weights, or of the files named"),
     ):
         action = actions.add_parser(name, help=text, description=text)
         action.add_argument("--json", action="store_true", help="write JSON to stdout")
         if name == "show":
-            action.add_argument("name", metavar="NAME", help="model, such as pcrnn-s")
+            action.add_argument("name", metavar="NAME", help="model, such as pcrnn-s, or a .safetensors file")
         elif name == "install":
             action.add_argument("file", metavar="FILE", type=Path, help="a .safetensors file")
         elif name == "verify":
@@ -99,6 +99,8 @@ def _show(arguments: argparse.Namespace) -> int:
     from recon.models.parameters import parameters_of
     from recon.models.size import size_text
 
+    if Path(arguments.name).suffix == ".safetensors":
+        return _show_file(Path(arguments.name), as_json=arguments.json)
     card = get_card(arguments.name)
     n_coils = card.weights[0].n_coils if card.weights else 1
     n_parameters = 0 if card.problem else sum(one.numel() for one in create(card.name, n_coils).parameters())
@@ -126,9 +128,29 @@ def _show(arguments: argparse.Namespace) -> int:
     for weights in card.weights:
         use = "" if weights in preferred else f"; used where it is named: --model {weights.path}"
         write_line(f"\nweights {weights.path.name} ({'bundled' if weights.is_bundled else 'yours'}{use})")
-        write_line(f"  {size_text(card, weights)}")
-        write_line(story_text(weights.story))
+        _tell(card, weights)
     return 0
+
+
+def _show_file(path: Path, *, as_json: bool) -> int:
+    from recon.models import get_card
+    from recon.weights import read_header
+
+    weights = read_header(path)
+    if as_json:
+        write_json(weights.to_dict())
+        return 0
+    card = get_card(weights.preset)
+    write_line(f"weights {path} of {card.title} ({card.name})\n{card.summary}\n")
+    _tell(card, weights)
+    return 0
+
+
+def _tell(card: ModelCard, weights: Weights) -> None:
+    from recon.models.size import size_text
+
+    write_line(f"  {size_text(card, weights)}")
+    write_line(story_text(weights.story))
 
 
 def _install(arguments: argparse.Namespace) -> int:

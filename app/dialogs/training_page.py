@@ -13,6 +13,7 @@ from PySide6.QtCore import QProcess, Qt, Signal
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
+    QFileDialog,
     QFrame,
     QGridLayout,
     QHBoxLayout,
@@ -32,7 +33,7 @@ from app import theme
 from app.dialogs.path_field import PathField
 from app.settings import Settings
 from app.training_launch import module_process
-from app.training_recipe import MASK_KINDS, inspection_text, list_recipes, read_accelerations, told
+from app.training_recipe import MASK_KINDS, inspection_text, list_recipes, read_accelerations, read_recipe, told
 from app.views.fields import form, muted
 from app.views.named import named
 
@@ -114,12 +115,13 @@ class TrainingPage(QWidget):
         self.data = PathField(settings.training_data, "Data of the training", takes_file=True, takes_folder=True)
         self.output = PathField(settings.training_output, "Output folder", takes_file=False, takes_folder=True)
         self.recipe = self._combo([(one.name, one.name) for one in self._recipes], settings.training_recipe)
+        self.summary = Summary()
         self.model = self._combo([(name, _label(name, title)) for name, title in models], settings.training_model)
         self.device = self._combo([(name, name) for name in _devices(devices)], settings.training_device)
         self.accelerations = QLineEdit(settings.training_accelerations)
         self.coils = self._spin("training_coils", settings.training_coils)
         self.minutes = self._spin("training_minutes", settings.training_minutes)
-        self.summary = Summary()
+        self.licence = QLineEdit(settings.training_licence)
         self.masks = {kind: named(f"mask-{kind}", QCheckBox(kind)) for kind in MASK_KINDS}
         for kind in settings.training_masks.split(","):
             if kind in self.masks:
@@ -129,6 +131,8 @@ class TrainingPage(QWidget):
         self.recipe.activated.connect(self._take_recipe)
         self.data.changed.connect(self._forget_check)
         self._show_recipe()
+        if self.recipe.currentData() != settings.training_recipe and self._add_recipe(settings.training_recipe):
+            self._show_recipe()
 
     # ---------------------------------------------------------------- construction
 
@@ -153,7 +157,12 @@ class TrainingPage(QWidget):
         rows.addRow("", self.report)
         rows.setRowVisible(self.report, False)
         self._rows = rows
-        rows.addRow("Recipe", _column(self.recipe, self.summary))
+        self.own_recipe = named("ownRecipe", QPushButton("File…"))
+        self.own_recipe.setToolTip("Take a recipe of your own, a TOML file")
+        self.own_recipe.setAccessibleName("Recipe: File…")
+        self.own_recipe.setAutoDefault(False)
+        self.own_recipe.clicked.connect(self._ask_recipe)
+        rows.addRow("Recipe", _column(_row(self.recipe, self.own_recipe), self.summary))
         rows.addRow("Method", self.model)
         kinds = QWidget()
         grid = QGridLayout(kinds)
@@ -168,6 +177,7 @@ class TrainingPage(QWidget):
         rows.addRow("Masks", _column(kinds, self.masks_said))
         rows.addRow("Accelerations", self.accelerations)
         rows.addRow("Virtual coils", _row(self.coils, muted("Budget"), self.minutes, muted("Device"), self.device))
+        rows.addRow("Licence", _column(self.licence, self._hint("training_licence")))
         rows.addRow("Output folder", _column(self.output, self._hint("training_output")))
         # A dialog with more room than the form needs leaves it below, not between the rows.
         rows.addItem(QSpacerItem(0, 0, QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Expanding))
@@ -200,6 +210,7 @@ class TrainingPage(QWidget):
             ("training_coils", self.coils, self.coils.value),
             ("training_device", self.device, self.device.currentData),
             ("training_minutes", self.minutes, self.minutes.value),
+            ("training_licence", self.licence, lambda: self.licence.text().strip()),
             ("training_output", self.output, self.output.text),
         ):
             self.read[name] = _or(read, getattr(settings, name))
@@ -247,6 +258,29 @@ class TrainingPage(QWidget):
     def _mask_text(self) -> str:
         return ",".join(kind for kind, box in self.masks.items() if box.isChecked())
 
+    def _ask_recipe(self) -> None:
+        """Let the user choose a recipe of their own."""
+        folder = str(Path(self.recipe.currentData() or "").parent)
+        chosen, _ = QFileDialog.getOpenFileName(self, "Recipe of a training", folder, "Recipes (*.toml)")
+        if chosen and self._add_recipe(chosen):
+            self._take_recipe()
+
+    def _add_recipe(self, file: str) -> bool:
+        """Offer the recipe in a file and choose it; where it cannot be read, say why and leave the choice as it is."""
+        try:
+            recipe = read_recipe(Path(file).expanduser())
+        except ValueError as error:
+            self.summary.setText(str(error))
+            return False
+        self._recipes = [one for one in self._recipes if one.name != recipe.name] + [recipe]
+        place = self.recipe.findData(recipe.name)
+        if place < 0:
+            self.recipe.addItem(Path(file).name, recipe.name)
+            place = self.recipe.count() - 1
+            self.recipe.setItemData(place, recipe.name, Qt.ItemDataRole.ToolTipRole)
+        self.recipe.setCurrentIndex(place)
+        return True
+
     def _take_recipe(self) -> None:
         """Choose what the recipe was made for; the rest is left to it."""
         values = self._values()
@@ -260,6 +294,7 @@ class TrainingPage(QWidget):
         values = self._values()
         self.summary.setText(next((one.summary for one in self._recipes if one.name == self.recipe.currentData()), ""))
         self.accelerations.setPlaceholderText(f"as the recipe says: {told(values, 'accelerations')}")
+        self.licence.setPlaceholderText(f"as the recipe says: {values.get('licence') or 'not stated'}")
         self._show_masks()
 
     def _show_masks(self) -> None:

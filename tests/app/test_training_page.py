@@ -3,7 +3,7 @@
 import pytest
 from PySide6.QtCore import QRect, Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QFileDialog
 
 from app import theme
 from app.dialogs.settings import SettingsDialog
@@ -94,6 +94,40 @@ def test_the_masks_of_the_recipe_are_said(dialog):
     page.recipe.setCurrentIndex(page.recipe.findData("pcrnn-quick"))
     page._take_recipe()
     assert page.masks_said.text() == "as the recipe says: " + ", ".join(TrainingConfig().mask_kinds)
+
+
+def test_a_recipe_of_the_users_own_is_chosen_from_a_file(dialog, tmp_path, monkeypatch):
+    page, own = dialog.training, tmp_path / "mine.toml"
+    own.write_text("# Short and small.\nmodel = 'oucr'\nmask_kinds = ['magic']\nminutes = 3\n")
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(own), ""))
+    n_recipes = page.recipe.count()
+    for _ in range(2):  # a second time it is read anew
+        page.area.ensureWidgetVisible(page.own_recipe)
+        QTest.mouseClick(page.own_recipe, LEFT)
+        assert page.recipe.count() == n_recipes + 1
+    assert page.read["training_recipe"]() == str(own)
+    assert (page.recipe.currentText(), page.summary.text()) == ("mine.toml", "Short and small.")
+    assert (page.model.currentData(), page.minutes.value()) == ("oucr", 3)
+    assert page.masks_said.text() == "as the recipe says: magic"
+    # A file that is none leaves the choice as it is and says why.
+    own.with_name("bad.toml").write_text("modle = 'oucr'\n")
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(own.with_name("bad.toml")), ""))
+    QTest.mouseClick(page.own_recipe, LEFT)
+    assert page.read["training_recipe"]() == str(own)
+    assert "bad.toml" in page.summary.text()
+    assert "did you mean 'model'" in page.summary.text()
+
+
+def test_a_recipe_file_is_found_again_at_the_next_start(qtbot, tmp_path):
+    own = tmp_path / "mine.toml"
+    own.write_text("# Mine.\nmodel = 'oucr'\n")
+    for settings in (Settings(training_recipe=str(own)), Settings(training_recipe=str(tmp_path / "gone.toml"))):
+        dialog = SettingsDialog(settings, [("pcrnn-s", "PC-RNN-S")], "Training")
+        qtbot.addWidget(dialog)
+        page = dialog.training
+        is_there = settings.training_recipe == str(own)
+        assert (page.read["training_recipe"]() == str(own)) == is_there
+        assert page.summary.text().startswith("Mine." if is_there else "There is no recipe")
 
 
 def test_masks_stand_in_even_columns(dialog):

@@ -13,6 +13,7 @@ from app.training_recipe import (
     list_recipes,
     new_run_folder,
     read_accelerations,
+    read_recipe,
     to_toml,
 )
 
@@ -44,8 +45,29 @@ def test_a_broken_recipe_is_left_out(tmp_path, monkeypatch):
     (tmp_path / "good.toml").write_text("# Good.\nmodel = 'oucr'\n")
     (tmp_path / "bad.toml").write_text("model = ")
     (tmp_path / "worse.toml").write_bytes(b"\xff")
+    (tmp_path / "unknown.toml").write_text("modle = 'oucr'\n")
     monkeypatch.setattr("app.training_recipe.PRESETS", tmp_path)
     assert [(one.name, one.summary) for one in list_recipes()] == [("good", "Good.")]
+
+
+def test_a_recipe_of_the_users_own_is_taken_from_its_file(tmp_path):
+    data, own = tmp_path / "images.h5", tmp_path / "mine.toml"
+    data.touch()
+    own.write_text("# Mine.\n# All mine.\nmodel = 'd5c5'\nsizes = [64]\nlicence = 'MIT'\n\n# later\n")
+    assert read_recipe(own).summary == "Mine. All mine."
+    settings = Settings().changed(training_data=str(data), training_recipe=str(own), training_model="d5c5")
+    assert compose(settings, RECIPES) == {
+        "model": "d5c5", "sizes": [64], "licence": "MIT", "images": str(data), "minutes": 60.0
+    }  # fmt: skip
+    assert compose(settings.changed(training_licence="CC0"), RECIPES)["licence"] == "CC0"
+    for text, said in (("sizes = 'big'", "sizes"), ("minuts = 3", "minutes"), ("sizes = [", "mine.toml")):
+        own.write_text(text)
+        with pytest.raises(ValueError, match=said) as caught:
+            compose(settings, RECIPES)
+        assert "mine.toml" in str(caught.value)
+    own.unlink()
+    with pytest.raises(ValueError, match=r"no recipe .*mine\.toml"):
+        compose(settings, RECIPES)
 
 
 def test_settings_replace_what_they_name_and_leave_the_rest(tmp_path):
@@ -75,7 +97,7 @@ def test_no_data_is_a_sentence(tmp_path):
         (Settings().changed(training_data=str(tmp_path), training_accelerations="4, fast"), "'fast'"),
     ):
         with pytest.raises(ValueError, match=said):
-            compose(settings, RECIPES)
+            compose(settings.changed(training_recipe="one"), RECIPES)
 
 
 @pytest.mark.parametrize("text", ["0", "four", "4, -2", "nan", "33"])

@@ -1,10 +1,13 @@
 """`models`: list, show, install, verify."""
 
 import json
+import shutil
 from pathlib import Path
 
 import recon
 from recon.weights import read_header, retell
+
+WEIGHTS = Path(recon.__file__).parent.parent / "resources" / "weights"
 
 
 def test_models_are_listed(run):
@@ -14,6 +17,21 @@ def test_models_are_listed(run):
         assert f"\n{name} " in out
     cards = json.loads(run("models", "list", "--json")[1])
     assert {"name", "title", "paper", "parameters", "weights", "available"} <= cards[0].keys()
+
+
+def test_a_file_of_weights_is_shown_before_it_is_installed(run, tmp_path):
+    file = tmp_path / "theirs.safetensors"
+    shutil.copyfile(WEIGHTS / "vn-4coil.safetensors", file)
+    status, out, _ = run("models", "show", str(file))
+    assert status == 0
+    assert out.startswith(f"weights {file} of Variational network (vn)")
+    assert "48 filters" in out
+    assert "real_brain_16ch_gre" in out
+    assert json.loads(run("models", "show", str(file), "--json")[1])["preset"] == "vn"
+    file.write_bytes(file.read_bytes()[:100])
+    status, _, err = run("models", "show", str(file))
+    assert status != 0
+    assert str(file) in err
 
 
 def test_model_is_shown(run):
