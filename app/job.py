@@ -10,7 +10,7 @@ import threading
 import time
 import traceback
 from collections import OrderedDict
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -112,6 +112,7 @@ class Job(QThread):
         with (
             torch.inference_mode(),
             interruption.watching(self._cancel.is_set),
+            suppress(interruption.Interrupted),
             closing(self._make_stream()) as stream,  # type: ignore[type-var]
         ):
             for stage in stream:

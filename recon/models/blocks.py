@@ -13,13 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from recon import interruption
 from recon.errors import ModelError
 from recon.fourier import centre_crop, pad_to_multiple
 from recon.operator import HardDataConsistency
 from recon.shapes import Bool, Complex, Float, Shaped
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
     from typing import Self
 
     from recon.stage import Stage
@@ -359,10 +360,11 @@ def apply_padded(
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 
-def in_turns(batch: Shaped[Tensor, "batch ..."], network: Callable[..., Any]) -> tuple[Tensor, ...]:
-    """Return the entries of a batch in the groups that are computed together: few at a time, in training all.
+def in_turns(batch: Shaped[Tensor, "batch ..."], network: Callable[..., Any]) -> Iterator[Tensor]:
+    """Yield the entries of a batch in the groups that are computed together: few at a time, in training all.
 
-    What a network needs while it runs is then needed for few entries only; the result is the same to rounding.
+    What a network needs while it runs is then needed for few entries only; the result is the same to rounding. Between
+    two groups the work can be interrupted.
 
     Parameters
     ----------
@@ -371,7 +373,9 @@ def in_turns(batch: Shaped[Tensor, "batch ..."], network: Callable[..., Any]) ->
     network
         What they go through: a module, or a method of one.
     """
-    return (batch,) if is_training(network) else torch.split(batch, N_AT_ONCE)
+    for some in (batch,) if is_training(network) else torch.split(batch, N_AT_ONCE):
+        interruption.check()
+        yield some
 
 
 def is_training(network: Callable[..., Any]) -> bool:

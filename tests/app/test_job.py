@@ -77,6 +77,28 @@ def test_cancel_answers_within_one_stage_and_closes_the_stream(qtbot):
     assert len(seen) == 0
 
 
+def test_a_network_ends_between_two_groups_of_coils(qtbot):
+    """The first iteration of a network that takes twelve coils four by four; nothing of it is ever a stage."""
+    import torch
+
+    from recon import models
+
+    network = models.create("pcrnn-s", widths=(4, 4, 4), refine_width=4).eval()
+    coils = torch.randn(12, 1, 32, 32, dtype=torch.complex64)
+    groups, seen = [], []
+
+    def watch(_module, inputs, _output):
+        groups.append(len(inputs[0]))
+        job.cancel()
+
+    network.convrnn[0].register_forward_hook(watch)
+    job = Job(lambda: network.stages(coils, coils, torch.ones(32, dtype=torch.bool)))
+    job.stage.connect(lambda stage, _note: seen.append(stage))
+    start(job, qtbot, job.cancelled)
+    assert groups == [4]
+    assert not seen
+
+
 @pytest.mark.parametrize("repeat", range(25))
 def test_cancel_before_the_thread_runs_is_heard(qtbot, repeat):
     stream = Stream(1000)
