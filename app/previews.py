@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from PySide6.QtCore import QObject, Signal
 
 from app.job import Worker
 from recon.errors import MRIError
+from recon.request import Request
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from app.engine import Preview
     from recon.data import Series
     from recon.masks import SamplingMask
-    from recon.request import Request
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +67,7 @@ class Previews(QObject):
     def look(self, series: Series | None, index: int, request: Request) -> None:
         """Show a slice under a request: the mask is drawn again only when it changes."""
         # A preview depends on the sampling alone, so it is shared by all models.
-        request = replace(request, model="zero-filled", slices=None, device="cpu", coils=None, overrides={})
+        request = Request("zero-filled", request.mask, grid=request.grid, device="cpu")
         is_new_mask = series is not self._series or request != self._request
         self._series, self._index, self._request = series, index, request
         if series is None:

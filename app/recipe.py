@@ -201,7 +201,7 @@ class Recipe(QObject):
         self.size_note = self._engine.size_note(card, series, request)
         asked = (
             card, series, request.model, request.coils, request.grid, request.device, request.precision,
-            dict(request.overrides),
+            dict(request.overrides), request.join_coils,
         )  # fmt: skip
         if asked == self._noted:
             return

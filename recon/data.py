@@ -186,6 +186,9 @@ class Series:
         Sentences that the user must see, such as that the k-space is simulated.
     noise
         Noise of the coils, complex64 ``(coil, sample)``, measured without signal; None where the file has none.
+    fingerprint
+        Hash of some of the raw data, which tells it from data of the same name and header; empty for DICOM, where the
+        files name themselves.
     """
 
     path: Path
@@ -205,6 +208,7 @@ class Series:
     instances: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
     noise: NDArray[np.complex64] | None = None
+    fingerprint: str = ""
 
     @property
     def has_kspace(self) -> bool:

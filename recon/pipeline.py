@@ -288,14 +288,14 @@ class Plan:
         network = self.weights is not None
         self.dtype = device.resolve_precision(request.precision, self.device) if network else torch.float32
         if self.coil_by_coil:
-            asked = request.coils is not None and request.coils > self.n_virtual
             self.warnings.append(
                 f"{self.card.title} is a single-coil network: it took the {self.n_virtual} coils one by one"
-                f"{f' ({request.coils} were asked for; there are no more)' if asked else ''}"
                 f"{self._joined()}."
             )
         elif request.join_coils is not None:
             self.warnings.append(f"{self.card.title} {_nothing_to_join(self.n_virtual)}, so none were joined.")
+        if request.coils is not None and request.coils > self.n_virtual:
+            self.warnings.append(f"{request.coils} coils were asked for; {series.name} has {series.n_coils}.")
         if self.weights is not None and not self.coil_by_coil and series.n_coils < self.n_virtual:
             self.warnings.append(
                 f"the network was trained on {self.n_virtual} coils and the data has {series.n_coils}; "

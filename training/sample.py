@@ -10,6 +10,7 @@ from torch import Tensor
 from recon.coils import root_sum_of_squares
 from recon.fourier import ifft2c
 from recon.pipeline import prepare
+from recon.shapes import Complex
 
 if TYPE_CHECKING:
     from recon.models.card import ModelCard
@@ -31,7 +32,8 @@ def make_sample(
     card
         The network's preset: whether it takes sensitivity maps, and how it wants its data scaled.
     coil
-        The virtual coil that a single-coil network takes of an array; None takes all of them together.
+        The virtual coil that a single-coil network takes of an array, or the next one that has signal; None takes all
+        of them together.
 
     Returns
     -------
@@ -48,6 +50,8 @@ def make_sample(
         maps="espirit" if card.needs_maps else None,
         scale=card.scale,
     )
+    if coil is not None:
+        coil = _with_signal(data.zero_filled, coil)
     # The target is made of the virtual coils that the network has. One of all coils would carry the noise floor of
     # those that compression removed, and teach the network to add a haze to the background.
     if data.matrix is not None:
@@ -69,3 +73,10 @@ def make_sample(
     maps = data.maps[entry]
     combined = (maps.conj() * full).sum(0, keepdim=True)
     return sample | {"maps": maps, "full": combined, "target": combined[0].abs()}
+
+
+def _with_signal(coils: Complex[Tensor, "coil one y x"], first: int) -> int:
+    """The first coil from one on that is not dead: a loss of nothing against nothing is not a number."""
+    n_coils = len(coils)
+    order = ((first + step) % n_coils for step in range(n_coils))
+    return next((coil for coil in order if bool(coils[coil].any())), first)

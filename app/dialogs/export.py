@@ -97,8 +97,9 @@ class ExportDialog(QDialog):
         form.addRow("Result", self.result_choice)
         form.addRow("Formats", boxes)
         form.addRow("Folder", row)
-        self.note = QLabel("Images are marked for research use only. Patient names are not written.", wordWrap=True)
+        self.note = named("exportNote", QLabel(wordWrap=True))
         self.note.setProperty("muted", True)
+        self.result_choice.currentIndexChanged.connect(self._validate)
         self.problem = named("exportProblem", QLabel(wordWrap=True))
         self.problem.setStyleSheet(f"color: {theme.colours().error};")
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
@@ -141,6 +142,13 @@ class ExportDialog(QDialog):
         self.problem.setText(problem)
         self.export_button.setEnabled(not problem and self.result_choice.count() > 0)
         self.stages.setEnabled(self.formats["hdf5"].isChecked())
+        self.note.setText(f"Images are marked for research use only. {self._said_of_the_patient()}")
+
+    def _said_of_the_patient(self) -> str:
+        result = self.result_choice.currentData()
+        if result is not None and result.series.kind == "dicom" and self.formats["dicom"].isChecked():
+            return "DICOM files keep the patient and the study of their source, names included."
+        return "Patient names are not written."
 
     def _export(self) -> None:
         chosen = [key for key, box in self.formats.items() if box.isChecked()]

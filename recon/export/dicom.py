@@ -9,10 +9,9 @@ instead of doubling.
 from __future__ import annotations
 
 import hashlib
-import json
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from recon.errors import ExportError, needs_package
 from recon.export.atomic import atomic_folder
 from recon.export.dicom_source import code, fill, reference_source, source_uid
 from recon.export.dicom_values import clean, decimal, put, uid
+from recon.export.placement import corners
 from recon.io.dicom_frame import quietly
 from recon.io.dicom_header import value_of
 
@@ -81,15 +81,21 @@ class _Common:
     def __init__(self, result: Reconstruction, stored: NDArray[np.uint16], factor: float) -> None:
         self.now = datetime.now()
         self.factor = factor
-        self.recipe = _recipe_hash(result)
-        self.series_uid = uid("series", source_uid(result.series), self.recipe)
+        self.derivation = _derivation(result)
+        self.comments = _comments(result)
+        self.digest = self._digest(result, stored)
+        self.series_uid = uid("series", source_uid(result.series), self.digest)
         low, high = np.percentile(stored, _WINDOW_PERCENT)
         self.window_width = max(round(float(high - low)), 1)
         self.window_centre = round(float(high + low) / 2)
         self.description = _description(result)
-        self.derivation = _derivation(result)
-        self.comments = _comments(result)
-        self.positions_mm, self.spacing_mm = _positions(result)
+        self.positions_mm = corners(result)[list(result.indices)]
+        self.spacing_mm = _spacing(result)
+
+    def _digest(self, result: Reconstruction, stored: NDArray[np.uint16]) -> str:
+        """Hash of the pixels and of how they came to be: one UID never stands for two pictures."""
+        told = (result.indices, self.factor, self.derivation, self.comments)
+        return hashlib.sha256(repr(told).encode() + np.ascontiguousarray(stored, "<u2").tobytes()).hexdigest()
 
 
 def _check(result: Reconstruction, folder: Path) -> None:
@@ -163,7 +169,7 @@ def _identify(
 
 def _series_number(common: _Common, headers: dict[Path, Dataset]) -> int:
     """Hundred times the source's number and something: viewers then list the result behind its source."""
-    k = int(common.recipe[:8], 16)
+    k = int(common.digest[:8], 16)
     source = next(iter(headers.values()), None)
     with quietly():
         number = clean("SeriesNumber", value_of(source, "SeriesNumber")) if source is not None else None
@@ -236,20 +242,6 @@ def _draw(dataset: Dataset, result: Reconstruction, common: _Common, pixels: NDA
 # ---- words ------------------------------------------------------------------------------------------------------
 
 
-def _recipe_hash(result: Reconstruction) -> str:
-    """Everything that decides the pixels: what was asked, of which weights and samples, by which version."""
-    simulation = result.series.simulation
-    parts: dict[str, Any] = {
-        "request": result.request.to_dict(),
-        "slices": list(result.indices),
-        "weights": result.weights_sha256,
-        "mask": hashlib.sha256(np.packbits(result.mask.mask).tobytes()).hexdigest(),
-        "simulation": None if simulation is None else simulation.to_dict(),
-        "version": __version__,
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
-
-
 def _description(result: Reconstruction) -> str:
     """Such as ``PC-RNN-S x4 random [research]``."""
     spec = result.request.mask
@@ -307,27 +299,11 @@ def _comments(result: Reconstruction) -> str:
 # ---- geometry ---------------------------------------------------------------------------------------------------
 
 
-def _positions(result: Reconstruction) -> tuple[list[NDArray[np.float64]], float | None]:
-    """Centre of the first pixel of each slice, and the distance between slices where it is real and even."""
-    geometry, series = result.series.geometry, result.series
-    row, column = np.array(geometry.orientation[:3]), np.array(geometry.orientation[3:])
-    spacing_y, spacing_x = geometry.pixel_spacing_mm
-    rows, columns = series.recon_size
-    if len(geometry.positions_mm) == series.n_slices:
-        corners = np.array(geometry.positions_mm, np.float64)
-    else:
-        # Nothing is known: stack the slices around the origin.
-        centred = np.arange(series.n_slices) - (series.n_slices - 1) / 2
-        corner = -row * spacing_x * (columns - 1) / 2 - column * spacing_y * (rows - 1) / 2
-        corners = corner + np.outer(centred * geometry.slice_thickness_mm, np.cross(row, column))
-    # The result may be a centred crop of the picture that the geometry describes.
-    height, width = result.final.shape[1:]
-    top, left = (rows - height) // 2, (columns - width) // 2
-    if geometry.flip_rows:
-        top = rows - height - top
-    corners = corners + left * spacing_x * row + top * spacing_y * column
-    gaps_mm = np.diff(corners @ np.cross(row, column))
-    spacing_mm = None
-    if not geometry.is_synthetic and gaps_mm.size and float(np.ptp(gaps_mm)) <= _EVEN * abs(float(gaps_mm.mean())):
-        spacing_mm = abs(float(gaps_mm.mean()))
-    return [corners[index] for index in result.indices], spacing_mm
+def _spacing(result: Reconstruction) -> float | None:
+    """Distance between slices where it is real and even."""
+    geometry = result.series.geometry
+    normal = np.cross(geometry.orientation[:3], geometry.orientation[3:])
+    gaps_mm = np.diff(corners(result) @ normal)
+    if geometry.is_synthetic or not gaps_mm.size or float(np.ptp(gaps_mm)) > _EVEN * abs(float(gaps_mm.mean())):
+        return None
+    return abs(float(gaps_mm.mean()))

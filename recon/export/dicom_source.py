@@ -91,7 +91,8 @@ def source_uid(series: Series) -> str:
     source = _dicom_source(series)
     if source is not None:
         return "/".join((source.frames[0].series_uid, source.frames[0].key, source.frames[-1].key))
-    return "/".join((series.name, repr(series.header), str(series.n_slices), str(series.matrix)))
+    shape = series.n_slices, series.n_coils, *series.matrix
+    return "/".join((series.name, repr(series.header), str(shape), series.fingerprint))
 
 
 def reference_source(dataset: Dataset, series: Series, index: int) -> None:
@@ -194,7 +195,8 @@ def _copy_compression(source: Dataset, target: Dataset) -> None:
 def _from_header(dataset: Dataset, series: Series) -> None:
     """Write what a raw-data header says; identifiers are hashed, and what embeds a date or a scanner is left out."""
     header = series.header
-    identity = header.patient_id or series.stem
+    # Without an identity each scan is a person of its own: two of one name must not become one in an archive.
+    identity = header.patient_id or source_uid(series)
     put(dataset, "PatientName", "ANON")
     dataset.PatientID = hashlib.sha256(identity.encode()).hexdigest()[:16]
     dataset.PatientIdentityRemoved = "YES"

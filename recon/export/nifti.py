@@ -17,6 +17,7 @@ import numpy as np
 
 from recon.errors import ExportError
 from recon.export.atomic import atomic_file
+from recon.export.placement import corners
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,10 +87,7 @@ def affine(result: Reconstruction, path: Path) -> NDArray[np.float64]:
     geometry = result.series.geometry
     row, column = np.array(geometry.orientation[:3]), np.array(geometry.orientation[3:])
     normal = np.cross(row, column)
-    if geometry.positions_mm:
-        positions = np.array([geometry.positions_mm[index] for index in result.indices])
-    else:
-        positions = np.outer(np.array(result.indices, float) * geometry.slice_thickness_mm, normal)
+    positions = corners(result)[list(result.indices)]
     step = normal * geometry.slice_thickness_mm
     if len(positions) > 1:
         steps = np.diff(positions, axis=0)

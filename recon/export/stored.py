@@ -166,9 +166,8 @@ def read(path: Path, scan: Path | None = None) -> StoredReconstruction:
             n_virtual_coils=int(record["n_virtual_coils"]),
             grid=str(record["sampling"]["grid"]),
             weights_sha256=record["weights_sha256"],
-            # Files of older versions do not have them.
-            parameters=dict(record.get("parameters", {})),
-            parameter_origins=dict(record.get("parameter_origins", {})),
+            parameters=dict(record["parameters"]),
+            parameter_origins=dict(record["parameter_origins"]),
             warnings=tuple(record["warnings"]),
             versions=record["versions"],
             path=path,
@@ -198,6 +197,7 @@ def describe_origin(series: Series) -> dict[str, Any]:
         "is_undersampled": series.acquired_mask is not None,
         "simulation": None if series.simulation is None else series.simulation.to_dict(),
         "geometry": asdict(series.geometry),
+        "fingerprint": series.fingerprint,
         "header": None if series.kind == "dicom" else asdict(series.header) | {"extra": dict(series.header.extra)},
     }
 
@@ -232,6 +232,7 @@ def _series(origin: Mapping[str, Any], mask: NDArray[Any]) -> Series:
         geometry=Geometry(**values["geometry"]),
         acquired_mask=mask.astype(bool) if values["is_undersampled"] else None,
         simulation=None if values["simulation"] is None else SimulationSpec(**values["simulation"]),
+        fingerprint=str(values["fingerprint"]),
     )
 
 
@@ -246,7 +247,7 @@ def _scan(series: Series, origin: Mapping[str, Any], named: Path | None) -> Seri
         if named is not None:
             raise
         return None
-    alike = ("kind", "n_slices", "n_coils", "matrix", "recon_size")
+    alike = ("kind", "n_slices", "n_coils", "matrix", "recon_size", "fingerprint")
     candidates = [one for one in study.series if all(getattr(one, name) == getattr(series, name) for name in alike)]
     titled = [one for one in candidates if one.title == series.title]
     # A file that was renamed has another title; named by the user, it is the one all the same.

@@ -158,6 +158,7 @@ def read_series(path: Path) -> Series:
         simulation=simulation,
         notes=tuple(notes),
         noise=noise,
+        fingerprint=acquired.fingerprint,
     )
 
 

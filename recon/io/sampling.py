@@ -5,7 +5,8 @@ Measured samples are noise and never exactly zero, so a few rows of one coil tel
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,12 +34,15 @@ class Sampling:
         True when every sample is in the file, whatever the mask says: then a reference exists.
     note
         Sentence for the user; empty when there is nothing to say.
+    fingerprint
+        Hash of the rows that were read, which tells the data from all others; empty where they hold nothing.
     """
 
     acquired_mask: NDArray[np.bool_] | None
     padding: tuple[int, int] | None
     has_full_kspace: bool
     note: str = ""
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class _Probe:
 
     columns: NDArray[np.bool_]
     points: NDArray[np.bool_] | None
+    fingerprint: str
 
     @property
     def extent(self) -> tuple[int, int]:
@@ -71,11 +76,16 @@ def analyse(dataset: Any, mask: NDArray[np.bool_] | None, header_padding: tuple[
     header_padding
         Columns that were acquired according to the header's encoding limits, or None.
     """
-    columns = dataset.shape[-1]
     probe = _probe(dataset)
     if probe is None:  # a slice of zeros shows nothing; reading it will say so
         full_mask = mask is None or bool(mask.all())
         return Sampling(None if full_mask else mask, None, full_mask)
+    return replace(_judge(probe, mask, header_padding, dataset.shape[-1]), fingerprint=probe.fingerprint)
+
+
+def _judge(
+    probe: _Probe, mask: NDArray[np.bool_] | None, header_padding: tuple[int, int] | None, columns: int
+) -> Sampling:
     padding = _padding(probe, header_padding, columns)
     first, last = padding or (0, columns)
     if mask is not None and not mask[:, first:last].all():
@@ -129,15 +139,17 @@ def _probe(dataset: Any) -> _Probe | None:
     bands = [_band(rows, rows // 2), _band(rows, rows // 4)]
     for coil in range(min(dataset.shape[1], _MAX_COILS_TRIED) if dataset.ndim == 4 else 1):
         where = (middle, coil) if dataset.ndim == 4 else (middle,)
-        seen = [_sampled(dataset[(*where, band)]) for band in bands]
+        rows_read = [dataset[(*where, band)] for band in bands]
+        seen = [_sampled(values) for values in rows_read]
         hit = _any_row(np.concatenate(seen))
         if not hit.any():
             continue  # a dead coil
+        fingerprint = hashlib.sha256(b"".join(values.tobytes() for values in rows_read)).hexdigest()
         if all(_is_dense(part[:, hit]) for part in seen):
-            return _Probe(hit, None)
+            return _Probe(hit, None, fingerprint)
         points = _sampled(dataset[where])
         hit = _any_row(points)
-        return _Probe(hit, None if _fills_ellipse(points) else points)
+        return _Probe(hit, None if _fills_ellipse(points) else points, fingerprint)
     return None
 
 

@@ -61,7 +61,7 @@ def fit_card(card: ModelCard, n_coils: int, asked: int | None) -> Fit:
         If there are no weights, or none for the coils that were asked for.
     """
     if not card.needs_training:
-        return Fit(None, asked or n_coils, False)
+        return Fit(None, min(asked or n_coils, n_coils), False)
     by_coils = weights_by_coils(card)
     if card.any_coils:
         return _fit(next(iter(by_coils.values())), card, card.title, n_coils, asked)
@@ -147,4 +147,7 @@ def _fit(weights: Weights, card: ModelCard, name: str, n_coils: int, asked: int 
             f"{name} was trained on {weights.n_coils} virtual coils; {asked} do not fit. Choose {weights.n_coils}, or "
             "leave the choice to the model."
         )
+    if card.any_coils:
+        # More than there are would be coils of zeros, which training takes to make samples alike and no scan needs.
+        asked = min(asked or n_coils, n_coils)
     return Fit(weights, *meet_coils(card, weights.n_coils, n_coils, asked))

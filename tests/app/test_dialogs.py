@@ -1,11 +1,14 @@
 """The dialogs of the window: export, settings and help."""
 
+from types import SimpleNamespace
+
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLabel
 
 from app import theme
+from app.dialogs.export import ExportDialog
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -37,6 +40,21 @@ def test_export_dialog_validates_in_place(window, qtbot, tmp_path, child, recons
         QTest.mouseClick(button, LEFT)
     assert window.session._engine.saved == [(tmp_path / "new" / "deep", ["hdf5"], True)]
     assert "Exported" in window.banner.text
+
+
+def test_export_dialog_says_whether_the_patient_is_named(qtbot, child, new_series):
+    results = [
+        SimpleNamespace(title="CS-TV", finished=(0,), series=new_series(kind=kind, name=kind))
+        for kind in ("fastmri", "dicom")
+    ]
+    dialog = ExportDialog(results, results[0], "/tmp")
+    qtbot.addWidget(dialog)
+    note, dicom = child(dialog, "exportNote"), child(dialog, "format-dicom")
+    assert "Patient names are not written" in note.text()
+    child(dialog, "exportResult").setCurrentIndex(1)
+    assert "names included" in note.text()
+    dicom.click()
+    assert "Patient names are not written" in note.text()
 
 
 def test_settings_dialog_saves_and_the_theme_follows(window, qtbot, child):

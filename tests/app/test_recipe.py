@@ -260,6 +260,14 @@ def test_the_memory_of_a_heavy_method_is_said_before_the_start(window, engine, q
     assert not note.isVisible()
 
 
+def test_joining_coils_asks_for_the_memory_anew(window, engine, qtbot, monkeypatch):
+    asked = []
+    monkeypatch.setattr(engine, "memory_note", lambda _card, _series, request: asked.append(request.join_coils) or "")
+    for weight in (None, 0.01):
+        window.session.set_request(model="pcrnn-s", join_coils=weight)
+        qtbot.waitUntil(lambda weight=weight: weight in asked)
+
+
 def test_a_problem_stands_alone(window, engine, qtbot, child):
     engine.notes["cs-tv", "memory"] = "CS-TV needs about 2.8 GB for a slice."
     window.session.set_request(model="cs-tv")

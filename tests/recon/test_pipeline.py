@@ -20,6 +20,7 @@ from recon.collector import Collector
 from recon.errors import DeviceError, ModelError, MRIError, RequestError, UnknownDeviceError
 from recon.pipeline import prepare, preview, sampling_mask
 
+ROOT = Path(recon.__file__).parent.parent
 SMALL = {"modules": ("4x", "1x"), "widths": (8, 4), "refine_width": 4, "n_iterations": 2}
 
 
@@ -351,6 +352,20 @@ def test_what_is_thinned_is_forgotten_at_once(series):
 def test_impossible_requests_are_refused_by_name(series, changes, error, words):
     with pytest.raises(error, match=words):
         recon.run(series, replace(REQUEST, **changes))
+
+
+def test_more_coils_than_there_are_take_those_that_there_are(series):
+    """Coils of zeros would dilute what a method is fitted to, such as GRAPPA's kernels."""
+    n_coils = series.n_coils
+    for model in ("grappa", "cg-sense", "resources/weights/vn-4coil.safetensors"):
+        name = str(ROOT / model) if "/" in model else model
+        request = recon.Request(name, recon.MaskSpec("equispaced", 2), slices=(0,), device="cpu")
+        asked, plain = (recon.run(series, replace(request, coils=coils)) for coils in (n_coils + 5, None))
+        assert asked.n_virtual_coils == n_coils
+        np.testing.assert_array_equal(asked.final, plain.final)
+        assert [one for one in asked.warnings if one not in plain.warnings] == [
+            f"{n_coils + 5} coils were asked for; {series.name} has {n_coils}."
+        ]
 
 
 def test_weights_are_chosen_by_the_coils_that_they_lose(small_weights):

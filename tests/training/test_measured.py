@@ -188,6 +188,18 @@ def test_single_coil_networks_meet_arrays_as_in_use(folder):
 # ---- which slice, which mask ----------------------------------------------------------------------------------------
 
 
+def test_a_dead_coil_is_no_sample(tmp_path):
+    """A broken element is zeros: an image of nothing has no scale to be compared at."""
+    for name, dead in (("a.h5", 0), ("b.h5", 4), ("c.h5", 2)):
+        with h5py.File(write_scan(tmp_path / "train" / name, 1, 5, (40, 40)), "r+") as file:
+            file["kspace"][:, dead] = 0
+    reader = reader_of(tmp_path, n_coils=1, loss="nmse-ssim")
+    for samples in (MeasuredSlices(reader, range(3), 0, 30), MeasuredValidation(reader, range(3))):
+        for number in range(len(samples)):
+            assert samples[number]["target"].max() > 0
+    assert {MeasuredSlices(reader, range(3), 0, 30).draw(number).coil for number in range(30)} == set(range(5))
+
+
 def test_samples_are_a_function_of_their_number_and_come_once_a_lap(folder):
     reader = reader_of(folder, batch_size=1)
     dataset = MeasuredSlices(reader, range(3), 0, 100)

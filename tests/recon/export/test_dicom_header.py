@@ -100,7 +100,9 @@ def test_whatever_changes_the_pixels_changes_the_series_and_not_the_study(tmp_pa
         result_of(series, request=replace(base, model="oucr")),
         result_of(series, request=replace(base, mask=replace(base.mask, seed=8))),
         result_of(series, request=replace(base, mask=replace(base.mask, acceleration=8))),
-        result_of(series, request=replace(base, grid="native")),
+        result_of(series, request=base, grid="native"),
+        result_of(series, request=base, precision="bfloat16"),
+        result_of(series, request=base, final=np.full((3, 20, 16), 2.0)),
         result_of(series, request=base, weights_sha256="cd" * 32),
         result_of(series, request=base, indices=(0, 1)),
     ]
@@ -110,6 +112,17 @@ def test_whatever_changes_the_pixels_changes_the_series_and_not_the_study(tmp_pa
     assert len({sop for _, _, sop in rows}) == len(results)
     other = identities(export(result_of(raw_series(name="file2.h5"), request=base), tmp_path / "other")[1])[0]
     assert not set(other) & set(rows[0])
+
+
+def test_scans_of_one_name_and_header_are_two_people(tmp_path, raw_series, result_of, export):
+    """Files of different folders that say nothing of whom they show, such as scan.h5."""
+    request = recon.Request(model="pcrnn-s")
+    datasets = [
+        export(result_of(raw_series(header=Header(), fingerprint=word), request=request), tmp_path / word)[1][0]
+        for word in ("one", "two")
+    ]
+    for keyword in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID"):
+        assert datasets[0][keyword].value != datasets[1][keyword].value, keyword
 
 
 def test_raw_data_carry_no_identity(tmp_path, raw_series, result_of, export, brain_header):

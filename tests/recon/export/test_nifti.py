@@ -65,6 +65,18 @@ def test_corner_lies_where_dicom_says_but_right_and_anterior_are_positive(result
     assert struct.unpack_from("<2h", content, 252) == (0, 1)
 
 
+@pytest.mark.parametrize("flip_rows", [True, False])
+def test_slices_without_positions_lie_where_dicom_puts_them(result, tmp_path, flip_rows):
+    pydicom = pytest.importorskip("pydicom")
+    lost = placed(result, positions_mm=(), is_synthetic=True, flip_rows=flip_rows)
+    lost = dataclasses.replace(lost, final=lost.final[:, 2:-2, 1:-1], reference=None)  # a crop moves both alike
+    affine = nifti.affine(lost, tmp_path)
+    lost.save(tmp_path, ["dicom"], name="head")
+    for number, file in enumerate(sorted(tmp_path.rglob("*_0*.dcm"))):
+        corner = np.array(pydicom.dcmread(file).ImagePositionPatient, float) * (-1, -1, 1)
+        np.testing.assert_allclose((affine @ [0, 0, number, 1])[:3], corner, atol=1e-4)
+
+
 def test_another_reader_agrees(result, tmp_path):
     nibabel = pytest.importorskip("nibabel")
     image = nibabel.load(nifti.write(result, tmp_path / "head.nii.gz"))

@@ -13,6 +13,7 @@ import pytest
 
 import recon
 from recon.io import ismrmrd_header
+from recon.io.fastmri import read_series
 
 
 def series_of(path):
@@ -122,6 +123,15 @@ def test_reference_that_does_not_fit_is_replaced_and_said_so(write, noise, store
     series = series_of(write(kspace=kspace, reconstruction_rss=stored))
     assert any(words in note and "ignored" in note for note in series.notes)
     np.testing.assert_allclose(series.reference[0], rss_image(kspace[0], (24, 22)), rtol=1e-5)
+
+
+def test_data_of_one_name_are_told_apart_wherever_they_lie(write, noise, tmp_path) -> None:
+    scans = noise(2, 3, 24, 20), noise(2, 3, 24, 20, seed=1)
+    first, second = (read_series(write("scan.h5", kspace=kspace)).fingerprint for kspace in scans)
+    assert first
+    assert first != second
+    file = write("other.h5", kspace=scans[1], attributes={"acquisition": "AXT2"})
+    assert read_series(file.rename(tmp_path / "moved.h5")).fingerprint == second
 
 
 def test_real_scan_reference_equals_its_kspace(real_brain) -> None:
