@@ -200,12 +200,11 @@ class Run:
         collector = Collector(plan)
         n_finished = 0
         try:
-            for position, index in enumerate(plan.indices):
-                with closing(plan.stream(index, position)) as stages:
-                    for stage in stages:
-                        collector.add(stage)
-                        n_finished += stage.is_final
-                        yield stage
+            with closing(plan.stages()) as stages:
+                for stage in stages:
+                    collector.add(stage)
+                    n_finished += stage.is_final
+                    yield stage
         finally:
             if n_finished:
                 self.reconstruction = collector.result()

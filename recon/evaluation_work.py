@@ -201,10 +201,10 @@ def _evaluate(task: Task, evaluation: Evaluation, support: Support, device: str 
     if task.request is None:
         return _score_compression(task, evaluation, support, indices)
     request = on_device(replace(task.request, slices=indices), device)
-    checked = pipeline.Plan(series, request)
+    ready = pipeline.Plan(series, request)
     with PeakMemory(str(resolve(request.device))) as memory:
         try:
-            result = pipeline.run(series, request, callback=report, keep="none")
+            result = ready.run(callback=report, keep="none")
         except MRIError:
             check_scale(series, indices)  # numbers near the smallest that there are go wrong in many ways
             raise
@@ -229,8 +229,8 @@ def _evaluate(task: Task, evaluation: Evaluation, support: Support, device: str 
         "peak_memory_gb": memory.gigabytes,
         "device": result.device,
         "precision": result.precision,
-        "n_parameters": checked.model.n_parameters,
-        "size_note": size_note(checked.card, checked.weights),
+        "n_parameters": ready.model.n_parameters,
+        "size_note": size_note(ready.card, ready.weights),
     }
 
 

@@ -145,9 +145,7 @@ def reconstruct(series: Series, request: Request) -> Generator[Stage, None, None
     MRIError
         If the request, the model, the data or the device does not allow it.
     """
-    plan = Plan(series, request)
-    for position, index in enumerate(plan.indices):
-        yield from plan.stream(index, position)
+    yield from Plan(series, request).stages()
 
 
 def run(
@@ -174,20 +172,7 @@ def run(
     RequestError
         If the callback stopped before the first slice was done.
     """
-    plan = Plan(series, request)
-    collector = Collector(plan, keep)
-    with torch.inference_mode():
-        stopped = False
-        for position, index in enumerate(plan.indices):
-            with closing(plan.stream(index, position)) as stream:
-                for stage in stream:
-                    collector.add(stage)
-                    if callback is not None and callback(stage) is False:
-                        stopped = True
-                        break
-            if stopped:
-                break
-    return collector.result()
+    return Plan(series, request).run(callback, keep)
 
 
 def sampling_mask(series: Series, request: Request) -> SamplingMask:
@@ -314,6 +299,21 @@ class Plan:
         self.warnings += memory.announce_memory(
             self.model, self.card.title, shape, self.device, joins_coils=self.join_weight is not None
         )
+
+    def run(self, callback: Callable[[Stage], bool | None] | None = None, keep: Keep = "thinned") -> Reconstruction:
+        """Exhaust the stages of all slices and collect them; see the function `run`."""
+        collector = Collector(self, keep)
+        with torch.inference_mode(), closing(self.stages()) as stages:
+            for stage in stages:
+                collector.add(stage)
+                if callback is not None and callback(stage) is False:
+                    break
+        return collector.result()
+
+    def stages(self) -> Generator[Stage, None, None]:
+        """Yield the stages of all slices, one slice after another."""
+        for position, index in enumerate(self.indices):
+            yield from self.stream(index, position)
 
     def stream(self, index: int, position: int) -> Generator[Stage, None, None]:
         """Yield the stages of one slice; `position` counts slices for the progress."""

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import recon
-from recon import coils, metrics, phantom, pipeline
+from recon import coils, memory, metrics, phantom, pipeline
 from recon.errors import DeviceError
 from recon.evaluation import Evaluation, method_names
 from recon.evaluation_work import EvaluationWork
@@ -181,7 +181,7 @@ def test_seeds_are_averaged_before_volumes_are_compared(scans, tmp_path, no_figu
 
 def test_a_stopped_run_goes_on(finished, scans, tmp_path, monkeypatch, no_figures):
     _, whole = finished
-    run, calls = pipeline.run, []
+    run, calls = pipeline.Plan.run, []
 
     def stop_at_the_sixth(*arguments, **options):
         calls.append(arguments)
@@ -189,7 +189,7 @@ def test_a_stopped_run_goes_on(finished, scans, tmp_path, monkeypatch, no_figure
             raise KeyboardInterrupt
         return run(*arguments, **options)
 
-    monkeypatch.setattr(pipeline, "run", stop_at_the_sixth)
+    monkeypatch.setattr(pipeline.Plan, "run", stop_at_the_sixth)
     changes = {"accelerations": (4.0, 8.0), "coils": (None, 1)}
     with pytest.raises(KeyboardInterrupt):
         evaluate([scans], tmp_path, **changes)
@@ -445,11 +445,17 @@ def test_peak_memory_is_measured_anew_each_time():
     assert peak(100 * 2**20) - peak(1) > 0.08
 
 
+def test_what_a_method_needs_is_said_once_for_each_task(scans, tmp_path, monkeypatch, caplog, no_figures):
+    monkeypatch.setattr(memory, "_WORTH_SAYING_BYTES", 1)
+    evaluate([scans / "head0.h5"], tmp_path, "cg-sense", accelerations=(2.0, 3.0), center_fraction=0.25)
+    assert sum(" needs about " in record.getMessage() for record in caplog.records) == 2
+
+
 def test_every_volume_that_fails_is_named(scans, tmp_path, monkeypatch, caplog, no_figures):
     def fail(*_arguments, **_options):
         raise DeviceError("the device is lost.")
 
-    monkeypatch.setattr(pipeline, "run", fail)
+    monkeypatch.setattr(pipeline.Plan, "run", fail)
     evaluate([scans / "head0.h5", scans / "head1.h5"], tmp_path / "out", "zero-filled", accelerations=(4.0, 8.0))
     said = sorted(record.getMessage() for record in caplog.records if "the device is lost" in record.getMessage())
     assert [line.partition("(")[2] for line in said] == [

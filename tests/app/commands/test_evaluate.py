@@ -103,7 +103,7 @@ def test_seconds_of_a_mix_are_those_of_all_its_slices(run, scan, tmp_path):
 
 
 def test_an_interrupt_leaves_tables_of_what_is_done(run, scan, tmp_path, monkeypatch):
-    real, calls = pipeline.run, []
+    real, calls = pipeline.Plan.run, []
 
     def interrupt(*arguments, **options):
         calls.append(arguments)
@@ -111,7 +111,7 @@ def test_an_interrupt_leaves_tables_of_what_is_done(run, scan, tmp_path, monkeyp
             raise KeyboardInterrupt
         return real(*arguments, **options)
 
-    monkeypatch.setattr(pipeline, "run", interrupt)
+    monkeypatch.setattr(pipeline.Plan, "run", interrupt)
     words = ["evaluate", scan, "--model", "zero-filled", "--acceleration", 4, "--acceleration", 8, "--out", tmp_path]
     status, _, said = run(*words)
     assert status == 130
@@ -147,7 +147,7 @@ def test_a_plan_is_a_job_for_many_processes(run, scan, tmp_path):
     ],
 )
 def test_impossible_evaluations_are_refused_before_the_work(run, scan, tmp_path, monkeypatch, words, status, text):
-    monkeypatch.setattr(pipeline, "run", lambda *_, **__: pytest.fail("the work was begun"))
+    monkeypatch.setattr(pipeline.Plan, "run", lambda *_, **__: pytest.fail("the work was begun"))
     model = [] if "--model" in words else ["--model", "zero-filled"]
     found, out, err = run("evaluate", scan, *model, *words, "--out", tmp_path / "out")
     assert (found, out) == (status, "")
