@@ -1,4 +1,4 @@
-"""Commands with several processes: this machine's, started here, or those that torchrun or SLURM started."""
+"""Who does the work of a command: this process, several that it starts, or those that torchrun or SLURM started."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from app.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from recon.batch import Work
 
 
 def add_processes(parser: argparse._ArgumentGroup) -> None:
@@ -39,6 +41,31 @@ def is_shared() -> bool:
 def is_first() -> bool:
     """Tell whether this process is the only one, or the first of those that torchrun or SLURM started."""
     return not is_shared() or os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
+
+
+def process_all(work: Work, arguments: argparse.Namespace) -> None:
+    """Do every item of a work in this process, one after another.
+
+    Parameters
+    ----------
+    work
+        What is done.
+    arguments
+        ``quiet``.
+    """
+    work.begin(0, None)
+    costs = work.costs
+    total = sum(costs) or 1.0
+    done = 0.0
+    with Progress(enabled=False if arguments.quiet else None) as progress:
+        for item, cost in enumerate(costs):
+
+            def show(text: str, share: float, done: float = done, cost: float = cost) -> None:
+                progress.update(text, (done + share * cost) / total)
+
+            if cost:
+                work.process(item, show)
+            done += cost
 
 
 def share_out(job: Mapping[str, Any], arguments: argparse.Namespace) -> tuple[int, Any]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from recon.data import Declined, Series
+    from recon.journal import Journal, MemoryJournal
     from recon.request import Request
     from recon.stage import Stage
 
@@ -210,6 +211,14 @@ def explain(error: Exception) -> tuple[str, int]:
     return f"unexpected {type(error).__name__}: {error}", 1
 
 
+def report(error: Exception, where: Path) -> tuple[str, int]:
+    """Log why one file of many failed, so that the others can go on; returns what `explain` does."""
+    reason, status = explain(error)
+    logger.debug("%s", where, exc_info=error)
+    logger.error("error: %s", reason if str(where) in reason else f"{where}: {reason}")
+    return reason, status
+
+
 def on_device(request: Request, device: str | None) -> Request:
     """Return a request for the device that a process was given; one that means this device already stays as it is."""
     from recon.device import resolve
@@ -256,9 +265,11 @@ class ReconstructionWork:
     ----------
     job
         ``paths``, ``requests``, ``formats``, ``stages``, ``slices``, ``out``.
+    journal
+        Where the processes put their rows; one beside the results when None.
     """
 
-    def __init__(self, job: Mapping[str, Any]) -> None:
+    def __init__(self, job: Mapping[str, Any], journal: Journal | MemoryJournal | None = None) -> None:
         from recon.journal import Journal
         from recon.request import Request
 
@@ -268,20 +279,26 @@ class ReconstructionWork:
         self.slices: str | None = job["slices"]
         self.requests = [Request.from_dict(values) for values in job["requests"]]
         self.collection = collect(job["paths"])
-        self.journal = Journal(self.out / ".mri-workstation-parts")
+        self.journal = journal or Journal(self.out / ".mri-workstation-parts")
         self._device: str | None = None
         self._outcome: list[dict[str, Any]] = []
 
     @property
     def costs(self) -> list[float]:
-        """Slices of each volume."""
-        return [float(volume.series.n_slices) for volume in self.collection.volumes]
+        """Slices of each volume that are reconstructed."""
+        return [float(self._count_slices(volume.series)) for volume in self.collection.volumes]
+
+    def _count_slices(self, series: Series) -> int:
+        try:
+            return series.n_slices if self.slices is None else len(SliceList(self.slices).resolve(series))
+        except RequestError:
+            return 1  # a volume that lacks them fails at once
 
     def prepare(self) -> None:
         """Forget what a run that was stopped left; report what could not be opened."""
         self.journal.remove()
         for path, error in self.collection.errors:
-            logger.error("error: %s", error if str(path) in str(error) else f"{path}: {error}")
+            report(error, path)
         for declined in self.collection.declined:
             logger.warning("%s: declined: %s", declined.path, declined.reason)
 
@@ -296,26 +313,30 @@ class ReconstructionWork:
         for position, request in enumerate(self.requests):
             label = f"{volume.stem} · {request.model}"
 
-            def report(stage: Stage, position: int = position, label: str = label) -> None:
-                show(f"{label} · slice {stage.slice_index}", (position + stage.progress) / len(self.requests))
+            def show_stage(stage: Stage, position: int = position, label: str = label) -> None:
+                share = (position + stage.progress) / len(self.requests)
+                show(f"{label} · slice {stage.slice_index} · {stage.title}", share)
 
+            show(label, position / len(self.requests))
             asked = on_device(request, self._device)
             row: dict[str, Any] = {"key": f"{item}/{position}", "status": "done"}
             try:
                 row["record"] = reconstruct_volume(
-                    volume, asked, self.out, self.formats, stages=self.stages, slices=self.slices, callback=report
+                    volume, asked, self.out, self.formats, stages=self.stages, slices=self.slices, callback=show_stage
                 )
-            except Exception as error:  # one bad volume must not stop a night's batch
-                reason, status = explain(error)
+            except Exception as error:  # noqa: BLE001  one bad volume must not stop a night's batch
+                reason, status = report(error, volume.series.path)
                 row |= {"status": "failed", "reason": reason, "exit_status": status}
-                where = str(volume.series.path)
-                logger.error("error: %s", reason if where in reason else f"{where}: {reason}", exc_info=_is_verbose())
             self.journal.append(row)
 
     def finish(self) -> int:
         """See `Work`; the records stand in `outcome`."""
         rows = self.journal.read()
-        keys = [f"{item}/{position}" for item in range(len(self.costs)) for position in range(len(self.requests))]
+        keys = [
+            f"{item}/{position}"
+            for item in range(len(self.collection.volumes))
+            for position in range(len(self.requests))
+        ]
         self._outcome = [rows[key]["record"] for key in keys if key in rows and "record" in rows[key]]
         self.journal.remove()
         statuses = [int(row["exit_status"]) for row in rows.values() if "exit_status" in row]
@@ -324,10 +345,6 @@ class ReconstructionWork:
     def outcome(self) -> list[dict[str, Any]]:
         """Return the records, in the order in which one process makes them."""
         return self._outcome
-
-
-def _is_verbose() -> bool:
-    return logger.isEnabledFor(logging.DEBUG)
 
 
 def open_work(job: Path) -> Work:

@@ -84,6 +84,26 @@ class Journal:
             self.folder.rmdir()
 
 
+class MemoryJournal:
+    """The rows of one process that begins anew after a stop: in memory, so that it leaves nothing; see `Journal`."""
+
+    def __init__(self) -> None:
+        self.part = 0
+        self._rows: dict[str, dict[str, Any]] = {}
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Keep one row."""
+        self._rows[row["key"]] = row
+
+    def read(self) -> dict[str, dict[str, Any]]:
+        """Return the rows by their key."""
+        return dict(self._rows)
+
+    def remove(self) -> None:
+        """Forget the rows."""
+        self._rows.clear()
+
+
 def _parse(line: bytes) -> dict[str, Any] | None:
     try:
         row = json.loads(line)

@@ -23,8 +23,7 @@ from app.commands.reconstruct import (
 )
 from app.ending import ended_by_signals
 from app.output import count, table, write_json, write_line
-from app.progress import Progress
-from app.sharing import add_processes, is_first, is_shared, share_out
+from app.sharing import add_processes, is_first, is_shared, process_all, share_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -203,19 +202,8 @@ def _evaluate(work: EvaluationWork, arguments: argparse.Namespace) -> int:
     """Do the work in this process."""
     work.save()
     work.prepare()
-    work.begin(0, None)
-    costs = work.costs
-    total = sum(costs) or 1.0
-    done = 0.0
-    with _kept_when_interrupted(work), Progress(enabled=False if arguments.quiet else None) as progress:
-        for item, cost in enumerate(costs):
-
-            def show(text: str, share: float, done: float = done, cost: float = cost) -> None:
-                progress.update(text, (done + share * cost) / total)
-
-            if cost:
-                work.process(item, show)
-            done += cost
+    with _kept_when_interrupted(work):
+        process_all(work, arguments)
     return work.finish()
 
 

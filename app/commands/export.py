@@ -9,9 +9,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.commands.reconstruct import FORMATS, Failures, check_folder, formats
+from app.commands.reconstruct import FORMATS, check_folder, formats
 from app.output import write_json, write_line
 from app.progress import Progress
+from recon.batch import report
 
 if TYPE_CHECKING:
     import argparse
@@ -40,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     wanted = list(dict.fromkeys(name for part in arguments.format for name in part))
     if arguments.out is not None:
         check_folder(arguments.out)
-    failures = Failures(is_verbose=arguments.verbose > 0)
+    status = 0
     records = []
     with Progress(enabled=False if arguments.quiet else None) as progress:
         for position, path in enumerate(arguments.results):
@@ -50,10 +51,10 @@ def run(arguments: argparse.Namespace) -> int:
                 written = result.export(arguments.out or result.path.parent, wanted)
                 records.append(json.loads(written[-1].read_text("utf-8")))
             except Exception as error:  # noqa: BLE001  one bad file must not stop the others
-                failures.add(str(path), error)
+                status = max(status, report(error, path)[1])
                 continue
             if not (arguments.json or arguments.quiet):
                 write_line("\n".join(map(str, written)))
     if arguments.json:
         write_json(records)
-    return failures.status
+    return status

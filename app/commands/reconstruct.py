@@ -7,55 +7,23 @@ sampled, PSNR, SSIM and NMSE. A volume that fails does not stop the others."""
 from __future__ import annotations
 
 import argparse
-import logging
-import sys
-import traceback
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.ending import ended_by_signals
 from app.output import table, write_json, write_line
-from app.progress import Progress
-from app.sharing import add_processes, is_shared, share_out
-from recon import batch
-from recon.batch import SliceList
-from recon.errors import ExportError, ModelError, MRIError, RequestError
+from app.sharing import add_processes, is_shared, process_all, share_out
+from recon.batch import ReconstructionWork, SliceList
+from recon.errors import ExportError, ModelError, RequestError
+from recon.journal import MemoryJournal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from recon.batch import Volume
     from recon.request import Request
-    from recon.stage import Stage
-
-logger = logging.getLogger(__name__)
 
 FORMATS = ("hdf5", "dicom", "nifti", "png")
-
-
-class Failures:
-    """Says what failed as it fails, and remembers the worst exit status."""
-
-    def __init__(self, *, is_verbose: bool = False) -> None:
-        self.status = 0
-        self._is_verbose = is_verbose
-
-    def add(self, where: str, error: Exception) -> None:
-        """Report an error on stderr, in one or two lines."""
-        from app.cli import missing_package
-
-        text = str(error) if isinstance(error, MRIError) else f"unexpected {type(error).__name__}: {error}"
-        if isinstance(error, ModuleNotFoundError):
-            text = missing_package(error)
-        if isinstance(error, MemoryError):
-            text = "the memory of this machine ran out; reconstruct fewer slices or use a smaller model."
-        if where not in text:
-            text = f"{where}: {text}"
-        self.status = max(self.status, error.exit_status if isinstance(error, MRIError) else 1)
-        if self._is_verbose:
-            traceback.print_exception(error)
-        sys.stderr.write(f"mri-workstation: error: {text}\n")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -136,33 +104,30 @@ def run(arguments: argparse.Namespace) -> int:
     wanted = list(dict.fromkeys(name for part in arguments.format or [["hdf5"]] for name in part))
     check_device(arguments.device)
     check_folder(arguments.out)
+    job = {
+        "kind": "reconstruct",
+        "paths": [str(path) for path in arguments.paths],
+        "requests": [request.to_dict() for request in requests],
+        "formats": wanted,
+        "stages": arguments.stages,
+        "slices": arguments.slices,
+        "out": str(arguments.out),
+    }
     if arguments.processes > 1 or is_shared():
-        status, records = _reconstruct_in_processes(arguments, requests, wanted)
-        _show(records, arguments)
-        return status
-    failures = Failures(is_verbose=arguments.verbose > 0)
-    volumes = collect(arguments.paths, failures)
-    jobs = [(volume, request) for volume in volumes for request in requests]
-    records = []
-    with ended_by_signals(), Progress(enabled=False if arguments.quiet else None) as progress:
-        for position, (volume, request) in enumerate(jobs):
-            label = f"{volume.stem} · {request.model}"
+        status, records = share_out(job, arguments)
+    else:
+        status, records = _reconstruct(job, arguments)
+    _show(records or [], arguments)
+    return status
 
-            def show(stage: Stage, position: int = position, label: str = label) -> None:
-                share = (position + stage.progress) / len(jobs)
-                progress.update(f"{label} · slice {stage.slice_index} · {stage.title}", share)
 
-            progress.update(label, position / len(jobs))
-            try:
-                record = batch.reconstruct_volume(
-                    volume, request, arguments.out, wanted, stages=arguments.stages, slices=arguments.slices,
-                    callback=show,
-                )  # fmt: skip
-                records.append(record)
-            except Exception as error:  # noqa: BLE001  one bad volume must not stop a night's batch
-                failures.add(str(volume.series.path), error)
-    _show(records, arguments)
-    return failures.status
+def _reconstruct(job: Mapping[str, Any], arguments: argparse.Namespace) -> tuple[int, list[dict[str, Any]]]:
+    """Do the job in this process; others may reconstruct into the same folder meanwhile."""
+    work = ReconstructionWork(job, MemoryJournal())
+    work.prepare()
+    with ended_by_signals():
+        process_all(work, arguments)
+    return work.finish(), work.outcome()
 
 
 def _show(records: Sequence[dict[str, Any]], arguments: argparse.Namespace) -> None:
@@ -170,23 +135,6 @@ def _show(records: Sequence[dict[str, Any]], arguments: argparse.Namespace) -> N
         write_json(records)
     elif records and not arguments.quiet:
         _write_summary(records, arguments.out)
-
-
-def _reconstruct_in_processes(
-    arguments: argparse.Namespace, requests: Sequence[Request], wanted: Sequence[str]
-) -> tuple[int, list[dict[str, Any]]]:
-    """Share the volumes out among processes; see `training.predict`."""
-    job = {
-        "kind": "reconstruct",
-        "paths": [str(path) for path in arguments.paths],
-        "requests": [request.to_dict() for request in requests],
-        "formats": list(wanted),
-        "stages": arguments.stages,
-        "slices": arguments.slices,
-        "out": str(arguments.out),
-    }
-    status, records = share_out(job, arguments)
-    return status, records or []
 
 
 def add_join_coils(parser: argparse._ArgumentGroup, what: str) -> None:
@@ -309,24 +257,6 @@ def check_folder(folder: Path) -> None:
     except ExportError as error:  # the user named the folder, not the probe in it
         raise ExportError(str(error).replace(f"/{probe.name}", "")) from error
     probe.unlink(missing_ok=True)
-
-
-def collect(paths: Iterable[Path], failures: Failures) -> tuple[Volume, ...]:
-    """Open every path and give each series a name of its own.
-
-    Parameters
-    ----------
-    paths
-        Files and folders.
-    failures
-        Where those that cannot be opened are reported.
-    """
-    found = batch.collect(paths)
-    for path, error in found.errors:
-        failures.add(str(path), error)
-    for item in found.declined:
-        logger.warning("%s: declined: %s", item.path, item.reason)
-    return found.volumes
 
 
 def slice_list(text: str) -> str:

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 
 import recon
+from app import cli
 from app.commands import reconstruct
 from app.commands.reconstruct import formats, slice_list
+from app.progress import Progress
 from recon import phantom
 from recon.batch import SliceList, distinct
 from recon.errors import ExportError, RequestError
+from recon.journal import Journal
 from recon.request import JOIN_WEIGHT
 
 
@@ -82,6 +85,67 @@ def test_failing_volume_does_not_stop_the_others(run, scan, tmp_path):
     assert any(str(bad) in line and "slice 1" in line for line in errors)
     assert any(str(missing) in line for line in errors)
     assert sorted(path.name for path in out_folder.iterdir()) == ["head.zero-filled.h5", "head.zero-filled.json"]
+
+
+def test_an_interrupt_leaves_what_is_whole_and_nothing_else(run, scan, tmp_path, monkeypatch):
+    real, calls = recon.pipeline.run, []
+
+    def interrupt(*arguments, **options):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(recon.pipeline, "run", interrupt)
+    words = ["reconstruct", scan, scan, scan, "--model", "zero-filled", "--slices", 0, "--out", tmp_path, "-q"]
+    assert run(*words) == (130, "", "mri-workstation: interrupted\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["head.zero-filled.h5", "head.zero-filled.json"]
+
+
+def test_one_folder_serves_several_runs_at_a_time(run, scan, tmp_path):
+    other = Journal(tmp_path / ".mri-workstation-parts")
+    row = {"key": "0/0", "status": "failed", "exit_status": 2}
+    other.append(row)
+    words = ["reconstruct", scan, "--model", "zero-filled", "--slices", 0, "--out", tmp_path, "--json"]
+    status, out, _ = run(*words)
+    assert (status, len(json.loads(out))) == (0, 1)
+    assert other.read() == {"0/0": row}
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (MemoryError(), "the memory of this machine ran out; reconstruct fewer slices or use a smaller model."),
+        (ModuleNotFoundError("no", name="nibabel.spm"), "this needs the Python package nibabel, which is not"),
+        (ValueError("seven"), "unexpected ValueError: seven"),
+    ],
+)
+def test_what_nobody_expected_is_said_in_a_sentence(run, scan, tmp_path, monkeypatch, capsys, error, sentence):
+    def fail(*_arguments, **_options):
+        raise error
+
+    monkeypatch.setattr(recon.pipeline, "run", fail)
+    words = ["reconstruct", scan, "--model", "zero-filled", "--out", tmp_path]
+    status, _, err = run(*words)
+    assert status == 1
+    [line] = err.splitlines()
+    assert line.startswith(f"mri-workstation: error: {scan}: {sentence}")
+    assert cli.main([*map(str, words), "-v"]) == 1
+    said = capsys.readouterr().err
+    assert said.index("Traceback") < said.index(line)
+
+
+def test_progress_counts_slices_and_names_stages(run, scan, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr(Progress, "update", lambda _, text, share: shown.append((text, share)))
+    long = phantom.write(tmp_path / "long.h5", phantom.PhantomSpec(n_slices=6, n_coils=1, matrix=(32, 32)))
+    words = ["reconstruct", scan, long, "--model", "zero-filled", "--slices", "0:5", "--out", tmp_path / "out"]
+    assert run(*words)[0] == 0
+    texts, shares = zip(*shown, strict=True)
+    assert list(shares) == sorted(shares)
+    assert shares[texts.index("long · zero-filled")] == pytest.approx(3 / 8)
+    assert shares[-1] == 1
+    assert "head · zero-filled · slice 2 · zero-filled" in texts
 
 
 def test_volumes_of_one_name_do_not_overwrite_each_other(run, scan, tmp_path):
