@@ -12,16 +12,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
-from xml.sax.saxutils import escape
 
 import numpy as np
 
 from recon.anatomy import CSF, HEAD_MM, brain
+from recon.data import Header
 from recon.errors import RequestError
+from recon.export import fastmri
 from recon.simulate import SimulationSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -210,66 +211,44 @@ def write(path: Path, spec: PhantomSpec | None = None, progress: Callable[[float
     ExportError
         If the file cannot be written.
     """
-    import h5py
-
-    from recon.export.atomic import atomic_file
-
     spec = spec or PhantomSpec()
     modes = coil_modes(spec)
-    with atomic_file(path) as temporary, h5py.File(temporary, "w") as file:
-        shape = (spec.n_slices, spec.n_coils, *spec.matrix)
-        kspace = file.create_dataset("kspace", shape, np.complex64, chunks=(1, *shape[1:]))
-        rss = file.create_dataset("reconstruction_rss", (spec.n_slices, *spec.matrix), np.float32)
+
+    def slices() -> Iterator[tuple[NDArray[np.complex64], NDArray[np.float32]]]:
         for index in range(spec.n_slices):
             samples = slice_kspace(spec, index, modes)
-            kspace[index] = samples
-            rss[index] = _root_sum_of_squares(samples)
+            yield samples, _root_sum_of_squares(samples)
             if progress is not None:
                 progress((index + 1) / spec.n_slices)
-        volume = rss[()]
-        file["ismrmrd_header"] = header_xml(spec).encode()
-        file.attrs.update(
-            acquisition="AXT2",
-            patient_id="phantom",
-            max=float(volume.max()),
-            norm=float(np.linalg.norm(volume)),
-            source=SOURCE,
-            licence="Apache-2.0",
-            sampling="FULL",
-            flip_rows=True,
-            version=VERSION,
-            simulation=SimulationSpec(
-                spec.n_coils, phase=0.0, noise=spec.noise, seed=spec.seed, origin="an analytic phantom"
-            ).to_json(),
-            note="Analytic brain phantom with simulated coils and noise; no person was scanned",
-        )
-    return path
+
+    simulation = SimulationSpec(spec.n_coils, phase=0.0, noise=spec.noise, seed=spec.seed, origin="an analytic phantom")
+    attributes = {
+        "flip_rows": True,
+        "version": VERSION,
+        "simulation": simulation.to_json(),
+        "note": "Analytic brain phantom with simulated coils and noise; no person was scanned",
+    }
+    return fastmri.write(path, (spec.n_slices, spec.n_coils, *spec.matrix), slices(), header(spec), attributes)
 
 
-def header_xml(spec: PhantomSpec) -> str:
-    """Return the ISMRMRD header of the phantom scan."""
-    n_y, n_x = spec.matrix
-    fov_y, fov_x = spec.fov_mm
-    space = (
-        f"<matrixSize><x>{n_y}</x><y>{n_x}</y><z>1</z></matrixSize>"
-        f"<fieldOfView_mm><x>{fov_y:g}</x><y>{fov_x:g}</y><z>{spec.slice_thickness_mm:g}</z></fieldOfView_mm>"
-    )
-    return (
-        '<?xml version="1.0" encoding="utf-8"?>\n<ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD">'
-        "<measurementInformation><patientPosition>HFS</patientPosition>"
-        f"<protocolName>{escape('analytic brain phantom, T2')}</protocolName></measurementInformation>"
-        "<acquisitionSystemInformation><systemVendor>mri-workstation</systemVendor>"
-        f"<systemModel>{escape(SOURCE)}</systemModel><systemFieldStrength_T>3</systemFieldStrength_T>"
-        f"<receiverChannels>{spec.n_coils}</receiverChannels></acquisitionSystemInformation>"
-        "<experimentalConditions><H1resonanceFrequency_Hz>127728000</H1resonanceFrequency_Hz>"
-        "</experimentalConditions><encoding>"
-        f"<encodedSpace>{space}</encodedSpace><reconSpace>{space}</reconSpace>"
-        "<encodingLimits><kspace_encoding_step_1><minimum>0</minimum>"
-        f"<maximum>{n_x - 1}</maximum><center>{n_x // 2}</center></kspace_encoding_step_1><slice><minimum>0</minimum>"
-        f"<maximum>{spec.n_slices - 1}</maximum><center>0</center></slice></encodingLimits>"
-        "<trajectory>cartesian</trajectory></encoding>"
-        "<sequenceParameters><TR>6000</TR><TE>103</TE><flipAngle_deg>150</flipAngle_deg>"
-        "<sequence_type>TurboSpinEcho</sequence_type></sequenceParameters></ismrmrdHeader>\n"
+def header(spec: PhantomSpec) -> Header:
+    """Return what the phantom scan says of itself."""
+    return Header(
+        acquisition="AXT2",
+        protocol="analytic brain phantom, T2",
+        sequence_type="TurboSpinEcho",
+        vendor="mri-workstation",
+        scanner=SOURCE,
+        field_strength_t=3.0,
+        frequency_hz=127_728_000.0,
+        repetition_time_ms=6000.0,
+        echo_time_ms=103.0,
+        flip_angle_deg=150.0,
+        patient_position="HFS",
+        patient_id="phantom",
+        encoded_fov_mm=(*spec.fov_mm, spec.slice_thickness_mm),
+        source=SOURCE,
+        licence="Apache-2.0",
     )
 
 

@@ -18,17 +18,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recon.errors import RequestError
+from recon.data import Header
+from recon.errors import ExportError, RequestError
+from recon.export import fastmri
 from recon.values import real, whole
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
     from numpy.random import Generator
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from recon.io.images import Images
+
 # Fields are smooth: they are computed on a coarse grid and interpolated.
 _COARSE = 24
 _N_SEGMENTS = 16
+# Letters of the names of images that a file is simulated from; of more, it says how many images they are.
+_LONGEST_NAMES = 200
 
 
 @dataclass(frozen=True)
@@ -127,6 +136,71 @@ def simulate_slice(image: Tensor, spec: SimulationSpec, slice_key: str) -> tuple
     if not peak > 0:
         raise RequestError(f"the image of slice {slice_key} is empty, so no k-space can be simulated from it.")
     return assemble(torch.as_tensor(image, dtype=torch.float32), maps, phase, spec.noise * peak, noise)
+
+
+def write(
+    path: Path, images: Sequence[Images], spec: SimulationSpec, show: Callable[[str, float], None] | None = None
+) -> Path:
+    """Write a volume of simulated k-space as a fastMRI-style HDF5 file, under a temporary name until it is whole.
+
+    Parameters
+    ----------
+    path
+        File to write.
+    images
+        Slices of the volume, as `recon.io.images.read_images` reads them; the first ones say how large a pixel is.
+    spec
+        How k-space is made.
+    show
+        Called with the slice that is done and the share of all that are.
+
+    Raises
+    ------
+    RequestError
+        If the images differ in size.
+    ExportError
+        If the file cannot be written.
+    """
+    import torch
+
+    _check_sizes(images)
+    if any(item.path.exists() and path.exists() and item.path.samefile(path) for item in images):
+        raise ExportError(f"{path}: is one of the images; choose another name for the result.")
+    volume = np.concatenate([item.slices for item in images])
+    n_slices, n_y, n_x = volume.shape
+
+    def slices() -> Iterator[tuple[NDArray[np.complex64], NDArray[np.float32]]]:
+        for index, image in enumerate(volume):
+            samples, reference = simulate_slice(torch.from_numpy(image), spec, str(index))
+            yield samples.numpy(), reference.numpy()
+            if show is not None:
+                show(f"slice {index}", (index + 1) / n_slices)
+
+    row_mm, column_mm = images[0].pixel_spacing_mm or (1.0, 1.0)
+    names = ", ".join(item.path.name for item in images)
+    if len(names) > _LONGEST_NAMES:
+        names = f"{len(images)} image{'s' if len(images) > 1 else ''}"
+    header = Header(
+        acquisition="SIMULATED",
+        vendor="mri-workstation",
+        scanner="simulated k-space",
+        patient_id=path.stem,
+        encoded_fov_mm=(n_y * row_mm, n_x * column_mm, images[0].thickness_mm or 5.0),
+        source=f"simulated from {names}",
+    )
+    attributes = {"flip_rows": images[0].flip_rows, "simulation": spec.to_json()}
+    return fastmri.write(path, (n_slices, spec.n_coils, n_y, n_x), slices(), header, attributes)
+
+
+def _check_sizes(images: Sequence[Images]) -> None:
+    wanted = images[0].slices.shape[1:]
+    for item in images:
+        have = item.slices.shape[1:]
+        if have != wanted:
+            raise RequestError(
+                f"{item.path} has {have[0]} × {have[1]} pixels and {images[0].path} has {wanted[0]} × {wanted[1]}; "
+                "the slices of a volume have one size. Simulate them one by one."
+            )
 
 
 def assemble(

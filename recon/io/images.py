@@ -30,6 +30,8 @@ class Images:
 
     Attributes
     ----------
+    path
+        File or folder.
     slices
         float32 ``(slices, y, x)``.
     pixel_spacing_mm
@@ -42,6 +44,7 @@ class Images:
         Slices without any signal, which were left out.
     """
 
+    path: Path
     slices: NDArray[np.float32]
     pixel_spacing_mm: tuple[float, float] | None = None
     thickness_mm: float | None = None
@@ -61,14 +64,14 @@ def read_images(path: Path) -> Images:
         raise FileError(path, "there is no such file or folder; check the spelling.")
     name = path.name.lower()
     if name.endswith(ARRAYS):
-        images = Images(_volume(path, npy.load(path, "images", f"{_EXPECTED}.")))
+        images = Images(path, _volume(path, npy.load(path, "images", f"{_EXPECTED}.")))
     elif name.endswith(PICTURES):
-        images = Images(_volume(path, _load_picture(path)))
+        images = Images(path, _volume(path, _load_picture(path)))
     elif name.endswith(NIFTI):
         images = _load_nifti(path)
     else:
         images = _load_dicom(path)
-    return _without_empty(path, images)
+    return _without_empty(images)
 
 
 def read_series(series: Series) -> Images:
@@ -77,16 +80,17 @@ def read_series(series: Series) -> Images:
     source: Any = series.source
     slices = np.stack([np.asarray(source.image(index), np.float32) for index in range(series.n_slices)])
     geometry = series.geometry
-    images = Images(_volume(series.path, slices), geometry.pixel_spacing_mm, geometry.slice_thickness_mm)
-    return _without_empty(series.path, images)
+    volume = _volume(series.path, slices)
+    images = Images(series.path, volume, geometry.pixel_spacing_mm, geometry.slice_thickness_mm)
+    return _without_empty(images)
 
 
-def _without_empty(path: Path, images: Images) -> Images:
+def _without_empty(images: Images) -> Images:
     if not np.isfinite(images.slices).all():
-        raise FileError(path, "the images hold NaN or infinity; finite values were expected.")
+        raise FileError(images.path, "the images hold NaN or infinity; finite values were expected.")
     is_empty = images.slices.max(axis=(1, 2)) <= 0
     if is_empty.all():
-        raise FileError(path, "the images are empty: no value is above 0.")
+        raise FileError(images.path, "the images are empty: no value is above 0.")
     return replace(images, slices=images.slices[~is_empty], n_empty=int(is_empty.sum())) if is_empty.any() else images
 
 
@@ -135,7 +139,8 @@ def _load_nifti(path: Path) -> Images:
         raise FileError(path, f"holds an array of shape {array.shape}; one volume (x, y, slices) was expected.")
     # NIfTI counts columns first and rows upwards.
     spacing = [float(size) for size in image.header.get_zooms()[:3]]
-    return Images(_volume(path, array.transpose(2, 1, 0)), (spacing[1], spacing[0]), spacing[2], flip_rows=True)
+    volume = _volume(path, array.transpose(2, 1, 0))
+    return Images(path, volume, (spacing[1], spacing[0]), spacing[2], flip_rows=True)
 
 
 def _load_dicom(path: Path) -> Images:
@@ -148,4 +153,4 @@ def _load_dicom(path: Path) -> Images:
     if len(found) > 1:
         titles = ", ".join(series.title for series in found[:5])
         raise FileError(path, f"holds {len(found)} series ({titles}); name the files of one.")
-    return read_series(found[0])
+    return replace(read_series(found[0]), path=path)

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+import recon
+from recon import simulate
 from recon.coils import root_sum_of_squares
-from recon.errors import RequestError
+from recon.errors import ExportError, RequestError
 from recon.fourier import ifft2c
+from recon.io.images import Images, read_images
 from recon.simulate import SimulationSpec, coil_maps, field_phase, simulate_slice, smooth_phase
 
 
@@ -89,3 +92,35 @@ def test_impossible_simulations_are_refused():
 
 def test_the_sentence_says_simulated():
     assert "simulated" in SimulationSpec().sentence
+
+
+def test_images_are_written_as_a_scan(tmp_path):
+    for name, factor in (("a", 1), ("b", 2)):
+        np.save(tmp_path / f"{name}.npy", factor * disc().numpy())
+    images = [read_images(tmp_path / f"{name}.npy") for name in "ab"]
+    spec, shown = SimulationSpec(n_coils=3, seed=2), []
+    path = simulate.write(tmp_path / "scan.h5", images, spec, lambda *about: shown.append(about))
+    assert shown == [("slice 0", 0.5), ("slice 1", 1.0)]
+    series = recon.open_study(path).series[0]
+    assert (series.simulation, series.header.acquisition) == (spec, "SIMULATED")
+    assert series.header.source == "simulated from a.npy, b.npy"
+    kspace, reference = simulate_slice(2 * disc(), spec, "1")
+    np.testing.assert_array_equal(series.source.kspace(1), kspace.numpy())
+    np.testing.assert_array_equal(series.source.reference(1), reference.numpy())
+
+
+def test_an_image_is_not_overwritten_and_sizes_do_not_mix(tmp_path):
+    np.save(tmp_path / "a.npy", disc().numpy())
+    np.save(tmp_path / "b.npy", disc(40).numpy())
+    images = [read_images(tmp_path / f"{name}.npy") for name in "ab"]
+    with pytest.raises(ExportError, match="is one of the images"):
+        simulate.write(tmp_path / "a.npy", images[:1], SimulationSpec())
+    with pytest.raises(RequestError, match=r"b\.npy has 40 × 45 pixels and .*a\.npy has 60 × 45"):
+        simulate.write(tmp_path / "scan.h5", images, SimulationSpec())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npy", "b.npy"]
+
+
+def test_many_images_are_counted_instead_of_named(tmp_path):
+    images = [Images(tmp_path / f"{'long' * 10}-{number}.png", disc()[None].numpy()) for number in range(6)]
+    path = simulate.write(tmp_path / "scan.h5", images, SimulationSpec(n_coils=1))
+    assert recon.open_study(path).series[0].header.source == "simulated from 6 images"

@@ -58,6 +58,14 @@ def test_pictures_become_slices(run, tmp_path):
     assert json.loads(out)["shape"] == [2, 4, 48, 40]
 
 
+def test_a_folder_of_dicom_files_is_named_as_it_was_given(run, scan, tmp_path):
+    words = ["reconstruct", scan, "--model", "zero-filled", "--slices", "0:2", "--format", "dicom", "--out", tmp_path]
+    assert run(*words)[0] == 0
+    assert run("simulate", tmp_path / "head.zero-filled.dcm", "--out", tmp_path / "scan.h5")[0] == 0
+    series = recon.open_study(tmp_path / "scan.h5").series[0]
+    assert (series.n_slices, series.header.source) == (2, "simulated from head.zero-filled.dcm")
+
+
 @pytest.mark.parametrize(
     ("content", "text"),
     [
