@@ -69,11 +69,9 @@ def find_model(cards: Sequence[Any], name: str) -> Any | None:
 
 def announced_modules(card: Any) -> tuple[str, ...]:
     """Return the names of the modules that a model will show, as far as its card tells; they only reserve columns."""
-    kinds = [kind.upper() if kind in ("oc", "uc") else str(kind) for kind in card.parameters.get("modules", ())]
-    return tuple(
-        kind if kinds.count(kind) == 1 else f"{kind} ({kinds[: place + 1].count(kind)})"
-        for place, kind in enumerate(kinds)
-    )
+    from recon.stage import module_names
+
+    return module_names(card.parameters.get("modules", ()))
 
 
 def model_problem(card: Any, series: Series | None, request: Request, mask: SamplingMask | None = None) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,3 +49,12 @@ class Stage:
     def is_module_output(self) -> bool:
         """True for the last iteration of a module and for stages that have no iterations."""
         return self.is_final or len(self.path) == 1
+
+
+def module_names(kinds: Sequence[str]) -> tuple[str, ...]:
+    """Return the names that the stages of ConvRNN modules have: OC and UC in capitals; equal kinds are numbered."""
+    names = [kind.upper() if kind in ("oc", "uc") else kind for kind in kinds]
+    return tuple(
+        name if names.count(name) == 1 else f"{name} ({names[: index + 1].count(name)})"
+        for index, name in enumerate(names)
+    )

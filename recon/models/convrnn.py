@@ -31,6 +31,7 @@ from recon.models.blocks import (
     Refine,
     ResidualConvolutions,
     apply_padded,
+    check_coils,
     in_turns,
     is_training,
     silence,
@@ -38,7 +39,7 @@ from recon.models.blocks import (
     to_complex,
 )
 from recon.shapes import Bool, Complex, Float
-from recon.stage import Stage
+from recon.stage import Stage, module_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -149,7 +150,7 @@ class ConvRNN(ReconstructionModel):
             if parameters.refine_width
             else None
         )
-        self.names = _module_names(parameters.modules)
+        self.names = module_names(parameters.modules)
 
     @property
     def n_stages(self) -> int:
@@ -203,11 +204,7 @@ class ConvRNN(ReconstructionModel):
 
         The image size is free: the regulariser pads inside, data consistency stays on the measured grid.
         """
-        if zero_filled.shape[1] != self.n_coils:
-            raise ModelError(
-                f"the network was made for {self.n_coils} coil(s) and was given {zero_filled.shape[1]}; "
-                "compress the data to the network's coils."
-            )
+        check_coils(self, zero_filled)
         parameters = self.parameters_
         consistency = self.hard_consistency(kspace, mask)
         outputs: list[Tensor] = []
@@ -334,12 +331,3 @@ def _resampling_coder(
         if index == 0:
             layers.append(nn.ReLU(inplace=True))
     return encoder, nn.Sequential(*layers)
-
-
-def _module_names(kinds: Sequence[str]) -> tuple[str, ...]:
-    """Names for stages: OC and UC in capitals; equal kinds are numbered."""
-    names = [kind.upper() if kind in ("oc", "uc") else kind for kind in kinds]
-    return tuple(
-        name if names.count(name) == 1 else f"{name} ({names[: index + 1].count(name)})"
-        for index, name in enumerate(names)
-    )
