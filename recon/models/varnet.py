@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from recon.errors import ModelError
 from recon.fourier import ifft1c, ifft2c
-from recon.models.blocks import KeepsFloat32, ReconstructionModel, apply_padded, silence
+from recon.models.blocks import ReconstructionModel, Scalar, apply_padded, silence
 from recon.models.requirements import centre_is_missing
 from recon.models.unet import UNet, undo_z_score, z_score
 from recon.operator import transformed_axes
@@ -80,7 +80,7 @@ class VarNet(ReconstructionModel):
         self.regularisers = nn.ModuleList(
             NormalisedUNet(parameters.width, parameters.n_pools) for _ in range(parameters.n_cascades)
         )
-        self.step_sizes = nn.ModuleList(_StepSize() for _ in range(parameters.n_cascades))
+        self.step_sizes = nn.ModuleList(Scalar(1.0) for _ in range(parameters.n_cascades))
 
     def start_training(self) -> None:
         """Begin with the images of the calibration samples as maps, and with silent U-Nets as regularisers.
@@ -130,7 +130,7 @@ class VarNet(ReconstructionModel):
             combined = torch.fft.fftshift((maps.conj() * coil_images).sum(1, keepdim=True), dim=dim)
             change = torch.fft.ifftshift(self._regularise(regulariser, combined), dim=dim)
             residual = torch.where(mask, spectrum - measured, 0)
-            spectrum = spectrum - step_size(residual) - _transform(torch.fft.fftn, maps * change, dim)
+            spectrum = spectrum - step_size() * residual - _transform(torch.fft.fftn, maps * change, dim)
             coil_images = _transform(torch.fft.ifftn, spectrum, dim)
             image = torch.fft.fftshift(coil_images, dim=dim)
             yield Stage("cascade", ("cascade", number), image, progress=number / self.n_stages)
@@ -184,17 +184,6 @@ class NormalisedUNet(nn.Module):
         output = apply_padded(self.network, channels, multiple, dtype).float()
         output = torch.view_as_complex(output.permute(0, 2, 3, 1).contiguous())[:, None]
         return undo_z_score(output, mean, deviation)
-
-
-class _StepSize(KeepsFloat32):
-    """The learned size η of a gradient step."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.value = nn.Parameter(torch.ones(1))
-
-    def forward(self, gradient: Complex[Tensor, "batch coil y x"]) -> Complex[Tensor, "batch coil y x"]:
-        return self.value * gradient
 
 
 def calibration_samples(mask: Bool[Tensor, "*mask"]) -> Bool[Tensor, "*mask"]:
