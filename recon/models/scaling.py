@@ -50,7 +50,7 @@ def bart_scale(
     return torch.stack(scales).reshape(*kspace.shape[:-3], 1, 1, 1)
 
 
-def calibration_block(mask: Bool[Tensor, "y x"], largest: int = _LARGEST_BLOCK) -> tuple[slice, slice]:
+def sampled_centre(mask: Bool[Tensor, "y x"], largest: int = _LARGEST_BLOCK) -> tuple[slice, slice]:
     """Return rows and columns of the largest fully sampled block around the centre of k-space.
 
     It grows by a row and a column at a time; a direction stops at ``largest``, at the edge, or before a sample that
@@ -80,7 +80,7 @@ def calibration_block(mask: Bool[Tensor, "y x"], largest: int = _LARGEST_BLOCK) 
 
 
 def _scale(kspace: Complex[Tensor, "coil y x"], mask: Bool[Tensor, "y x"]) -> Float[Tensor, ""]:
-    rows, columns = calibration_block(mask)
+    rows, columns = sampled_centre(mask)
     block = kspace[:, rows, columns]
     for dim in (-2, -1):
         block = block * _ramp(block.shape[dim], kspace.shape[dim], kspace.device).reshape(-1, *[1] * (-1 - dim))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from recon.models.scaling import bart_scale, calibration_block
+from recon.models.scaling import bart_scale, sampled_centre
 
 
 def test_golden_value(vectors):
@@ -36,10 +36,10 @@ def test_every_batch_entry_has_its_own_scale_and_its_own_mask():
 def test_the_block_grows_to_the_first_missing_sample_and_no_further():
     mask = torch.zeros(60, 50, dtype=torch.bool)
     mask[24:36, 16:34] = True
-    assert calibration_block(mask) == (slice(24, 36), slice(16, 34))
-    assert calibration_block(torch.ones(60, 50, dtype=torch.bool)) == (slice(14, 46), slice(9, 41))
+    assert sampled_centre(mask) == (slice(24, 36), slice(16, 34))
+    assert sampled_centre(torch.ones(60, 50, dtype=torch.bool)) == (slice(14, 46), slice(9, 41))
     mask[30, 26] = False
-    rows, columns = calibration_block(mask)
+    rows, columns = sampled_centre(mask)
     assert mask[rows, columns].all()
 
 
