@@ -14,22 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recon.errors import RequestError
+from recon.masks import LINE_KINDS, POINT_KINDS
+from training.config import PRESETS, TrainingConfig, from_dict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from app.settings import Settings
 
-PRESETS = Path(__file__).resolve().parent.parent / "resources" / "presets" / "training"
-MASK_KINDS = (
-    "random",
-    "equispaced",
-    "equispaced-fraction",
-    "magic",
-    "magic-fraction",
-    "gaussian-2d",
-    "poisson-2d",
-)
+MASK_KINDS = (*LINE_KINDS, *POINT_KINDS)
 _HDF5 = (".h5", ".hdf5")
 _N_LOOKED_AT = 2000
 """Files of a folder that are looked at to learn what it holds; its check looks at all of them."""
@@ -73,8 +66,6 @@ def read_recipe(path: Path) -> Recipe:
     ValueError
         If there is none, or it is no recipe; the message is a sentence.
     """
-    from training.config import from_dict
-
     try:
         text = path.read_text("utf-8")
         values = tomllib.loads(text)
@@ -102,8 +93,6 @@ def find_recipe(name: str, recipes: Iterable[Recipe]) -> Recipe:
 
 def told(values: Mapping[str, Any], key: str) -> str:
     """Say what a recipe takes for a list of values, from the training's own where it names none: ``4, 4, 8``."""
-    from training.config import TrainingConfig
-
     found = values.get(key, getattr(TrainingConfig(), key))
     return ", ".join(one if isinstance(one, str) else f"{one:g}" for one in found)
 
