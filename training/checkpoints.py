@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import json
 import os
@@ -15,6 +14,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from recon.errors import ExportError, FileError, MRIError, RequestError
+from recon.export.atomic import describe
 from training.config import TrainingConfig, from_dict
 from training.devices import gather
 from training.interruption import Stopped
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 LAST = "last.ckpt"
 BEST = "best.ckpt"
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Keys that change the time or the memory that a run takes, or what is said of it, not what it learns.
 _FREE = {"checkpointing", "checkpoint_minutes", "checkpoint_steps", "cache", "cache_gb", "licence"}
 
@@ -172,6 +171,7 @@ def write(state: Mapping[str, Any], path: Path, copy: Path | None = None) -> Non
     for target in (copy, path):
         if target is None:
             continue
+        # One name for all attempts: whatever kills a run leaves one part at most, which the next checkpoint replaces.
         part = target.with_name(f".{target.name}.part")
         try:
             with part.open("wb") as file:
@@ -182,13 +182,7 @@ def write(state: Mapping[str, Any], path: Path, copy: Path | None = None) -> Non
         except OSError as error:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
-            what = (
-                "the disk is full, so free some space"
-                if error.errno in _FULL
-                else f"it cannot be written ({error.strerror})"
-            )
-            megabytes = buffer.tell() / 1e6
-            raise ExportError(f"{target}: {what}; the checkpoint takes {megabytes:.1f} MB.") from None
+            raise ExportError(f"{describe(target, error)} The checkpoint takes {buffer.tell() / 1e6:.1f} MB.") from None
 
 
 def read(folder: Path, name: str = LAST) -> dict[str, Any]:
