@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+# Packages that are installed under another name than they are imported by.
+_DISTRIBUTIONS = {"PIL": "pillow", "pywt": "PyWavelets"}
+
+
 class MRIError(Exception):
     """Base of every error that this package raises on purpose."""
 
@@ -79,6 +83,7 @@ class MissingPackageError(MRIError):
     """A Python package that the work needs is not installed, as in a bare Python with torch."""
 
     def __init__(self, name: str, extra: str = "") -> None:
+        name = _DISTRIBUTIONS.get(name, name)
         install = f"'mri-workstation[{extra}]'" if extra else name
         super().__init__(
             f"this needs the Python package {name}, which is not installed; install it (`pip install {install}`), or "

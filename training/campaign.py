@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from recon import models, weights
-from recon.errors import FileError, MRIError, RequestError
+from recon.errors import FileError, MRIError, RequestError, needs_package
 from recon.export.atomic import atomic_file
 from training.config import PRESETS, from_dict, read_config, read_values
 from training.score import KINDS, score, write_scores
@@ -151,15 +151,15 @@ def train_all(
     ------
     RequestError
         If a finished run was trained by another recipe.
+    MissingPackageError
+        If lightning is not installed.
     KeyboardInterrupt
         If the user ended it; the same call goes on.
     """
     from training.run import CHECKPOINT, main
 
-    try:
+    with needs_package("train"):
         from training.interruption import Stopped
-    except ModuleNotFoundError:
-        raise RequestError("training needs lightning; install it with: pip install 'mri-workstation[train]'.") from None
     found: dict[str, Path] = {}
     problems: dict[str, str] = {}
     for number, entry in enumerate(entries, 1):

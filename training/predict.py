@@ -25,7 +25,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recon.errors import DeviceError, MRIError, RequestError
+from recon.errors import DeviceError, MRIError, needs_package
 from training.cluster import Cluster, find_cluster
 
 if TYPE_CHECKING:
@@ -61,12 +61,8 @@ def run_job(work: Work, *, processes: int, device: str = "auto", show: Show | No
     MRIError
         If lightning or a device is missing.
     """
-    try:
+    with needs_package("train"):
         from training import sharding
-    except ModuleNotFoundError:
-        raise RequestError(
-            "several processes need lightning; install it with: pip install 'mri-workstation[train]'."
-        ) from None
     cluster = find_cluster() or Cluster(processes)
     accelerator = choose_accelerator(device, cluster.n_local)
     return sharding.run(work, cluster, accelerator, show or (lambda _text, _share: None))

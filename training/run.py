@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from recon import models
-from recon.errors import ExportError, MRIError, RequestError
+from recon.errors import ExportError, MRIError, RequestError, needs_package
 from recon.export.atomic import atomic_file, describe
 from training.config import TrainingConfig, from_dict, read_values
 
@@ -82,10 +82,8 @@ def main(
     Stopped
         If the user ended the run; a checkpoint was written.
     """
-    try:
+    with needs_package("train"):
         import lightning  # noqa: F401
-    except ModuleNotFoundError:
-        raise RequestError("training needs lightning; install it with: pip install 'mri-workstation[train]'.") from None
     from training import checkpoints
     from training.devices import choose_devices, process_number
     from training.interruption import Stopped

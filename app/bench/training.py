@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.bench.measuring import GIGABYTE, Row, cpu_seconds, plain_layout, precision
+from recon.errors import MissingPackageError
 
 if TYPE_CHECKING:
     from training.config import TrainingConfig
@@ -24,7 +25,7 @@ _RECIPE = "pcrnn-quick"
 _TITLE = "PC-RNN-S training"
 _SIDE, _LARGE_SIDE = 128, 320
 _N_SLICES, _MATRIX = 4, (192, 192)
-_NO_LIGHTNING = "training needs lightning; install it with: pip install 'mri-workstation[train]'"
+_NO_LIGHTNING = str(MissingPackageError("lightning", "train"))
 
 
 def measure_step(*, quick: bool) -> list[Row]:

@@ -17,7 +17,7 @@ from app.output import write_json, write_line
 from app.progress import Progress
 from app.training_check import check_data
 from app.training_list import show_recipes
-from recon.errors import DeviceError, MRIError, RequestError
+from recon.errors import DeviceError, MRIError, RequestError, needs_package
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,10 +87,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _train(arguments: argparse.Namespace, out: Path, settings: list[str], *, resume: bool, force: bool) -> int:
     from training.run import main
 
-    try:
+    with needs_package("train"):
         from training.interruption import Stopped
-    except ModuleNotFoundError:  # main says what is missing
-        Stopped = _Never  # type: ignore[assignment,misc]
     with Progress(False if arguments.quiet or arguments.json else None) as progress:
         try:
             weights = main(
@@ -120,10 +118,6 @@ def _train(arguments: argparse.Namespace, out: Path, settings: list[str], *, res
     elif not arguments.quiet:
         write_line(f"weights: {weights}\nuse them: mri-workstation reconstruct SCAN --model {weights}")
     return 0
-
-
-class _Never(Exception):
-    pass
 
 
 def _print_event(event: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recon import npy
-from recon.errors import FileError
+from recon.errors import FileError, needs_package
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,6 +59,8 @@ def read_images(path: Path) -> Images:
     ------
     FileError
         If it holds no magnitude images that can be used.
+    MissingPackageError
+        If the Python package that reads its format is not installed.
     """
     if not path.exists():
         raise FileError(path, "there is no such file or folder; check the spelling.")
@@ -111,10 +113,8 @@ def _volume(path: Path, array: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _load_picture(path: Path) -> NDArray[Any]:
-    try:
+    with needs_package():
         from PIL import Image, UnidentifiedImageError
-    except ImportError:
-        raise FileError(path, "needs the package Pillow; install it with `pip install pillow`.") from None
     try:
         with Image.open(path) as picture:
             is_grey = picture.mode in ("L", "I", "F", "1") or picture.mode.startswith("I;16")
@@ -124,10 +124,8 @@ def _load_picture(path: Path) -> NDArray[Any]:
 
 
 def _load_nifti(path: Path) -> Images:
-    try:
+    with needs_package():
         import nibabel
-    except ImportError:
-        raise FileError(path, "needs the package nibabel; install it with `pip install nibabel`.") from None
     try:
         image: Any = nibabel.load(path)
         array = np.asarray(image.dataobj)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import h5py
 import numpy as np
 import pytest
+
+import training
 
 RECIPE = """
 model = "pcrnn-4x-1x"
@@ -32,3 +36,14 @@ def tiny_recipe(tmp_path_factory):
     path = folder / "recipe.toml"
     path.write_text(RECIPE + f'images = "{folder / "images.h5"}"\n')
     return path
+
+
+@pytest.fixture
+def without_lightning(monkeypatch):
+    """Make lightning as good as not installed, for modules that may have been imported with it."""
+    for name in [*sys.modules, "lightning"]:
+        if name.split(".")[0] == "lightning":
+            monkeypatch.setitem(sys.modules, name, None)
+    for name in ("interruption", "sharding"):
+        monkeypatch.delitem(sys.modules, f"training.{name}", raising=False)
+        monkeypatch.delattr(training, name, raising=False)

@@ -12,9 +12,10 @@ import pytest
 import torch
 
 import recon
+from app import cli
 from recon import models, weights
-from recon.errors import FileError, RequestError
-from training import publish
+from recon.errors import FileError, MissingPackageError, RequestError
+from training import campaign, predict, publish
 from training.module import ReconstructionTask
 from training.run import _say_loaders, count_workers, main
 
@@ -147,6 +148,25 @@ def test_a_method_without_weights_is_not_trained(recipe, tmp_path, name):
     with pytest.raises(RequestError, match="has nothing to train; choose a network"):
         main(str(recipe), tmp_path / "run", settings=[f"model={name}", "overrides={}"], devices="cpu")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda recipe, out: main(str(recipe), out, devices="cpu"),
+        lambda _recipe, out: campaign.train_all([], out),
+        lambda _recipe, _out: predict.run_job(None, processes=2),
+    ],
+)
+def test_without_lightning_it_says_what_to_install(recipe, tmp_path, without_lightning, work):
+    with pytest.raises(MissingPackageError, match=r"package lightning.*`pip install 'mri-workstation\[train\]'`"):
+        work(recipe, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_command_without_lightning_fails_in_a_sentence(recipe, tmp_path, without_lightning, capsys):
+    assert cli.main(["train", str(recipe), "--out", str(tmp_path / "run"), "--devices", "cpu"]) == 1
+    assert "`pip install 'mri-workstation[train]'`" in capsys.readouterr().err
 
 
 def test_what_a_loader_raises_is_one_sentence(recipe, tmp_path):

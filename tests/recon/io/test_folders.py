@@ -12,6 +12,7 @@ import pytest
 import recon
 from recon.errors import FileError, MissingPackageError
 from recon.io import folders
+from recon.io.images import read_images
 
 linux = pytest.mark.skipif(platform.system() != "Linux", reason="these folders are Linux's")
 
@@ -125,6 +126,16 @@ def test_dicom_without_pydicom_says_what_to_install(tmp_path, write, noise, with
     study = recon.open_study(tmp_path)
     assert len(study.series) == 1
     assert "pydicom" in study.declined[0].reason
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "package"), [("a.png", "PIL", "pillow"), ("a.nii.gz", "nibabel", "nibabel")]
+)
+def test_images_without_their_package_say_what_to_install(tmp_path, without, name, module, package):
+    (tmp_path / name).touch()
+    without(module)
+    with pytest.raises(MissingPackageError, match=rf"needs the Python package {package}.*`pip install {package}`"):
+        read_images(tmp_path / name)
 
 
 @pytest.mark.parametrize(("format_", "package"), [("png", "matplotlib"), ("dicom", "pydicom"), ("hdf5", "h5py")])
