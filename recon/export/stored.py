@@ -132,9 +132,7 @@ def read(path: Path, scan: Path | None = None) -> StoredReconstruction:
         raise FileError(path, "there is no such file; give the .h5 or the .json file of a result.")
     with hdf5.opened(path) as file:
         if not {"reconstruction", "mask", "record", "origin"} <= set(file):
-            raise FileError(
-                path, "is no result of this program, or one of an older version; reconstruct the scan again."
-            )
+            raise FileError(path, "is no result of this program; give one, or reconstruct the scan.")
         final, mask = file["reconstruction"][()], file["mask"][()]
         texts = [file[name].asstr()[()] for name in ("record", "origin")]
         stages = [
