@@ -229,16 +229,3 @@ class Record:
     def is_empty(self) -> bool:
         """True before the first event."""
         return self.n_events == 0
-
-
-def read_record(folder: Path) -> Record:
-    """Read all events of a run folder, as for a comparison."""
-    tail, record = Tail(folder / EVENTS), Record()
-    has_more = True
-    while has_more:
-        events, has_more, is_anew = tail.read()
-        if is_anew:
-            record = Record()
-        for event in events:
-            record.take(event)
-    return record

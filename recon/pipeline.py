@@ -12,7 +12,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -459,16 +459,3 @@ def _load_cached(path: str, sha256: str, device_name: str, dtype: torch.dtype) -
     model = model.to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
     result: ReconstructionModel = model.requires_grad_(False)
     return result
-
-
-def describe(plan: Plan) -> dict[str, Any]:
-    """Return what will happen, for the log: model, coils, device, precision, mask, parameters."""
-    return {
-        "model": plan.request.model,
-        "n_virtual_coils": plan.n_virtual,
-        "device": str(plan.device),
-        "precision": str(plan.dtype),
-        "acceleration": plan.mask.acceleration,
-        "parameters": dict(plan.parameters),
-        "parameter_origins": dict(plan.parameter_origins),
-    }

@@ -45,11 +45,6 @@ class Stage:
         """Readable label: ``4x · 3`` for the third iteration of module 4x."""
         return " · ".join(str(part) for part in self.path)
 
-    @property
-    def is_module_output(self) -> bool:
-        """True for the last iteration of a module and for stages that have no iterations."""
-        return self.is_final or len(self.path) == 1
-
 
 def module_names(kinds: Sequence[str]) -> tuple[str, ...]:
     """Return the names that the stages of ConvRNN modules have: OC and UC in capitals; equal kinds are numbered."""

@@ -52,8 +52,3 @@ def choose_lambda(acquisition: str | None, n_coils: int, acceleration: float) ->
             origin = f"fastMRI's table: {name}, {coils}, {'4x' if is_low else '8x'}"
             return Choice(table[name][not is_low], origin)
     return Choice(DEFAULT, "the default: the scan is not in fastMRI's table")
-
-
-def lambda_for(acquisition: str | None, n_coils: int, acceleration: float) -> float:
-    """Return what `choose_lambda` does, without where it is from."""
-    return choose_lambda(acquisition, n_coils, acceleration).value

@@ -219,14 +219,6 @@ class WaveletSolver:
         result: Tensor = self._transform.inverse(coarse, details).roll((-shifts[0], -shifts[1]), (-2, -1))
         return result
 
-    def objective(self) -> Float[Tensor, " batch"]:
-        """Return ½‖y − A x‖² + λ‖Ψ x‖₁ without shifts, less ½‖y‖², which does not depend on x."""
-        image = self.image
-        data = torch.real((image.conj() * (0.5 * self._normal(image) - self._aligned)).sum(dim=(-2, -1)))
-        coarse, details = self._transform.forward(self._estimate)
-        sums = [coarse.abs().sum(dim=(-2, -1)), *(detail.abs().sum(dim=(-3, -2, -1)) for detail in details)]
-        return data + self._lambda * torch.stack(sums).sum(0)
-
     def _pad(self, image: Complex[Tensor, "batch y x"]) -> Complex[Tensor, "batch h w"]:
         return self._transform.pad(image)
 

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from app.training_events import EVENTS, Record, Tail, read_record
+from app.training_events import EVENTS, Record, Tail
 from app.training_watch import outcome
 
 
@@ -181,12 +181,6 @@ def test_an_offer_holds_until_the_run_begins_again():
     record.take({"event": "resume", "step": 3})
     assert record.offer == {}
     assert take({"event": "out_of_memory", "offer": "less"}).offer == {}
-
-
-def test_a_whole_run_is_read_at_once(tmp_path):
-    (tmp_path / EVENTS).write_text("".join(line(**step(number)) for number in range(100)))
-    assert read_record(tmp_path).curves["loss"][0] == list(range(100))
-    assert read_record(tmp_path / "nowhere").is_empty
 
 
 def test_a_wish_of_old_says_nothing_about_a_run_that_was_finished_since(tmp_path):

@@ -18,7 +18,7 @@ from recon.fourier import fft2c, ifft2c
 from recon.io import open_study
 from recon.masks import MaskSpec, make
 from recon.models.iterative import as_real
-from recon.models.regularization import lambda_for
+from recon.models.regularization import choose_lambda
 from recon.models.scaling import bart_scale
 from recon.models.total_variation import (
     TotalVariationSolver,
@@ -28,7 +28,7 @@ from recon.models.total_variation import (
 )
 from recon.operator import Encoding, NormalOperator
 from recon.phantom import PhantomSpec, coil_maps, slice_kspace, write
-from recon.pipeline import Plan, describe
+from recon.pipeline import Plan
 from recon.request import Request
 
 
@@ -232,11 +232,11 @@ def test_closing_ends_it_and_a_wish_to_stop_is_heard_after_one_iteration():
 
 
 def test_lambda_follows_the_scan_unless_it_is_set():
-    assert lambda_for("CORPDFS_FBK", 15, 4.0) == 0.001
-    assert lambda_for("CORPDFS_FBK", 15, 7.6) == 0.01
-    assert lambda_for("corpd_fbk", 1, 8.0) == 0.1
-    assert lambda_for("AXFLAIR", 1, 8.0) == 0.001
-    assert lambda_for(None, 4, 4.0) == lambda_for("a knee", 4, 8.0) == 0.01
+    assert choose_lambda("CORPDFS_FBK", 15, 4.0).value == 0.001
+    assert choose_lambda("CORPDFS_FBK", 15, 7.6).value == 0.01
+    assert choose_lambda("corpd_fbk", 1, 8.0).value == 0.1
+    assert choose_lambda("AXFLAIR", 1, 8.0).value == 0.001
+    assert choose_lambda(None, 4, 4.0).value == choose_lambda("a knee", 4, 8.0).value == 0.01
     left, set_by_user = models.create("cs-tv"), models.create("cs-tv", lambda_=0.05)
     for model in (left, set_by_user):
         model.meet_scan("AXT1", 16, 3.9)
@@ -255,9 +255,8 @@ def test_the_pipeline_hands_the_contrast_over(tmp_path):
     ):
         plan = Plan(scan, asked)
         assert plan.model.parameters_.lambda_ == value
-        told = describe(plan)
-        assert told["parameters"] == {"lambda_": value, "n_iterations": 200, "tolerance": 1e-6}
-        assert told["parameter_origins"] == {"lambda_": origin}
+        assert plan.parameters == {"lambda_": value, "n_iterations": 200, "tolerance": 1e-6}
+        assert plan.parameter_origins == {"lambda_": origin}
 
 
 @pytest.mark.parametrize(
