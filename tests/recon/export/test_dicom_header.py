@@ -35,7 +35,6 @@ def header(request, brain_header):
         ({"sequence_type": "Flash", "acquisition": "PHANTOM", "protocol": "gre"}, {}),
         ({"sequence_type": "EPI"}, {}),
         (NOTHING, {}),
-        (NOTHING, {"kind": "phantom", "name": "phantom.h5"}),
         (
             {
                 "acquisition": "ACQ\\with\nodd \x01 letters",
