@@ -50,7 +50,7 @@ class Exports(QObject):
         folder
             Where the files go.
         formats
-            Some of ``hdf5``, ``dicom``, ``png``.
+            Some of `recon.result.FORMATS`.
         stages
             Write the stages too, where the format can hold them.
         result
