@@ -13,6 +13,7 @@ import torch
 
 from recon import models, weights
 from recon.errors import ModelError
+from recon.quantisation import quantise
 from training import acceptance, provenance, publish, subjects
 from training.config import TrainingConfig
 from training.module import ReconstructionTask
@@ -177,11 +178,20 @@ def test_scores_leave_the_numbers_as_they_are_stored(tmp_path):
     assert after.story["storage"]["type"] == "int8"
 
 
-def test_counters_are_not_rounded():
-    state = acceptance.rounded(models.create("unet-oucr", 1, width=2), torch.float16)
-    counters = [value for name, value in state.items() if name.endswith("num_batches_tracked")]
-    assert all(value.dtype is torch.int64 for value in counters)
-    assert state[next(iter(state))].dtype is torch.float16
+@pytest.mark.parametrize(
+    "stored", [lambda layer: acceptance.rounded(layer, torch.float16), lambda layer: quantise(layer.state_dict())]
+)
+def test_counters_are_neither_rounded_nor_counted_as_learned(tmp_path, stored):
+    layer = torch.nn.BatchNorm2d(2)  # as a plug-in may have it; ours counts no batches
+    layer.num_batches_tracked.fill_(4097)  # float16 would make 4096 of it
+    state = stored(layer)
+    assert state["weight"].dtype is torch.float16
+    written = weights.save(tmp_path / "w.safetensors", state, {"preset": "p", "n_coils": 1, "parameters": {}})
+    assert written.n_parameters == 4
+    tensors = weights.load_tensors(written)
+    assert tensors["num_batches_tracked"].dtype is torch.int64
+    torch.nn.BatchNorm2d(2).load_state_dict(tensors)
+    assert int(tensors["num_batches_tracked"]) == 4097
 
 
 def test_what_does_not_reconstruct_is_not_published(tmp_path, monkeypatch):
