@@ -90,7 +90,8 @@ class Grappa(ReconstructionModel):
         Raises
         ------
         ModelError
-            If the pattern is irregular or has too few calibration lines, or there is a single coil.
+            If the pattern is irregular or has too few calibration lines, the kernel has more rows than they, or there
+            is a single coil.
         """
         several_coils("GRAPPA", kspace.shape[1])
         patterns = lines(mask.cpu().numpy(), kspace.shape[-1])
@@ -131,7 +132,13 @@ class Grappa(ReconstructionModel):
             max(0, kspace.shape[-2] // 2 - _CALIBRATION_ROWS // 2), kspace.shape[-2] // 2 + _CALIBRATION_ROWS // 2
         )
         calibration = kspace[..., rows, first : last + 1]
-        padded = torch.nn.functional.pad(kspace, (0, 0, self.parameters_.n_rows // 2, self.parameters_.n_rows // 2))
+        n_rows, n_available = self.parameters_.n_rows, calibration.shape[-2]
+        if n_rows > n_available:
+            raise ModelError(
+                f"GRAPPA: its kernel has {n_rows} rows, and the calibration lines that it is fitted to have "
+                f"{n_available}; set n_rows to {n_available - 1 + n_available % 2} or less."
+            )
+        padded = torch.nn.functional.pad(kspace, (0, 0, n_rows // 2, n_rows // 2))
         for alike in by_size.values():
             kernels = self._calibrate(calibration, alike)
             for geometry, kernel in zip(alike, kernels, strict=True):

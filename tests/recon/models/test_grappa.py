@@ -158,3 +158,13 @@ def test_one_coil_is_declined():
 def test_impossible_parameters_are_refused(values):
     with pytest.raises(ModelError, match=next(iter(values))):
         GrappaParameters(**values)
+
+
+@pytest.mark.parametrize(("n_y", "n_rows", "n_available"), [(128, 65, 64), (63, 65, 63), (4, 5, 4)])
+def test_a_kernel_of_more_rows_than_there_are_says_so(scan, n_y, n_rows, n_available):
+    mask = torch.from_numpy(lines("equispaced", 120, acceleration=2, center_fraction=0.2))
+    measured = scan[..., :n_y, :] * mask
+    most = n_available - 1 + n_available % 2
+    with pytest.raises(ModelError, match=rf"has {n_rows} rows, .* have {n_available}; set n_rows to {most} or less"):
+        models.create("grappa", 8, n_rows=n_rows)(ifft2c(measured), measured, mask)
+    assert models.create("grappa", 8, n_rows=most)(ifft2c(measured), measured, mask).isfinite().all()
