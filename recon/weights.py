@@ -18,12 +18,12 @@ import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from recon.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import torch
     from torch import Tensor
@@ -127,17 +127,26 @@ def find_weights() -> tuple[Weights, ...]:
     The user's own come first, the latest installed before the earlier ones, then the bundled ones by name: who has
     trained or installed weights wants to see them, and the list of models lets him choose others.
     """
-    found = []
-    for path in (*_latest_first(user_folder()), *sorted(_BUNDLED.glob("*.safetensors"))):
-        stamp = path.stat()
-        weights = _read_quietly(path, stamp.st_mtime_ns, stamp.st_size)
-        if weights is not None:
-            found.append(weights)
-    return tuple(found)
+    own = sorted(_stamped(user_folder()), key=lambda file: (-file.mtime_ns, file.path.name))
+    files = (*own, *sorted(_stamped(_BUNDLED)))
+    return tuple(weights for file in files if (weights := _read_quietly(*file)) is not None)
 
 
-def _latest_first(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.safetensors"), key=lambda path: (-path.stat().st_mtime_ns, path.name))
+class _File(NamedTuple):
+    """A file of weights in the state in which it was found."""
+
+    path: Path
+    mtime_ns: int
+    size: int
+
+
+def _stamped(folder: Path) -> Iterator[_File]:
+    for path in folder.glob("*.safetensors"):
+        try:
+            state = path.stat()
+        except OSError:  # deleted meanwhile, or a link to nothing
+            continue
+        yield _File(path, state.st_mtime_ns, state.st_size)
 
 
 @cache

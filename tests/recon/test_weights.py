@@ -144,6 +144,18 @@ def test_the_latest_installed_weights_are_preferred(stored, tmp_path, monkeypatc
     assert models.fit_coils("pcrnn-s", 2).weights.path.stem == "zebra"
 
 
+def test_a_link_to_nothing_hides_no_other_weights(stored, tmp_path, monkeypatch):
+    _, saved = stored
+    monkeypatch.setenv("MRI_WORKSTATION_WEIGHTS", str(tmp_path / "installed"))
+    before = weights.find_weights()
+    (tmp_path / "installed").mkdir()
+    (tmp_path / "installed" / "gone.safetensors").symlink_to(tmp_path / "nowhere.safetensors")
+    (tmp_path / "installed" / "there.safetensors").symlink_to(saved.path)
+    found = weights.find_weights()
+    assert [one.path.stem for one in found] == ["there", *(one.path.stem for one in before)]
+    assert models.list_models()
+
+
 @pytest.mark.parametrize("n_coils", [1, 4])
 def test_own_weights_serve_a_scan_before_bundled_ones_whatever_the_scores(n_coils, tmp_path, monkeypatch):
     monkeypatch.setenv("MRI_WORKSTATION_WEIGHTS", str(tmp_path))
