@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -206,7 +208,7 @@ class SoftDataConsistency(HardDataConsistency):
         self, kspace: Complex[Tensor, "*batch coil y x"], mask: Bool[Tensor, "*mask"], noise_level: float
     ) -> None:
         super().__init__(kspace, mask)
-        self._share = noise_level / (1 + noise_level)
+        self._share = 1.0 if math.isinf(noise_level) else noise_level / (1 + noise_level)
 
     def _merge(self, spectrum: Tensor) -> Tensor:
         return torch.lerp(spectrum, self._measured, self._share)

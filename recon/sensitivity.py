@@ -120,6 +120,8 @@ def walsh(
     """
     check_kspace(kspace)
     window, crop = _at_least_one(window, "window"), _fraction(crop, "crop")
+    if window % 2 == 0:
+        raise RequestError(f"window is {window}; it must be odd.")
 
     def estimate(block: Tensor) -> Tensor:
         return _walsh(block, _image_size(kspace), window, crop)

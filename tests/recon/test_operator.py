@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -87,4 +89,5 @@ def test_soft_consistency_draws_measured_samples_towards_the_data_and_leaves_the
     torch.testing.assert_close(after, expected, atol=5e-6, rtol=0)
     hard = HardDataConsistency(measured, mask)(image)
     torch.testing.assert_close(SoftDataConsistency(measured, mask, 1e9)(image), hard, atol=5e-6, rtol=0)
+    assert torch.equal(SoftDataConsistency(measured, mask, math.inf)(image), hard)
     torch.testing.assert_close(SoftDataConsistency(measured, mask, 0.0)(image), image, atol=5e-6, rtol=0)

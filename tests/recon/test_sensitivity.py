@@ -221,6 +221,9 @@ def test_impossible_parameters_are_refused(kspace):
     ):
         with pytest.raises(RequestError, match=words):
             coils.espirit(kspace, **changes)
+    for window, words in ((0, "window is 0"), (4, "window is 4; it must be odd")):
+        with pytest.raises(RequestError, match=words):
+            coils.walsh(kspace, window=window)
     with pytest.raises(RequestError, match="choose espirit or walsh"):
         coils.sensitivity_maps(kspace, lines(72, 20), "bart")
     with pytest.raises(RequestError, match="centre of k-space is empty"):
