@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from app.results import Result
     from app.session import Session
+    from recon.result import Reconstruction
 
 
 class Exports(QObject):
@@ -68,7 +69,7 @@ class Exports(QObject):
             return False
         folder = Path(folder).expanduser().absolute()
         session.say("info", f"Exporting to {folder} …")
-        work = partial(result.reconstruction.save, folder, list(formats), stages=stages)
+        work = partial(_save, result.reconstruction, folder, list(formats), stages=stages)
         self._file(f"export {result.number}", work, partial(self._take_files, folder), "exporting")
         return True
 
@@ -77,3 +78,8 @@ class Exports(QObject):
         names = ", ".join(path.name for path in files)
         self._session.say("success", f"Exported to {folder}: {names}", action="open-folder", target=str(folder))
         self.written.emit(files)
+
+
+def _save(result: Reconstruction, folder: Path, formats: list[str], *, stages: bool) -> list[Path]:
+    """Write a result beside those of other recipes: nobody is asked here whether they may go."""
+    return result.save(folder, formats, stages=stages, name=result.free_name(folder))

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recon import coils, contract, device, fourier, masks, memory, models, noise
+from recon import coils, contract, device, fourier, masks, memory, models, noise, plausibility
 from recon.collector import Collector, Keep
 from recon.data import Series, check_scale
 from recon.errors import FileError, RequestError
@@ -266,6 +266,7 @@ class Plan:
         self.card = models.get_card(request.model if self.weights is None else self.weights.preset)
         self.join_weight = request.join_coils if self.coil_by_coil else None
         self._join_weights: list[float] = []
+        self._findings: list[str] = []
         requirements.check(self.card, self.n_virtual, self.mask, joins_coils=self.join_weight is not None)
         story = None if self.weights is None else self.weights.story
         self.warnings += requirements.doubts(self.card, self.n_virtual, self.mask, story)
@@ -273,9 +274,11 @@ class Plan:
         network = self.weights is not None
         self.dtype = device.resolve_precision(request.precision, self.device) if network else torch.float32
         if self.coil_by_coil:
+            coils_taken = f"the {self.n_virtual} coils"
+            if self.n_virtual < series.n_coils:
+                coils_taken = f"{self.n_virtual} virtual coils, to which the {series.n_coils} were compressed,"
             self.warnings.append(
-                f"{self.card.title} is a single-coil network: it took the {self.n_virtual} coils one by one"
-                f"{self._joined()}."
+                f"{self.card.title} is a single-coil network: it took {coils_taken} one by one{self._joined()}."
             )
         elif request.join_coils is not None:
             self.warnings.append(f"{self.card.title} {_nothing_to_join(self.n_virtual)}, so none were joined.")
@@ -319,6 +322,8 @@ class Plan:
         """Yield the stages of one slice; `position` counts slices for the progress."""
         n_slices = len(self.indices)
         slice_ = self.series.read(index)
+        if position == 0:
+            self._findings = plausibility.findings(slice_)
         with device.explain_memory(self.device):
             kspace = on_grid(slice_.kspace, self.series, native=self.native).to(self.device)
             if self.whitening is not None:
@@ -393,10 +398,10 @@ class Plan:
     def notes(self) -> tuple[str, ...]:
         """What came up while slices were computed, in sentences."""
         if not self._join_weights:
-            return ()
+            return tuple(self._findings)
         least, most = (f"{weight:.3g}" for weight in (min(self._join_weights), max(self._join_weights)))
         weights = least if least == most else f"{least} to {most}"
-        return (f"with the noise of the data, the network's images had a weight of {weights}.",)
+        return (*self._findings, f"with the noise of the data, the network's images had a weight of {weights}.")
 
     def _joined(self) -> str:
         """Say in half a sentence how the coils were joined; nothing where they were not."""

@@ -139,6 +139,7 @@ class Reconstruction:
         return {
             "name": self.name,
             "input": self.series.name,
+            "fingerprint": self.series.fingerprint,
             "slices": list(self.indices),
             "request": self.request.to_dict(),
             "parameters": dict(self.parameters),
@@ -162,6 +163,19 @@ class Reconstruction:
             "notice": "Research use only. Not for diagnosis.",
             "files": [],
         }
+
+    def free_name(self, folder: Path) -> str:
+        """Return ``STEM.MODEL``, numbered on where the files of another result have that name.
+
+        The same recipe on the same data makes the same result, whose files may be replaced.
+        """
+        record, name, number = self.record(), self.name, 1
+        while any((folder / f"{name}{ending}").exists() for ending in (*ENDINGS.values(), ".json")):
+            if _is_same(folder / f"{name}.json", record):
+                break
+            number += 1
+            name = f"{self.name}-{number}"
+        return name
 
     def save(
         self,
@@ -255,6 +269,19 @@ class Reconstruction:
                 from recon.export import figure
 
                 figure.write(self, path)
+
+
+def _is_same(file: Path, record: Mapping[str, Any]) -> bool:
+    """Tell whether a stored record is of the same recipe and data as another."""
+    import json
+
+    try:
+        stored = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    deciding = ("input", "fingerprint", "slices", "request", "weights_sha256")
+    plain = json.loads(json.dumps({key: record[key] for key in deciding}))
+    return isinstance(stored, dict) and all(stored.get(key) == value for key, value in plain.items())
 
 
 def versions() -> dict[str, str]:

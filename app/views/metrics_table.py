@@ -44,7 +44,7 @@ METRICS = (
         2,
         True,
         "Peak signal-to-noise ratio in dB: 10 log10(range² / mean squared error).\n"
-        "The range is the maximum of the reference volume. Higher is better.",
+        "The range is the maximum of the reference in the slices that were reconstructed. Higher is better.",
     ),
     Metric(
         "ssim",
@@ -52,7 +52,7 @@ METRICS = (
         4,
         True,
         "Structural similarity, 7 × 7 uniform window, sample covariance.\n"
-        "The range is the maximum of the reference volume. 1 is perfect.",
+        "The range is the maximum of the reference in the slices that were reconstructed. 1 is perfect.",
     ),
     Metric(
         "nmse",

@@ -231,7 +231,10 @@ class FakeReconstruction:
             key: {"volume": 31.0, "slices": [31.0] * len(indices)} for key in ("psnr", "ssim", "nmse")
         }
 
-    def save(self, folder, formats, *, stages=False):
+    def free_name(self, folder):
+        return "free"
+
+    def save(self, folder, formats, *, stages=False, name=None):
         if self.engine.error is not None:
             raise self.engine.error
         self.engine.saved.append((folder, list(formats), stages))
