@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.distributed as dist
 from lightning.pytorch.callbacks import Callback
 
 from recon.export.atomic import atomic_file, describe
@@ -180,7 +181,8 @@ class EventLog(Callback):
             self.write({"event": "preview", "step": task.n_steps, "image": image, "title": previews.TITLE})
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Report the validation scores."""
+        """Report the validation scores, and what any of the processes left out by now."""
+        self._bring_together()
         task: ReconstructionTask = pl_module  # type: ignore[assignment]
         total, count = self._epoch
         self.write(
@@ -196,6 +198,16 @@ class EventLog(Callback):
         self._epoch = [0.0, 0.0]
         # Validation is not training time.
         self._since, self._n_samples, self._losses = time.monotonic(), 0, []
+
+    def _bring_together(self) -> None:
+        """Let every process know what the others left out: each reads other slices."""
+        if not dist.is_initialized():
+            return
+        everyone: list[Any] = [None] * dist.get_world_size()
+        dist.all_gather_object(everyone, self.state()["skipped"])
+        for left_out in everyone:
+            for path, (reason, slices) in left_out.items():
+                self.skip((path, reason, index) for index in slices or [None])
 
     def _progress(self, task: ReconstructionTask) -> dict[str, Any]:
         share, seconds = task.schedule_share, task.elapsed_seconds

@@ -9,14 +9,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from app import cli
-from recon import models
+from recon import models, phantom
 from recon.errors import DeviceError, RequestError
+from recon.weights import read_header
 from training import checkpoints, devices, events
 from training.config import TrainingConfig
 from training.devices import Devices, choose_devices
@@ -144,6 +146,28 @@ def test_two_processes_end_together_and_go_on(tiny_recipe, whole_batches, tmp_pa
     assert 1 <= checkpoints.read(run)["global_step"] <= 3
     assert cli.main(["train", "--resume", "--out", str(run), "--set", "batch_size=4", "--devices", "cpu"]) == 0
     assert_same_weights(run, whole_batches, 1e-6)
+
+
+@pytest.mark.slow
+def test_what_any_process_left_out_is_counted(tmp_path):
+    """A damaged volume that the second process validates; the first writes the log and the card."""
+    data = tmp_path / "data"
+    for name in ("train/a", "val/b", "val/c"):
+        spec = phantom.PhantomSpec(n_slices=1, n_coils=2, matrix=(32, 32))
+        with h5py.File(phantom.write(data / f"{name}.h5", spec), "r+") as file:
+            file.attrs["patient_id"] = name
+            if name == "val/c":
+                file["kspace"][:] = np.nan
+    words = ["train", "pcrnn-quick", "--set", "images=", "--set", f"kspace={data}", "--set", "model=pcrnn-4x-1x"]
+    words += ["--set", "overrides={widths = [4, 4], refine_width = 4, n_iterations = 1}", "--set", "minutes=0"]
+    words += ["--set", "samples_per_epoch=4", "--set", "epochs=1", "--set", "n_coils=2", "--set", "validation_slices=1"]
+    words += ["--devices", "cpu:2", "--out", str(tmp_path / "run"), "--quiet"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-m", "app.cli", *words], env=environment, cwd=ROOT, timeout=580, check=True)
+    told = [event for _, event in events.read_lines(tmp_path / "run" / "events.jsonl")]
+    assert [Path(event["path"]).name for event in told if event["event"] == "skipped"] == ["c.h5"]
+    story = read_header(next((tmp_path / "run").glob("*.safetensors"))).story
+    assert story["data"]["skipped"] == {"files": 1, "slices": 1}
 
 
 def free_port():
