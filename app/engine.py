@@ -6,11 +6,13 @@ torch takes seconds to import. Functions here run in worker threads, so the wind
 from __future__ import annotations
 
 import importlib
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from recon.errors import FileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -198,7 +200,7 @@ class Run:
         collector = Collector(plan)
         n_finished = 0
         try:
-            with closing(plan.stages()) as stages:
+            with closing(plan.stages(spares_others=True)) as stages:
                 for stage in stages:
                     collector.add(stage)
                     n_finished += stage.is_final
@@ -244,9 +246,14 @@ class Scorer:
         if volume is None:
             return None
         if self._references is None:
-            self._references = {index: volume[index] for index in self._indices}
-            self._peak = max(float(image.max()) for image in self._references.values())
-        return score(self._references[stage.slice_index], stage.image, self._peak)
+            self._references = {}
+            for index in self._indices:
+                with suppress(FileError):  # a slice that cannot be read is left out
+                    image = volume[index]
+                    if np.isfinite(image).all():
+                        self._references[index] = image
+            self._peak = max((float(image.max()) for image in self._references.values()), default=0.0)
+        return score(self._references.get(stage.slice_index), stage.image, self._peak)
 
 
 def demo_scans() -> list[Path]:

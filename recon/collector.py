@@ -104,7 +104,8 @@ class Collector:
             raise RequestError("the reconstruction was stopped before its first slice was done.")
         size = size_note(plan.card, plan.weights)
         warnings = [*plan.warnings, *([size] if size else []), *plan.notes, *plan.model.notes]
-        if len(done) < len(plan.indices):
+        warnings += [f"slice {index} was left out: {error.problem}" for index, error in plan.left_out.items()]
+        if len(done) + len(plan.left_out) < len(plan.indices):
             warnings.append(f"stopped after {len(done)} of {len(plan.indices)} slices; the result is partial.")
         reference = plan.series.reference
         stages = {

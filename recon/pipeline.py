@@ -267,6 +267,7 @@ class Plan:
         self.join_weight = request.join_coils if self.coil_by_coil else None
         self._join_weights: list[float] = []
         self._findings: list[str] = []
+        self.left_out: dict[int, FileError] = {}
         requirements.check(self.card, self.n_virtual, self.mask, joins_coils=self.join_weight is not None)
         story = None if self.weights is None else self.weights.story
         self.warnings += requirements.doubts(self.card, self.n_virtual, self.mask, story)
@@ -303,26 +304,49 @@ class Plan:
             self.model, self.card.title, shape, self.device, joins_coils=self.join_weight is not None
         )
 
-    def run(self, callback: Callable[[Stage], bool | None] | None = None, keep: Keep = "thinned") -> Reconstruction:
-        """Exhaust the stages of all slices and collect them; see the function `run`."""
+    def run(
+        self,
+        callback: Callable[[Stage], bool | None] | None = None,
+        keep: Keep = "thinned",
+        *,
+        spares_others: bool = False,
+    ) -> Reconstruction:
+        """Exhaust the stages of all slices and collect them; see the function `run` and `stages`."""
         collector = Collector(self, keep)
-        with torch.inference_mode(), closing(self.stages()) as stages:
+        with torch.inference_mode(), closing(self.stages(spares_others=spares_others)) as stages:
             for stage in stages:
                 collector.add(stage)
                 if callback is not None and callback(stage) is False:
                     break
         return collector.result()
 
-    def stages(self) -> Generator[Stage, None, None]:
-        """Yield the stages of all slices, one slice after another."""
+    def stages(self, *, spares_others: bool = False) -> Generator[Stage, None, None]:
+        """Yield the stages of all slices, one slice after another.
+
+        Parameters
+        ----------
+        spares_others
+            A slice whose data cannot be used does not stop the others: it is put into ``left_out``.
+
+        Raises
+        ------
+        FileError
+            If the data of a slice cannot be used; where others are spared, if none can.
+        """
+        self.left_out = {}
         for position, index in enumerate(self.indices):
-            yield from self.stream(index, position)
+            try:
+                yield from self.stream(index, position)
+            except FileError as error:
+                self.left_out[index] = error
+                if not spares_others or len(self.left_out) == len(self.indices):
+                    raise
 
     def stream(self, index: int, position: int) -> Generator[Stage, None, None]:
         """Yield the stages of one slice; `position` counts slices for the progress."""
         n_slices = len(self.indices)
         slice_ = self.series.read(index)
-        if position == 0:
+        if index == next((one for one in self.indices if one not in self.left_out), None):
             self._findings = plausibility.findings(slice_)
         with device.explain_memory(self.device):
             kspace = on_grid(slice_.kspace, self.series, native=self.native).to(self.device)

@@ -17,7 +17,7 @@ import torch
 import recon
 from recon import coils, fourier, metrics, models, weights
 from recon.collector import Collector
-from recon.errors import DeviceError, ModelError, MRIError, RequestError, UnknownDeviceError
+from recon.errors import DeviceError, FileError, ModelError, MRIError, RequestError, UnknownDeviceError
 from recon.pipeline import prepare, preview, sampling_mask
 
 ROOT = Path(recon.__file__).parent.parent
@@ -366,6 +366,25 @@ def test_more_coils_than_there_are_take_those_that_there_are(series):
         assert [one for one in asked.warnings if one not in plain.warnings] == [
             f"{n_coils + 5} coils were asked for; {series.name} has {n_coils}."
         ]
+
+
+def test_slices_that_cannot_be_used_spare_the_others_where_that_is_wanted(tmp_path):
+    path = write_scan(tmp_path / "scan.h5")
+    with h5py.File(path, "r+") as file:
+        file["kspace"][0, 0, 0, 0] = np.nan
+        file["kspace"][1] = 0
+    series = recon.open_study(path).series[0]
+    request = replace(REQUEST, model="zero-filled")
+    with pytest.raises(FileError, match="slice 0"):
+        recon.run(series, request)
+    result = recon.pipeline.Plan(series, request).run(spares_others=True)
+    assert result.indices == (2,)
+    assert [one.split(" was")[0] for one in result.warnings if "left out" in one] == ["slice 0", "slice 1"]
+    assert not any("stopped" in one for one in result.warnings)
+    alone = recon.run(series, replace(request, slices=(2,)))
+    np.testing.assert_array_equal(result.final, alone.final)
+    with pytest.raises(FileError, match="slice 1"):
+        recon.pipeline.Plan(series, replace(request, slices=(0, 1))).run(spares_others=True)
 
 
 def test_weights_are_chosen_by_the_coils_that_they_lose(small_weights):

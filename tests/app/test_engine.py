@@ -1,0 +1,28 @@
+"""The door to the reconstruction core, with the core behind it."""
+
+import h5py
+import numpy as np
+import torch
+
+import recon
+from app import engine
+from recon import phantom
+
+
+def test_a_run_leaves_out_a_slice_that_cannot_be_used_and_scores_the_others(tmp_path):
+    spec = phantom.PhantomSpec(n_slices=3, n_coils=2, matrix=(48, 40), fov_mm=(240.0, 200.0))
+    path = phantom.write(tmp_path / "scan.h5", spec)
+    with h5py.File(path, "r+") as file:
+        file["kspace"][1, 0, 3, 3] = np.nan
+        del file["reconstruction_rss"]  # so that the reference of that slice is not a number either
+    series = recon.open_study(path).series[0]
+    run = engine.Run(series, recon.Request("zero-filled", device="cpu"))
+    scorer = engine.Scorer(series, range(3))
+    with torch.inference_mode():
+        scores = {stage.slice_index: scorer(stage) for stage in run.stream() if stage.is_final}
+    assert sorted(scores) == [0, 2]
+    assert run.reconstruction.indices == (0, 2)
+    assert any(warning.startswith("slice 1 was left out: ") for warning in run.reconstruction.warnings)
+    # One data range for both, that of the slices that there are.
+    for place, index in enumerate((0, 2)):
+        assert np.isclose(scores[index]["psnr"], run.reconstruction.metrics["psnr"]["slices"][place], atol=1e-3)
