@@ -1,4 +1,4 @@
-"""Progress on a terminal: a bar with the time left. Silent when stderr is piped; works without rich, plainly."""
+"""Progress on a terminal: a bar with the time left; works without rich, plainly. In a log: a line every so often."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    import argparse
     from types import TracebackType
 
 
@@ -18,21 +19,29 @@ class _Bar(Protocol):
 
 
 class Progress:
-    """A progress bar on stderr.
+    """A progress bar on stderr; lines where that is no terminal.
 
     Parameters
     ----------
     enabled
-        False keeps silent; None draws only on a terminal.
+        False keeps silent; None draws only on a terminal, and elsewhere writes a line now and then.
     """
 
     def __init__(self, enabled: bool | None = None) -> None:
-        self._enabled = sys.stderr.isatty() if enabled is None else enabled
+        self._enabled = enabled
         self._bar: _Bar | None = None
 
+    @classmethod
+    def of(cls, arguments: argparse.Namespace) -> Progress:
+        """Return what a command shows: nothing with ``--quiet``, and with ``--json`` nothing but a bar."""
+        writes_json = getattr(arguments, "json", False)
+        return cls(False if arguments.quiet or (writes_json and not sys.stderr.isatty()) else None)
+
     def __enter__(self) -> Progress:
-        if self._enabled:
+        if self._enabled or (self._enabled is None and sys.stderr.isatty()):
             self._bar = _make_bar()
+        elif self._enabled is None:
+            self._bar = _Lines()
         return self
 
     def __exit__(
@@ -41,7 +50,7 @@ class Progress:
         self.clear()
 
     def update(self, text: str, share: float) -> None:
-        """Draw the bar: what is being done, and the share of all work that is done, 0 to 1."""
+        """Draw the bar, or write a line that is due: what is being done, and the share of all work, 0 to 1."""
         if self._bar is not None:
             with suppress(OSError):  # a terminal that was closed shows nothing, and that stops no work
                 self._bar.show(text, min(max(share, 0.0), 1.0))
@@ -109,3 +118,36 @@ class _PlainBar:
     def close(self) -> None:
         sys.stderr.write("\r" + " " * self._width + "\r")
         sys.stderr.flush()
+
+
+class _Lines:
+    """A line every minute, for a log that is followed; work that takes seconds writes none."""
+
+    _SECONDS_BEFORE = 30.0
+    _SECONDS_BETWEEN = 60.0
+
+    def __init__(self) -> None:
+        self._due = time.monotonic() + self._SECONDS_BEFORE
+        # What was done before, as by a run that goes on, took none of the time.
+        self._begin: tuple[float, float] | None = None
+
+    def show(self, text: str, share: float) -> None:
+        now = time.monotonic()
+        self._begin = self._begin or (now, share)
+        if now < self._due:
+            return
+        self._due = now + self._SECONDS_BETWEEN
+        start, before = self._begin
+        left = f", {_duration((now - start) * (1 - share) / (share - before))} left" if share > before else ""
+        sys.stderr.write(f"{100 * share:.0f} %, {text}{left}\n")
+        sys.stderr.flush()
+
+    def close(self) -> None:
+        """Lines stay."""
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -57,7 +57,7 @@ def process_all(work: Work, arguments: argparse.Namespace) -> None:
     costs = work.costs
     total = sum(costs) or 1.0
     done = 0.0
-    with Progress(enabled=False if arguments.quiet else None) as progress:
+    with Progress.of(arguments) as progress:
         for item, cost in enumerate(costs):
 
             def show(text: str, share: float, done: float = done, cost: float = cost) -> None:
@@ -94,7 +94,7 @@ def share_out(job: Mapping[str, Any], arguments: argparse.Namespace) -> tuple[in
             work = open_work(path)
             is_first, status = predict.run_job(work, processes=arguments.processes, device=arguments.device)
             return status, work.outcome() if is_first else None
-        with ended_by_signals(), Progress(enabled=False if arguments.quiet else None) as progress:
+        with ended_by_signals(), Progress.of(arguments) as progress:
             return predict.launch(path, arguments.processes, arguments.device, progress.update, verbose=verbose)
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from training.module import ReconstructionTask
 
-_SCORES = ("psnr", "ssim", "nmse", "zero_filled_psnr")
+_SCORES = ("psnr", "ssim", "nmse", "zero_filled_psnr", "zero_filled_ssim")
 
 
 def publish(

@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     rows: list[Row] = []
     status = 0
-    with Progress(enabled=False if arguments.quiet else None) as progress:
+    with Progress.of(arguments) as progress:
         for position, name in enumerate(names):
             progress.update(f"measuring {name} ({position + 1} of {len(names)})", position / len(names))
             started = time.monotonic()

@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _write(arguments: argparse.Namespace) -> int:
     from app import demo
 
-    with Progress(enabled=False if arguments.quiet else None) as progress:
+    with Progress.of(arguments) as progress:
         files = demo.write(arguments.out, lambda share: progress.update("generating the phantom", share))
     if arguments.json:
         write_json([{"file": str(file), "what": demo.DESCRIPTIONS.get(file.name)} for file in files])
@@ -61,7 +61,7 @@ def _reconstruct(arguments: argparse.Namespace) -> int:
     check_model(request.model)
     check_folder(arguments.out)
     status, screenshot = 0, arguments.out / "window.png"
-    with Progress(enabled=False if arguments.quiet else None) as progress:
+    with Progress.of(arguments) as progress:
         paths = demo.demo_paths(lambda share: progress.update("generating the phantom", 0.2 * share))
         series = recon.open_study(paths[0]).series[0]
 

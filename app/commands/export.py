@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         check_folder(arguments.out)
     status = 0
     records = []
-    with Progress(enabled=False if arguments.quiet else None) as progress:
+    with Progress.of(arguments) as progress:
         for position, path in enumerate(arguments.results):
             progress.update(path.name, position / len(arguments.results))
             try:

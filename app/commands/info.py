@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Describe each path."""
     found: list[dict[str, Any]] = []
-    with Progress(enabled=False if arguments.quiet else None) as progress:
+    with Progress.of(arguments) as progress:
         for position, path in enumerate(arguments.paths):
             progress.update(f"reading {path.name}", position / len(arguments.paths))
             found.append(describe_path(path, check_all=arguments.check))

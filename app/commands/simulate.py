@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     spec = simulate.SimulationSpec(
         n_coils=arguments.coils, phase=arguments.phase, noise=arguments.noise, seed=arguments.seed
     )
-    with Progress(enabled=False if arguments.quiet else None) as progress:
+    with Progress.of(arguments) as progress:
         progress.update("reading", 0.0)
         images = [_read(path) for path in arguments.images]
         simulate.write(arguments.out, images, spec, progress.update)

@@ -20,9 +20,11 @@ from app.training_list import show_recipes
 from recon.errors import DeviceError, MRIError, RequestError, needs_package
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 _INTERRUPTED = 130
+# Numbers of the events that are shown until there is a newer one.
+_LATEST = ("step", "loss", "psnr", "zero_filled_psnr", "samples_per_second")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -110,14 +112,28 @@ def _train(arguments: argparse.Namespace, out: Path, settings: list[str], *, res
         return 0
     from recon.weights import read_header
 
-    warning = read_header(weights).warning
+    published = read_header(weights)
+    warning = published.warning
     if warning and not arguments.quiet:
         sys.stderr.write(f"warning: on their own validation slices these weights are {warning}.\n")
     if arguments.json:
         write_json({"event": "published", "weights": str(weights), "warning": warning}, indent=None)
     elif not arguments.quiet:
+        if scores := _scores(published.story.get("validation") or {}):
+            write_line(f"validation of these weights: {scores}")
         write_line(f"weights: {weights}\nuse them: mri-workstation reconstruct SCAN --model {weights}")
     return 0
+
+
+def _scores(validation: Mapping[str, Any]) -> str:
+    """Scores of a validation beside those of zero-filled; empty where there are none."""
+    words = []
+    for name, digits, unit in (("psnr", 2, " dB"), ("ssim", 4, "")):
+        score, before = validation.get(name), validation.get(f"zero_filled_{name}")
+        if score is not None:
+            words.append(f"{name.upper()} {score:.{digits}f}{unit}")
+            words[-1] += f" (zero-filled {before:.{digits}f})" if before is not None else ""
+    return ", ".join(words)
 
 
 def _print_event(event: dict[str, Any]) -> None:
@@ -126,11 +142,11 @@ def _print_event(event: dict[str, Any]) -> None:
 
 
 def _show(progress: Progress, *, quiet: bool) -> Callable[[dict[str, Any]], None]:
-    """Return what draws events on a terminal: the latest loss and score, and the time left; it names skipped files."""
+    """Return what shows events: the step, the latest loss and score, and the time left; it names skipped files."""
     latest: dict[str, float] = {}
 
     def show(event: dict[str, Any]) -> None:
-        latest.update({name: event[name] for name in ("loss", "psnr", "samples_per_second") if event.get(name)})
+        latest.update({name: event[name] for name in _LATEST if event.get(name)})
         if event["event"] == "note" and not quiet:
             sys.stderr.write(f"note: {event['text']}\n")
         if event["event"] == "skipped" and not quiet:
@@ -141,8 +157,10 @@ def _show(progress: Progress, *, quiet: bool) -> Callable[[dict[str, Any]], None
             sys.stderr.write(f"{len(names)} skipped in all: {', '.join(names[:5])}{more}\n")
         if "share" not in event:
             return
-        words = [f"loss {latest['loss']:.4f}" if "loss" in latest else "training"]
-        words += [f"{latest['psnr']:.2f} dB"] if "psnr" in latest else []
+        words = [f"step {latest['step']}"] if "step" in latest else []
+        words += [f"loss {latest['loss']:.4f}" if "loss" in latest else "training"]
+        before = f" (zero-filled {latest['zero_filled_psnr']:.2f})" if "zero_filled_psnr" in latest else ""
+        words += [f"{latest['psnr']:.2f} dB{before}"] if "psnr" in latest else []
         words += [f"{latest['samples_per_second']:.2f} samples/s"] if "samples_per_second" in latest else []
         progress.update(", ".join(words), event["share"])
 

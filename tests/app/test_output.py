@@ -1,5 +1,6 @@
 """Progress, tables and text for people and for pipes."""
 
+import argparse
 import json
 import os
 import shlex
@@ -8,14 +9,41 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from app import output, progress
 
 
-def test_progress_is_silent_when_piped(capsys):
+def test_progress_is_silent_when_piped_and_done_in_seconds(capsys):
     with progress.Progress() as bar:
         bar.update("working", 0.5)
     assert capsys.readouterr().err == ""
+
+
+def test_long_work_writes_a_line_a_minute_into_a_log(capsys, monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    with progress.Progress() as bar:
+        for now in range(1000, 1000 + 4 * 60):
+            bar.update("slice 3", 0.5 + (now - 1000) / 1000)
+    assert capsys.readouterr().err.splitlines() == [
+        "53 %, slice 3, 8 min left",
+        "59 %, slice 3, 7 min left",
+        "65 %, slice 3, 6 min left",
+        "71 %, slice 3, 5 min left",
+    ]
+
+
+@pytest.mark.parametrize("words", [{"quiet": True}, {"quiet": False, "json": True}])
+def test_a_log_that_nobody_reads_gets_no_lines(words, capsys, monkeypatch):
+    monkeypatch.setattr(progress._Lines, "_SECONDS_BEFORE", 0.0)
+    with progress.Progress.of(argparse.Namespace(**words)) as bar:
+        bar.update("working", 0.5)
+    assert capsys.readouterr().err == ""
+
+
+def test_times_are_said_in_words():
+    assert [progress._duration(seconds) for seconds in (42, 2880, 11990)] == ["42 s", "48 min", "3 h 20 min"]
 
 
 def test_progress_without_rich(capsys, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import types
 
@@ -28,7 +29,11 @@ def test_a_pipe_gets_the_weights_and_nothing_else(tiny_recipe, tmp_path, capsys)
     assert train(tiny_recipe, tmp_path / "run") == 0
     captured = capsys.readouterr()
     assert captured.err == ""
-    assert [line.split(":")[0] for line in captured.out.splitlines()] == ["weights", "use them"]
+    first, *others = captured.out.splitlines()
+    assert re.sub(r"\d+\.\d+", "1", first) == (
+        "validation of these weights: PSNR 1 dB (zero-filled 1), SSIM 1 (zero-filled 1)"
+    )
+    assert [line.split(":")[0] for line in others] == ["weights", "use them"]
     assert train(tiny_recipe, tmp_path / "quiet", "--quiet") == 0
     assert capsys.readouterr() == ("", "")
 
@@ -84,6 +89,25 @@ def test_a_terminal_gets_a_bar_and_the_names_of_skipped_files(capsys):
     assert capsys.readouterr().err == "skipped a.h5: cannot be read.\n"
     command._show(bar, quiet=True)({"event": "skipped", "path": "a.h5", "reason": "cannot be read."})
     assert capsys.readouterr().err == ""
+
+
+def test_a_log_gets_a_line_a_minute(tiny_recipe, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(progress._Lines, "_SECONDS_BEFORE", 0.0)
+    assert train(tiny_recipe, tmp_path / "run") == 0
+    line = capsys.readouterr().err
+    assert re.fullmatch(r"\d+ %, step \d+, loss \d\.\d{4}, \d+\.\d\d samples/s\n", line)
+    assert train(tiny_recipe, tmp_path / "json", "--json") == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_line_says_how_far_the_network_is_from_zero_filled():
+    drawn = []
+    bar = progress.Progress(False)
+    bar.update = lambda text, share: drawn.append((text, share))
+    show = command._show(bar, quiet=False)
+    show({"event": "validation", "step": 340, "psnr": 31.42, "zero_filled_psnr": 28.274, "share": 0.1})
+    show({"event": "step", "step": 350, "loss": 0.03124, "share": 0.12})
+    assert drawn[-1] == ("step 350, loss 0.0312, 31.42 dB (zero-filled 28.27)", 0.12)
 
 
 def test_events_of_steps_that_are_repeated_are_dropped(tmp_path):
