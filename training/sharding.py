@@ -36,11 +36,11 @@ class Shards(lightning.LightningModule):
         Called with what is being done and this process's progress, 0 to 1.
     """
 
-    # A process may be left without a volume, where there are more processes than volumes.
-    allow_zero_length_dataloader_with_multiple_devices = True
-
     def __init__(self, work: Work, show: Show) -> None:
         super().__init__()
+        # A process may be left without a volume, where there are more processes than volumes. Not an attribute of the
+        # class: lightning sets its own in each instance.
+        self.allow_zero_length_dataloader_with_multiple_devices = True
         self.work = work
         self.show = show
         self._share: list[int] = []

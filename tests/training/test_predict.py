@@ -98,6 +98,14 @@ def test_two_processes_reconstruct_as_one(scans, tmp_path, capfd):
                 assert different <= {"seconds"}
 
 
+def test_a_process_without_a_volume_waits_for_the_others(scans, tmp_path, capfd):
+    words = ["reconstruct", scans / "head0.h5", "--device", "cpu", "--slices", "0", "--processes", 2]
+    assert cli.main([str(word) for word in [*words, "--model", "zero-filled", "--out", tmp_path]]) == 0
+    captured = capfd.readouterr()
+    assert "head0.zero-filled.h5" in captured.out
+    assert captured.err.count("K-space is simulated") == 1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("starter", ["torchrun", "slurm"])
 def test_processes_that_others_started_work_as_one(scans, alone, tmp_path, starter):
