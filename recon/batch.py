@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from recon.errors import FileError, MissingPackageError, MRIError, RequestError
+from recon.evaluation_problems import named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -250,8 +251,6 @@ def reconstruct_volume(
     if slices is not None:
         request = replace(request, slices=SliceList(slices).resolve(volume.series))
     result = recon.run(volume.series, request, callback=callback, keep="all" if stages else "modules")
-    for warning in result.warnings:
-        logger.info("%s: %s", volume.series.path, warning)
     name = volume.stem + result.name.removeprefix(volume.series.stem)
     files = result.save(out, formats=formats, stages=stages, name=name)
     record: dict[str, Any] = json.loads(files[-1].read_text("utf-8"))
@@ -332,15 +331,31 @@ class ReconstructionWork:
     def finish(self) -> int:
         """See `Work`; the records stand in `outcome`."""
         rows = self.journal.read()
-        keys = [
-            f"{item}/{position}"
-            for item in range(len(self.collection.volumes))
+        done = [
+            (volume.series.path, row["record"])
+            for item, volume in enumerate(self.collection.volumes)
             for position in range(len(self.requests))
+            if "record" in (row := rows.get(f"{item}/{position}", {}))
         ]
-        self._outcome = [rows[key]["record"] for key in keys if key in rows and "record" in rows[key]]
+        self._outcome = [record for _, record in done]
+        # Once all are done: what the models and files have in common is said once, and not by each process.
+        self._say_warnings(done)
         self.journal.remove()
         statuses = [int(row["exit_status"]) for row in rows.values() if "exit_status" in row]
         return max([0, *statuses, *(error.exit_status for _, error in self.collection.errors)])
+
+    def _say_warnings(self, done: Iterable[tuple[Path, Mapping[str, Any]]]) -> None:
+        """Log the warnings of records, each once: with its file, or with those that have it in common."""
+        found: dict[str, dict[Path, None]] = {}
+        for path, record in done:
+            for warning in record["warnings"]:
+                found.setdefault(warning, {})[path] = None
+        for warning, paths in found.items():
+            if len(paths) == 1:
+                logger.info("%s: %s", *paths, warning)
+            else:
+                places = [self.collection.places[path] for path in paths]
+                logger.info("%s (%s).", warning.rstrip("."), named(places, "files"))
 
     def outcome(self) -> list[dict[str, Any]]:
         """Return the records, in the order in which one process makes them."""

@@ -62,6 +62,32 @@ def test_coils_are_joined_on_request(run, scan, tmp_path):
     assert "is no weight; write the option behind the files, or a weight with it: --join-coils=0.01" in said
 
 
+def test_a_warning_is_said_once_however_many_models_and_files_have_it(run, scan, tmp_path):
+    with h5py.File(scan) as file:
+        kspace, attributes = file["kspace"][:1], dict(file.attrs)
+    mask = np.zeros(64, np.float32)
+    mask[24:40] = mask[::4] = 1
+    for name in ("a", "b", "c", "d"):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file["kspace"], file["mask"] = kspace * mask, mask
+            file.attrs.update(attributes)
+    words = ["reconstruct", "--model", "zero-filled", "--model", "cg-sense", "--json"]
+    status, out, err = run(*words, "--out", tmp_path / "one", tmp_path / "a.h5")
+    assert status == 0
+    first, second = (record["warnings"] for record in json.loads(out))
+    common = [warning for warning in first if warning in second]
+    assert len(common) == 4
+    for warning in common:
+        assert err.splitlines().count(f"mri-workstation: {tmp_path / 'a.h5'}: {warning}") == 1
+        assert err.count(warning.rstrip(".")) == 1
+    status, out, err = run(*words, "--out", tmp_path / "many", *sorted(tmp_path.glob("?.h5")))
+    assert status == 0
+    for warning in common:
+        assert f"mri-workstation: {warning.rstrip('.')} (a.h5, b.h5 and 2 more files)." in err.splitlines()
+        assert err.count(warning.rstrip(".")) == 1
+        assert all(warning in record["warnings"] for record in json.loads(out))
+
+
 def test_summary_for_people(run, scan, tmp_path):
     status, out, _ = run("reconstruct", scan, "--model", "zero-filled", "--out", tmp_path)
     assert status == 0
