@@ -110,7 +110,7 @@ def best_model() -> str:
 
 def _write_summary(record: dict[str, Any], places: dict[str, Path], description: str) -> None:
     write_line(f"{description}\nreconstructed with {record['request']['model']} at 4x on {record['device']}\n")
-    write_line(metrics_table([record]))
+    write_line(metrics_table([record], [record["input"]]))
     write_line()
     width = max(map(len, places))
     for name, path in places.items():

@@ -4,18 +4,24 @@ those that do not open. The exit status is 2 when a path cannot be read or holds
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.output import count, table, write_json, write_line
 from app.progress import Progress
+from recon.batch import places
 from recon.errors import FileError, MRIError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from recon.data import Series, Study
+
+# Of a file, in letters, in the table of many; of a longer one its end is shown.
+_LONGEST_NAME = 48
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -132,8 +138,13 @@ def _as_text(item: dict[str, Any], show_extra: bool) -> str:
         declined = [f"  declined: {Path(entry['path']).name}: {entry['reason']}" for entry in item["declined"]]
         return "\n".join([item["path"], *declined]) if declined else ""
     lines = [item["path"]]
-    for series in item["series"]:
-        lines += ["", f"  {series['title']}", table(_rows(series, show_extra), indent="    ")]
+    names = _names(item)
+    titles = Counter(series["title"] for series in item["series"])
+    if len(names) > 1:
+        lines += ["", _overview(item["series"], names)]
+    for series, name in zip(item["series"], names, strict=True):
+        where = f" ({name})" if titles[series["title"]] > 1 else ""
+        lines += ["", f"  {series['title']}{where}", table(_rows(series, show_extra), indent="    ")]
         lines += [f"    note: {note}" for note in series["notes"]]
         if series["problem"]:
             lines.append(f"    problem: {series['problem']}")
@@ -141,6 +152,39 @@ def _as_text(item: dict[str, Any], show_extra: bool) -> str:
         lines += ["", f"  {len(item['declined'])} declined:"]
         lines += [f"    {Path(entry['path']).name}: {entry['reason']}" for entry in item["declined"]]
     return "\n".join(lines)
+
+
+def _names(item: dict[str, Any]) -> list[str]:
+    """The file of each series, with its folders where others have the same name."""
+    paths = [Path(series["path"]) for series in item["series"]]
+    names = Counter(path.name for path in set(paths))
+    where = places(dict.fromkeys(paths, Path(item["path"])))
+    return [path.name if names[path.name] == 1 else where[path] for path in paths]
+
+
+def _overview(found: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
+    """One line a series."""
+    rows = []
+    for series, name in zip(found, names, strict=True):
+        notes = count(len(series["notes"]), "note") if series["notes"] else ""
+        rows.append((
+            name if len(name) <= _LONGEST_NAME else f"…{name[1 - _LONGEST_NAME :]}",
+            series["header"].get("acquisition") or series["header"].get("protocol") or "",
+            series["n_slices"],
+            series["n_coils"],
+            " × ".join(map(str, series["matrix"])),
+            _share(series["sampling"]),
+            "yes" if series["has_reference"] else "no",
+            "problem" if series["problem"] else notes,
+        ))  # fmt: skip
+    header = ("file", "contrast", "slices", "coils", "matrix", "sampling", "reference", "notes")
+    return table(rows, header, indent="  ")
+
+
+def _share(sampling: dict[str, Any]) -> str:
+    if sampling["pattern"] == "full":
+        return "full"
+    return f"{100 * sampling['n_acquired'] / sampling['n_positions']:.0f} % sampled"
 
 
 def _rows(series: dict[str, Any], show_extra: bool) -> list[tuple[str, str]]:

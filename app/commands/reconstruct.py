@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from app.ending import ended_by_signals
 from app.output import table, write_json, write_line
 from app.sharing import add_processes, is_shared, process_all, share_out
-from recon.batch import ReconstructionWork, SliceList
+from recon.batch import ReconstructionWork, SliceList, collect
 from recon.errors import ExportError, ModelError, RequestError
 from recon.journal import MemoryJournal
 
@@ -134,7 +134,7 @@ def _show(records: Sequence[dict[str, Any]], arguments: argparse.Namespace) -> N
     if arguments.json:
         write_json(records)
     elif records and not arguments.quiet:
-        _write_summary(records, arguments.out)
+        _write_summary(records, names_of(records, arguments.paths), arguments.out)
 
 
 def add_join_coils(parser: argparse._ArgumentGroup, what: str) -> None:
@@ -290,13 +290,43 @@ def seed(text: str) -> int | str:
         raise argparse.ArgumentTypeError(f"{text!r} is no seed; give a whole number or 'filename'") from None
 
 
-def _write_summary(records: Sequence[dict[str, Any]], folder: Path) -> None:
-    write_line(metrics_table(records))
-    for record in records:
+def names_of(records: Sequence[Mapping[str, Any]], paths: Sequence[Path]) -> list[str]:
+    """Return what a reader calls the scan of each record: its name, or where it is if others are called the same.
+
+    Parameters
+    ----------
+    records
+        Of what the paths hold.
+    paths
+        As the user gave them.
+    """
+    stems = [_stem(record) for record in records]
+    scans: dict[str, set[str]] = {}
+    for record, stem in zip(records, stems, strict=True):
+        scans.setdefault(record["input"], set()).add(stem)
+    if all(len(found) == 1 for found in scans.values()):
+        return [record["input"] for record in records]
+    collection = collect(paths)
+    places = {volume.stem: collection.places[volume.series.path] for volume in collection.volumes}
+    return [
+        record["input"] if len(scans[record["input"]]) == 1 else places.get(stem, stem)
+        for record, stem in zip(records, stems, strict=True)
+    ]
+
+
+def _stem(record: Mapping[str, Any]) -> str:
+    """What the names of all files of a volume begin with."""
+    model: str = record["request"]["model"]
+    ending = Path(model).stem if model.endswith(".safetensors") else model
+    return str(record["name"]).removesuffix(f".{ending}")
+
+
+def _write_summary(records: Sequence[dict[str, Any]], names: Sequence[str], folder: Path) -> None:
+    write_line(metrics_table(records, names))
+    for record, scan in zip(records, names, strict=True):
         for name, origin in record.get("parameter_origins", {}).items():
             value = record["parameters"].get(name)
-            method = f"{record['input']}, {record['request']['model']}"
-            write_line(f"{method}: {name.strip('_')} {_short(value)} ({origin})")
+            write_line(f"{scan}, {record['request']['model']}: {name.strip('_')} {_short(value)} ({origin})")
     write_line(f"\nwritten to {folder}:")
     for record in records:
         write_line(f"  {', '.join([*record['files'], record['name'] + '.json'])}")
@@ -306,16 +336,16 @@ def _short(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def metrics_table(records: Sequence[dict[str, Any]]) -> str:
-    """Return one line a record: volume, model, seconds, and the scores next to those of zero-filled."""
+def metrics_table(records: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
+    """Return one line a record: its name, model, seconds, and the scores next to those of zero-filled."""
     rows = []
-    for record in records:
+    for record, scan in zip(records, names, strict=True):
         metrics, before = record.get("metrics") or {}, record.get("zero_filled_metrics") or {}
         scores = [
             text.format(value) if (value := part.get(name, {}).get("volume")) is not None else "–"
             for name, text in (("psnr", "{:.2f}"), ("ssim", "{:.4f}"), ("nmse", "{:.5f}"))
             for part in (before, metrics)
         ]
-        rows.append((record["input"], record["request"]["model"], f"{record['seconds']:.1f}", *scores))
+        rows.append((scan, record["request"]["model"], f"{record['seconds']:.1f}", *scores))
     header = ("volume", "model", "s", "PSNR zf", "PSNR dB", "SSIM zf", "SSIM", "NMSE zf", "NMSE")
     return table(rows, header)

@@ -80,3 +80,30 @@ def test_info_describes_prospective_sampling(run, scan, tmp_path):
     assert sampling["pattern"] == "lines"
     assert sampling["n_acquired"] == int(mask.sum())
     assert f"{int(mask.sum())} of 64 columns" in run("info", path)[1]
+
+
+def test_a_folder_begins_with_a_line_a_file(run, scan, tmp_path):
+    for name in ("a/head.h5", "b/head.h5", "b/neck.h5"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(scan.read_bytes())
+    with h5py.File(tmp_path / "b/neck.h5", "r+") as file:
+        mask = np.zeros(64, np.float32)
+        mask[28:36] = mask[::8] = 1
+        file["mask"] = mask
+    with h5py.File(tmp_path / "b/head.h5", "r+") as file:
+        file["kspace"][:] = np.nan
+    (tmp_path / "c.h5").write_text("no scan")
+    status, out, err = run("info", tmp_path)
+    assert (status, err) == (0, "")
+    first, _, titles, _, *rows = out.splitlines()
+    assert first == str(tmp_path)
+    assert titles.split() == ["file", "contrast", "slices", "coils", "matrix", "sampling", "reference", "notes"]
+    assert [row.split() for row in rows[:3]] == [
+        ["a/head.h5", "AXT2", "3", "2", "64", "×", "64", "full", "yes", "2", "notes"],
+        ["b/head.h5", "AXT2", "3", "2", "64", "×", "64", "full", "yes", "problem"],
+        ["neck.h5", "AXT2", "3", "2", "64", "×", "64", "23", "%", "sampled", "yes", "3", "notes"],
+    ]
+    details = [line for line in rows[3:] if line.startswith("  ") and line[2] != " "]
+    assert details == ["  head · AXT2 (a/head.h5)", "  head · AXT2 (b/head.h5)", "  neck · AXT2", "  1 declined:"]
+    assert "1 declined" in out
+    assert "contrast" not in run("info", scan)[1]

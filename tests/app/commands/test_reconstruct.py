@@ -187,6 +187,31 @@ def test_volumes_of_one_name_do_not_overwrite_each_other(run, scan, tmp_path):
     assert {path.name for path in out_folder.glob("*.h5")} == {"head.zero-filled.h5", "head-2.zero-filled.h5"}
 
 
+def test_scans_of_one_name_are_told_apart_by_where_they_are(run, scan, tmp_path):
+    for name in ("a/head.h5", "b/head.h5", "b/neck.h5"):
+        (tmp_path / "study" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "study" / name).write_bytes(scan.read_bytes())
+    words = [
+        "--model",
+        "zero-filled",
+        "--model",
+        "cs-tv",
+        "--set",
+        "n_iterations=2",
+        "--slices",
+        0,
+        "--center-fraction",
+        0.15,
+    ]
+    status, out, err = run("reconstruct", tmp_path / "study", *words, "--out", tmp_path / "out")
+    assert status == 0, err
+    rows = [line.split()[:2] for line in out.splitlines()[2:8]]
+    names = ["a/head.h5", "b/head.h5", "neck.h5"]
+    assert rows == [[name, model] for name in names for model in ("zero-filled", "cs-tv")]
+    for name in names:
+        assert f"{name}, cs-tv: n_iterations 2 (set by the user)" in out
+
+
 def test_reconstruction_again_replaces_the_files(run, scan, tmp_path):
     words = ["reconstruct", scan, "--model", "zero-filled", "--format", "hdf5,dicom", "--out", tmp_path, "--slices"]
     assert run(*words, "0:3")[0] == 0
