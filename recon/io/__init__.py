@@ -136,6 +136,8 @@ def _checked(path: Path | str) -> Path:
     try:
         mode = where.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
+        if folders.is_dead_link(where):
+            raise FileError(where, folders.dead_link(where)) from None
         raise FileError(where, "there is no such file or folder; check the spelling.") from None
     except PermissionError:
         raise FileError(where, "may not be read: permission denied. Change its permissions or copy it.") from None
@@ -154,7 +156,8 @@ def _open_folder(folder: Path, simulation: SimulationSpec | None) -> Study:
     missing: MissingPackageError | None = None
     others: list[tuple[Path, str]] = []
     # The list first: a folder with far too many files is refused before any of them is opened.
-    for path in list(folders.files(folder)):
+    dead_links: list[Path] = []
+    for path in list(folders.files(folder, dead_links)):
         try:
             with needs_package():
                 found = sniff(path)
@@ -173,6 +176,12 @@ def _open_folder(folder: Path, simulation: SimulationSpec | None) -> Study:
         except MissingPackageError as error:
             missing = error
             declined.append(Declined(path, str(error)))
+    for path in dead_links:
+        # A read-me that leads nowhere is no news either.
+        if path.suffix.lower() in _SUFFIXES:
+            declined.append(Declined(path, folders.dead_link(path)))
+        else:
+            others.append((path, folders.dead_link(path)))
     if has_dicom:
         try:
             with needs_package():

@@ -22,9 +22,16 @@ _MADE_UP = frozenset((
 ))  # fmt: skip
 
 
-def files(folder: Path) -> Iterator[Path]:
+def files(folder: Path, dead_links: list[Path] | None = None) -> Iterator[Path]:
     """Yield the regular files of a folder tree in the order of their names; hidden ones, linked folders and the
     system's own file systems are left out.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    dead_links
+        Gets the links that lead to nothing.
 
     Raises
     ------
@@ -61,7 +68,25 @@ def files(folder: Path) -> Iterator[Path]:
                 if n_found > MAX_FILES:
                     raise FileError(folder, f"holds more than {MAX_FILES} files; open the folder of one study.")
                 yield here / entry.name
+            elif dead_links is not None and is_dead_link(here / entry.name):
+                dead_links.append(here / entry.name)
         pending += reversed(inside)
+
+
+def is_dead_link(path: Path) -> bool:
+    """Return True for a link whose target is not there."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return path.is_symlink()
+    except OSError:
+        return False
+    return False
+
+
+def dead_link(path: Path) -> str:
+    """Return what to say of such a link."""
+    return f"is a link to {path.readlink()}, which is not there; bring that file back, or point the link elsewhere."
 
 
 def _is(question: Callable[..., bool], **how: bool) -> bool:

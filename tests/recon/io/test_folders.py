@@ -32,6 +32,22 @@ def test_files_of_a_tree_in_the_order_of_their_names(tmp_path):
     assert names(tmp_path) == ["0", "also c", "c", "a/3", "b/1", "b/2"]
 
 
+def test_a_scan_that_is_a_link_to_nothing_is_declined(write, noise, tmp_path):
+    path = write("a.h5", kspace=noise(1, 16, 16))
+    for name in ("gone.h5", "notes.txt", ".hidden.h5"):
+        (tmp_path / name).symlink_to("/nowhere/x.h5")
+    study = recon.open_study(tmp_path)
+    assert [series.path for series in study.series] == [path]
+    [declined] = study.declined
+    assert declined.path == tmp_path / "gone.h5"
+    assert declined.reason.startswith("is a link to /nowhere/x.h5, which is not there;")
+    path.unlink()
+    with pytest.raises(
+        FileError, match=r"holds 2 files and nothing that can be opened \(gone.h5 is a link to /nowhere"
+    ):
+        recon.open_study(tmp_path)
+
+
 @linux
 @pytest.mark.parametrize("folder", ["/proc", "/proc/self", "/proc/self/../1", "/sys", "/sys/kernel"])
 def test_the_systems_own_folders_are_refused(folder):
@@ -68,7 +84,7 @@ def test_a_folder_of_far_too_many_files_is_refused_before_one_is_opened(tmp_path
     [
         (lambda path: path.mkdir(), "is an empty folder"),
         (lambda path: path.symlink_to(path), "cannot be opened"),
-        (lambda path: path.symlink_to("missing"), "no such file or folder"),
+        (lambda path: path.symlink_to("missing"), "is a link to missing, which is not there; bring that file back"),
         (lambda path: os.mkfifo(path), "device, pipe or socket"),
         (lambda path: path.touch(), "is empty"),
         (lambda path: (path / "inside").mkdir(parents=True), "is an empty folder"),
