@@ -43,9 +43,11 @@ class Geometry:
     positions_mm
         DICOM ImagePositionPatient of each slice.
     is_synthetic
-        True where the file does not say and a plausible value stands in.
+        True where the file does not say where the slices lie and plausible places stand in.
     flip_rows
         True where row 0 is the bottom of the picture, as in fastMRI files. Views and DICOM flip, data never.
+    spacing_is_assumed, thickness_is_assumed
+        True where the file does not say how large a pixel, or how thick a slice is.
     """
 
     pixel_spacing_mm: tuple[float, float] = (1.0, 1.0)
@@ -54,6 +56,8 @@ class Geometry:
     positions_mm: tuple[tuple[float, float, float], ...] = ()
     is_synthetic: bool = True
     flip_rows: bool = False
+    spacing_is_assumed: bool = False
+    thickness_is_assumed: bool = False
 
 
 @dataclass(frozen=True)

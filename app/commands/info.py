@@ -97,6 +97,8 @@ def _describe_series(series: Series, check_all: bool) -> dict[str, Any]:
         "pixel_spacing_mm": list(geometry.pixel_spacing_mm),
         "slice_thickness_mm": geometry.slice_thickness_mm,
         "geometry_is_synthetic": geometry.is_synthetic,
+        "pixel_spacing_is_assumed": geometry.spacing_is_assumed,
+        "slice_thickness_is_assumed": geometry.thickness_is_assumed,
         "header": {name: value for name, value in header.items() if value is not None},
         "extra": dict(series.header.extra),
         "notes": list(series.notes),
@@ -206,7 +208,7 @@ def _rows(series: dict[str, Any], show_extra: bool) -> list[tuple[str, str]]:
         ("k-space", f"{count(series['n_slices'], 'slice')}, {count(series['n_coils'], 'coil')}, {y} × {x}"),
         (
             "image",
-            f"{height} × {width}, {spacing} mm" + (" (position assumed)" if series["geometry_is_synthetic"] else ""),
+            f"{height} × {width}, {spacing} mm{_assumed(series)}",
         ),
         ("reference", "yes" if series["has_reference"] else "no"),
         ("sampling", words),
@@ -221,6 +223,19 @@ def _rows(series: dict[str, Any], show_extra: bool) -> list[tuple[str, str]]:
     elif series["extra"]:
         rows.append(("more", f"{count(len(series['extra']), 'field')}, shown with -v"))
     return rows
+
+
+def _assumed(series: dict[str, Any]) -> str:
+    """What the file does not say of the geometry."""
+    keys = {
+        "spacing": "pixel_spacing_is_assumed",
+        "thickness": "slice_thickness_is_assumed",
+        "position": "geometry_is_synthetic",
+    }
+    words = [word for word, key in keys.items() if series[key]]
+    if len(words) > 1:
+        words[-2:] = [" and ".join(words[-2:])]
+    return f" ({', '.join(words)} assumed)" if words else ""
 
 
 _UNITS = {"mm": "mm", "ms": "ms", "hz": "Hz", "t": "T", "deg": "°"}

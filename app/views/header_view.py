@@ -31,14 +31,18 @@ def _words(name: str, value: Any) -> tuple[str, str]:
 def header_rows(series: Series) -> list[tuple[str, str]]:
     """Return everything that is known about a series, in reading order."""
     geometry = series.geometry
+    spacing = " × ".join(f"{item:g}" for item in geometry.pixel_spacing_mm)
     rows = [
         ("File", series.path.name),
         ("Folder", str(series.path.parent)),
         ("Shape", shape_text(series)),
         ("Image", f"{series.recon_size[1]}×{series.recon_size[0]}"),
         ("Sampling", sampling_text(series)[0]),
-        ("Pixel spacing", " × ".join(f"{item:g}" for item in geometry.pixel_spacing_mm) + " mm"),
-        ("Slice thickness", f"{geometry.slice_thickness_mm:g} mm"),
+        ("Pixel spacing", f"{spacing} mm{', assumed' if geometry.spacing_is_assumed else ''}"),
+        (
+            "Slice thickness",
+            f"{geometry.slice_thickness_mm:g} mm{', assumed' if geometry.thickness_is_assumed else ''}",
+        ),
         ("Orientation", "not in the file, assumed" if geometry.is_synthetic else "from the file"),
     ]
     for item in fields(series.header):

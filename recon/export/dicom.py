@@ -291,6 +291,12 @@ def _comments(result: Reconstruction) -> str:
     geometry = result.series.geometry
     if geometry.is_synthetic:
         parts.append("Geometry synthetic: position and side of the patient are unknown.")
+    if geometry.spacing_is_assumed and geometry.thickness_is_assumed:
+        parts.append("Pixel spacing and slice thickness are assumed: distances cannot be measured.")
+    elif geometry.spacing_is_assumed:
+        parts.append("Pixel spacing is assumed: distances cannot be measured.")
+    elif geometry.thickness_is_assumed:
+        parts.append("Slice thickness is assumed: distances across slices cannot be measured.")
     if geometry.flip_rows:
         parts.append("Rows flipped for display.")
     return str(clean("ImageComments", " ".join(parts)))

@@ -246,7 +246,13 @@ def _geometry(frames: Sequence[Frame], notes: list[str]) -> Geometry:
     if first.orientation is None or len(positions) < len(frames):
         if len(frames) > 1:
             notes.append("The files do not say where the slices lie; they are in the order of their instance numbers.")
-        return Geometry(spacing_mm, thickness_mm or Geometry.slice_thickness_mm, is_synthetic=True)
+        return Geometry(
+            pixel_spacing_mm=spacing_mm,
+            slice_thickness_mm=thickness_mm or Geometry.slice_thickness_mm,
+            is_synthetic=True,
+            spacing_is_assumed=first.spacing_mm is None,
+            thickness_is_assumed=thickness_mm is None,
+        )
     gaps_mm = np.diff(np.array(positions) @ normal_of(first.orientation))
     if gaps_mm.size:
         _check_gaps(gaps_mm, notes)
@@ -257,6 +263,8 @@ def _geometry(frames: Sequence[Frame], notes: list[str]) -> Geometry:
         orientation=first.orientation,
         positions_mm=positions,
         is_synthetic=False,
+        spacing_is_assumed=first.spacing_mm is None,
+        thickness_is_assumed=thickness_mm is None and not gaps_mm.size,
     )
 
 

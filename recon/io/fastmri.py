@@ -395,7 +395,8 @@ def _geometry(
     if fov_mm is not None:
         # The header's x is the readout, which is the rows of the array.
         spacing_mm = (fov_mm[0] / size[0], fov_mm[1] / size[1])
-    thickness_mm = (fov_mm[2] / size[2] if fov_mm is not None else 0.0) or Geometry.slice_thickness_mm
+    said_mm = fov_mm[2] / size[2] if fov_mm is not None else 0.0
+    thickness_mm = said_mm or Geometry.slice_thickness_mm
     acquisition = (header.acquisition or "").upper()
     orientation = next((value for key, value in _ORIENTATIONS.items() if acquisition.startswith(key)), None)
     orientation = orientation or _ORIENTATIONS["AX"]
@@ -410,4 +411,6 @@ def _geometry(
         positions_mm=tuple((float(x), float(y), float(z)) for x, y, z in positions),
         is_synthetic=True,
         flip_rows=flip_rows,
+        spacing_is_assumed=fov_mm is None,
+        thickness_is_assumed=not said_mm,
     )

@@ -107,3 +107,13 @@ def test_a_folder_begins_with_a_line_a_file(run, scan, tmp_path):
     assert details == ["  head · AXT2 (a/head.h5)", "  head · AXT2 (b/head.h5)", "  neck · AXT2", "  1 declined:"]
     assert "1 declined" in out
     assert "contrast" not in run("info", scan)[1]
+
+
+def test_info_says_which_sizes_the_file_does_not_say(run, scan, tmp_path):
+    path = tmp_path / "bare.h5"
+    with h5py.File(scan) as source, h5py.File(path, "w") as file:
+        file["kspace"] = source["kspace"][()]
+    assert "64 × 64, 1 × 1 × 5 mm (spacing, thickness and position assumed)" in run("info", path)[1]
+    assert " mm (position assumed)" in run("info", scan)[1]
+    [series] = json.loads(run("info", path, "--json")[1])[0]["series"]
+    assert series["pixel_spacing_is_assumed"] and series["slice_thickness_is_assumed"]

@@ -243,6 +243,21 @@ def test_synthetic_geometry_is_centred_and_said(tmp_path, raw_series, result_of,
     assert list(datasets[0].PixelSpacing) == [0.6875, 0.5]
     assert all("Geometry synthetic" in dataset.ImageComments for dataset in datasets)
     assert all("SpacingBetweenSlices" not in dataset for dataset in datasets)
+    assert all("assumed" not in dataset.ImageComments for dataset in datasets)
+
+
+@pytest.mark.parametrize(
+    ("spacing", "thickness", "sentence"),
+    [
+        (True, True, "Pixel spacing and slice thickness are assumed: distances cannot be measured."),
+        (True, False, "Pixel spacing is assumed: distances cannot be measured."),
+        (False, True, "Slice thickness is assumed: distances across slices cannot be measured."),
+    ],
+)
+def test_a_size_that_is_assumed_is_said(tmp_path, raw_series, result_of, export, spacing, thickness, sentence):
+    geometry = Geometry(spacing_is_assumed=spacing, thickness_is_assumed=thickness)
+    _, datasets = export(result_of(raw_series(geometry=geometry)), tmp_path / "out")
+    assert all(sentence in dataset.ImageComments for dataset in datasets)
 
 
 def test_an_export_over_midnight_has_one_date(tmp_path, monkeypatch, raw_series, result_of, export):

@@ -103,5 +103,6 @@ def test_files_without_position_go_by_instance_number(tmp_path, write_dicom, onl
     series = only(read(tmp_path))
     assert [int(series.source.image(index)[0, 0]) for index in range(3)] == [110, 120, 130]
     assert series.geometry.is_synthetic
+    assert series.geometry.spacing_is_assumed and not series.geometry.thickness_is_assumed
     assert any("instance numbers" in note for note in series.notes)
     assert any("1 mm is assumed" in note for note in series.notes)

@@ -285,6 +285,16 @@ def test_geometry_has_rows_first_and_is_centred(write, noise, header) -> None:
     assert knee.geometry.orientation == (1, 0, 0, 0, 0, -1) and knee.geometry.pixel_spacing_mm == (1, 1)
 
 
+def test_a_size_that_no_header_says_is_called_assumed(write, noise, header) -> None:
+    def assumed(**more):
+        geometry = series_of(write(kspace=noise(3, 2, 64, 48), **more)).geometry
+        return geometry.spacing_is_assumed, geometry.thickness_is_assumed
+
+    assert assumed(ismrmrd_header=header()) == (False, False)
+    assert assumed() == (True, True)
+    assert assumed(ismrmrd_header=header().replace("<z>5</z>", "<z>0</z>")) == (False, True)
+
+
 def test_only_files_of_the_fastmri_release_are_upside_down(write, noise) -> None:
     def flips(**attributes):
         return series_of(write(kspace=noise(1, 2, 16, 16), attributes=attributes)).geometry.flip_rows
