@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from recon.errors import FileError, MissingPackageError, MRIError, RequestError
+from recon.errors import LEFT_OUT, FileError, MissingPackageError, MRIError, RequestError
 from recon.evaluation_problems import named
 
 if TYPE_CHECKING:
@@ -238,23 +238,28 @@ def reconstruct_volume(
     stages: bool = False,
     slices: str | None = None,
     callback: Callable[[Stage], Any] | None = None,
-) -> dict[str, Any]:
-    """Reconstruct a volume with one model, write its files and return the record.
+) -> tuple[dict[str, Any], list[FileError]]:
+    """Reconstruct a volume with one model and write its files.
+
+    Returns
+    -------
+    The record, and why slices were left out: one whose data cannot be used does not stop the others.
 
     Raises
     ------
     MRIError
         If the request, the data, the device or the disk does not allow it.
     """
-    import recon
+    from recon.pipeline import Plan
 
     if slices is not None:
         request = replace(request, slices=SliceList(slices).resolve(volume.series))
-    result = recon.run(volume.series, request, callback=callback, keep="all" if stages else "modules")
+    plan = Plan(volume.series, request)
+    result = plan.run(callback, "all" if stages else "modules", spares_others=True)
     name = volume.stem + result.name.removeprefix(volume.series.stem)
     files = result.save(out, formats=formats, stages=stages, name=name)
     record: dict[str, Any] = json.loads(files[-1].read_text("utf-8"))
-    return record
+    return record, list(plan.left_out.values())
 
 
 class ReconstructionWork:
@@ -320,9 +325,11 @@ class ReconstructionWork:
             asked = on_device(request, self._device)
             row: dict[str, Any] = {"key": f"{item}/{position}", "status": "done"}
             try:
-                row["record"] = reconstruct_volume(
+                row["record"], left_out = reconstruct_volume(
                     volume, asked, self.out, self.formats, stages=self.stages, slices=self.slices, callback=show_stage
                 )
+                for lost in left_out:
+                    _, row["exit_status"] = report(lost, volume.series.path)
             except Exception as error:  # noqa: BLE001  one bad volume must not stop a night's batch
                 reason, status = report(error, volume.series.path)
                 row |= {"status": "failed", "reason": reason, "exit_status": status}
@@ -349,7 +356,8 @@ class ReconstructionWork:
         found: dict[str, dict[Path, None]] = {}
         for path, record in done:
             for warning in record["warnings"]:
-                found.setdefault(warning, {})[path] = None
+                if LEFT_OUT not in warning:  # that is said already, as the error that it is
+                    found.setdefault(warning, {})[path] = None
         for warning, paths in found.items():
             if len(paths) == 1:
                 logger.info("%s: %s", *paths, warning)

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-
 # Packages that are installed under another name than they are imported by.
 _DISTRIBUTIONS = {"PIL": "pillow", "pywt": "PyWavelets"}
+LEFT_OUT = "was left out"
+"""In the warnings of a result: a slice whose data cannot be used."""
 
 
 class MRIError(Exception):

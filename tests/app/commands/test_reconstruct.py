@@ -100,7 +100,7 @@ def test_failing_volume_does_not_stop_the_others(run, scan, tmp_path):
     bad = tmp_path / "bad.h5"
     bad.write_bytes(scan.read_bytes())
     with h5py.File(bad, "r+") as file:
-        file["kspace"][1] = np.nan
+        file["kspace"][:] = np.nan
     missing = tmp_path / "missing.h5"
     out_folder = tmp_path / "out"
     status, out, err = run("reconstruct", bad, missing, scan, "--model", "zero-filled", "--out", out_folder, "--json")
@@ -108,9 +108,27 @@ def test_failing_volume_does_not_stop_the_others(run, scan, tmp_path):
     assert [record["input"] for record in json.loads(out)] == ["head.h5"]
     errors = [line for line in err.splitlines() if "error" in line]
     assert len(errors) == 2
-    assert any(str(bad) in line and "slice 1" in line for line in errors)
+    assert any(str(bad) in line and "NaN" in line for line in errors)
     assert any(str(missing) in line for line in errors)
     assert sorted(path.name for path in out_folder.iterdir()) == ["head.zero-filled.h5", "head.zero-filled.json"]
+
+
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_bad_slice_does_not_lose_the_others(run, scan, tmp_path, processes):
+    with h5py.File(scan, "r+") as file:
+        n_slices = len(file["kspace"])
+        file["kspace"][1, 0, 5, 5] = np.nan
+    words = ("reconstruct", scan, "--model", "zero-filled", "--model", "cg-sense", "--center-fraction", 0.2)
+    status, out, err = run(*words, "--processes", processes, "--out", tmp_path / "out", "--json")
+    assert status == 2
+    assert len(json.loads(out)) == 2
+    for record in json.loads(out):
+        assert record["slices"] == [index for index in range(n_slices) if index != 1]
+        assert any(warning.startswith("slice 1 was left out: ") for warning in record["warnings"])
+    if processes == 1:  # others write to stderr themselves
+        said = [line for line in err.splitlines() if "slice 1" in line]
+        assert len(said) == 2  # an error for each model
+        assert all(f"error: {scan}: slice 1" in line for line in said)
 
 
 def test_an_interrupt_leaves_what_is_whole_and_nothing_else(run, scan, tmp_path, monkeypatch):
