@@ -194,9 +194,9 @@ def split_model(entry: str) -> tuple[str, dict[str, Any]]:
         if not sign or not name.strip():
             raise ModelError(f"{entry}: {text!r} sets nothing; write NAME=VALUE, such as cs-tv:lambda=0.02.")
         settings[name.strip()] = value
-    known = [parameter.name for parameter in parameters_of(card)]
+    known = [parameter.spoken for parameter in parameters_of(card)]
     for name in settings:
-        if name.rstrip("_") not in [one.rstrip("_") for one in known]:
+        if name.rstrip("_") not in known:
             raise ModelError(unknown_parameter(card, name, known))
     return model, from_texts(card, settings)
 

@@ -206,16 +206,16 @@ def overrides_of(models: Sequence[str], assignments: Mapping[str, str]) -> dict[
     found: dict[str, dict[str, Any]] = {model: {} for model in models}
     if not assignments:
         return found
-    known: dict[str, str] = {}
+    known: dict[str, None] = {}
     for model in models:
         # The parameters of a network are those of its weights.
         card = None if model.endswith(".safetensors") else get_card(model)
         if card is not None and not card.needs_training:
             found[model] = from_texts(card, assignments)
-            known |= {item.name.rstrip("_"): item.name for item in parameters_of(card)}
+            known |= dict.fromkeys(item.spoken for item in parameters_of(card))
     unknown = sorted(name for name in assignments if name.rstrip("_") not in known)
     if unknown:
-        having = f"what can be set is {', '.join(known.values())}" if known else "trained weights have theirs"
+        having = f"what can be set is {', '.join(known)}" if known else "trained weights have theirs"
         raise ModelError(f"--set {unknown[0]}: {', '.join(models)} cannot be given such a parameter; {having}.")
     return found
 

@@ -49,7 +49,9 @@ def describe(path: Path | str, error: BaseException) -> ExportError:
     error
         What the system, or a library that hides the system's error in its own, said.
     """
-    sentence = _SENTENCES.get(_errno(error) or 0, f"the system says: {error}; choose another folder")
+    number = _errno(error) or 0
+    words = os.strerror(number) if number else str(error)
+    sentence = _SENTENCES.get(number, f"the system says: {words}; choose another folder")
     return ExportError(f"{path}: could not be written: {sentence}.")
 
 

@@ -101,7 +101,8 @@ def _panels(result: Reconstruction, position: int) -> list[_Panel]:
     last = None
     for title, volume in result.module_outputs().items():
         if title not in ("zero-filled", "final"):
-            volumes[title] = last = volume
+            # As the window writes them: Iterate, but 4x and OC as they are.
+            volumes[title[:1].upper() + title[1:]] = last = volume
     final = result.final[position]
     # A method without iterations, or one whose last module is its result, needs no panel twice.
     if last is not None and _same(last[position], final):

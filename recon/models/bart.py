@@ -57,7 +57,7 @@ class BartParameters:
     def __post_init__(self) -> None:
         problems = []
         if self.lambda_ is not None and not 0 <= self.lambda_ < float("inf"):
-            problems.append(f"lambda_ is {self.lambda_}; it must be 0 or more")
+            problems.append(f"lambda is {self.lambda_}; it must be 0 or more")
         if self.n_iterations < 1:
             problems.append(f"n_iterations is {self.n_iterations}; at least one is needed")
         if self.n_calibration < MIN_LINES:

@@ -78,6 +78,11 @@ class Parameter:
     help: str = ""
 
     @property
+    def spoken(self) -> str:
+        """The name as a command line takes it: ``lambda_``, which Python's own word made so, is ``lambda``."""
+        return self.name.rstrip("_")
+
+    @property
     def title(self) -> str:
         """Words for the label of a field: ``n_iterations`` becomes ``Iterations``, ``lambda_`` ``λ``."""
         words = self.name.strip("_").removeprefix("n_").removeprefix("is_").split("_")
@@ -147,7 +152,7 @@ class Parameter:
     def _refused(self, shown: str) -> ModelError:
         wanted = f"one of {', '.join(self.choices)}" if self.kind == "choice" else _WORDS[self.kind]
         nothing = ", or nothing" if self.is_optional else ""
-        return ModelError(f"{self.name} is {shown}; give {wanted}{nothing}.")
+        return ModelError(f"{self.spoken} is {shown}; give {wanted}{nothing}.")
 
 
 def parameters_of(card: ModelCard, n_coils: int = 1) -> tuple[Parameter, ...]:
@@ -216,7 +221,7 @@ def from_texts(card: ModelCard, texts: Mapping[str, str], n_coils: int = 1) -> d
     ModelError
         If a text means nothing, or the method refuses a value.
     """
-    known = {parameter.name.rstrip("_"): parameter for parameter in parameters_of(card, n_coils)}
+    known = {parameter.spoken: parameter for parameter in parameters_of(card, n_coils)}
     named = {name.rstrip("_"): text for name, text in texts.items()}
     found = {known[name].name: known[name].read(text) for name, text in named.items() if name in known}
     return checked(card, found, n_coils)

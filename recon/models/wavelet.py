@@ -59,7 +59,7 @@ class WaveletParameters:
     def __post_init__(self) -> None:
         problems = []
         if not 0 <= self.lambda_ < math.inf:
-            problems.append(f"lambda_ is {self.lambda_}; it must be 0 or more")
+            problems.append(f"lambda is {self.lambda_}; it must be 0 or more")
         if self.n_iterations < 1:
             problems.append(f"n_iterations is {self.n_iterations}; at least one is needed")
         if not 0 <= self.tolerance < 1:

@@ -88,12 +88,13 @@ def test_a_parameter_changes_the_image(reconstruct):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--model", "cs-tv", "--set", "lambda=-1"], "lambda_ is -1.0; it must be 0 or more"),
+        (["--model", "cs-tv", "--set", "lambda=-1"], "lambda is -1.0; it must be 0 or more"),
         (["--model", "cs-tv", "--set", "n_iterations=many"], "n_iterations is 'many'; give a whole number."),
         (
             ["--model", "cs-tv", "--set", "lamda=1"],
-            "cs-tv cannot be given such a parameter; what can be set is lambda_",
+            "cs-tv cannot be given such a parameter; what can be set is lambda, n_iterations, tolerance.",
         ),
+        (["--model", "cs-tv", "--set", "lambda=abc"], "error: lambda is 'abc'; give a number, or nothing."),
         (["--model", "pcrnn", "--set", "n_iterations=3"], "trained weights have theirs"),
         (["--model", "cs-tv", "--set", "lambda"], "'lambda' sets nothing; write NAME=VALUE"),
         (["--model", "cs-tv", "--maps", "guess"], "invalid choice: 'guess'"),

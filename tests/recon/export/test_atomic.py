@@ -64,6 +64,10 @@ def test_hdf5_hides_the_full_disk_in_a_runtime_error(tmp_path):
 
 def test_unknown_system_errors_say_what_the_system_said():
     assert "the moon is in the way" in str(describe("a.h5", OSError("the moon is in the way")))
+    error = OSError(errno.ENOENT, os.strerror(errno.ENOENT), "/proc/a")
+    assert str(describe("/proc/a/b", error)) == (
+        "/proc/a/b: could not be written: the system says: No such file or directory; choose another folder."
+    )
 
 
 @pytest.mark.parametrize("manager", [atomic_file, atomic_folder])

@@ -48,8 +48,8 @@ def assert_nothing_is_clipped_or_overlaps(canvas):
 
 def test_panels_scores_and_caption(result) -> None:
     said = texts(result)
-    assert [one for one in said if one in ("Zero-filled", "4x", "2x", "refine", "Final", "Reference")] == [
-        "Zero-filled", "4x", "2x", "refine", "Final", "Reference",
+    assert [one for one in said if one in ("Zero-filled", "4x", "2x", "Refine", "Final", "Reference")] == [
+        "Zero-filled", "4x", "2x", "Refine", "Final", "Reference",
     ]  # fmt: skip
     peak = float(result.reference.max())
     for volume in (result.zero_filled, result.final, *result.module_outputs().values()):
@@ -128,7 +128,7 @@ def test_same_image_is_not_shown_twice(result) -> None:
         "Zero-filled", "Reference",
     ]  # fmt: skip
     last = replace(result, final=result.stages["refine"])
-    assert "refine" not in texts(last) and "Final" in texts(last)
+    assert "Refine" not in texts(last) and "Final" in texts(last)
 
 
 def test_scanners_own_sampling_is_said(result) -> None:

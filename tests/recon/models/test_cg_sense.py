@@ -113,5 +113,5 @@ def test_one_coil_needs_no_maps_and_several_do():
 
 
 def test_impossible_parameters_are_named():
-    with pytest.raises(ModelError, match=r"CG-SENSE: lambda_ is -1.*n_iterations is 0.*tolerance is 2"):
+    with pytest.raises(ModelError, match=r"CG-SENSE: lambda is -1.*n_iterations is 0.*tolerance is 2"):
         models.create("cg-sense", lambda_=-1.0, n_iterations=0, tolerance=2.0)

@@ -262,8 +262,8 @@ def test_the_pipeline_hands_the_contrast_over(tmp_path):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"lambda_": -0.1}, "lambda_ is -0.1"),
-        ({"lambda_": float("nan")}, "lambda_ is nan"),
+        ({"lambda_": -0.1}, "lambda is -0.1"),
+        ({"lambda_": float("nan")}, "lambda is nan"),
         ({"n_iterations": 0, "tolerance": 1.0}, "at least one is needed; tolerance is 1.0"),
     ],
 )

@@ -189,7 +189,7 @@ def test_images_smaller_than_a_filter(size):
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"lambda_": -1.0}, "lambda_ is -1.0"),
+        ({"lambda_": -1.0}, "lambda is -1.0"),
         ({"n_iterations": 0}, "n_iterations is 0"),
         ({"tolerance": 1.0}, "tolerance is 1.0"),
         ({"n_levels": 0}, "n_levels is 0"),
