@@ -52,7 +52,8 @@ class PhantomSpec:
     slice_thickness_mm
         Distance of the slices, without a gap.
     noise
-        Standard deviation of the complex noise in each coil image, as a share of the signal of fluid.
+        Standard deviation of the complex noise in each coil image, as a share of the signal of fluid; its real and its
+        imaginary part have 1/√2 of it each.
     seed
         Seed of folds, texture, lesions and noise.
     """
@@ -221,7 +222,9 @@ def write(path: Path, spec: PhantomSpec | None = None, progress: Callable[[float
             if progress is not None:
                 progress((index + 1) / spec.n_slices)
 
-    simulation = SimulationSpec(spec.n_coils, phase=0.0, noise=spec.noise, seed=spec.seed, origin="an analytic phantom")
+    # Which tells the noise of the real and of the imaginary part.
+    noise = spec.noise / np.sqrt(2.0)
+    simulation = SimulationSpec(spec.n_coils, phase=0.0, noise=noise, seed=spec.seed, origin="an analytic phantom")
     attributes = {
         "flip_rows": True,
         "version": VERSION,

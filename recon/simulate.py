@@ -51,7 +51,8 @@ class SimulationSpec:
     phase
         Strength of the object phase: 0 none, 1 typical of a spin echo, 3 a gradient echo near the sinuses.
     noise
-        Standard deviation of the complex noise in each coil image, as a fraction of the image maximum.
+        Standard deviation of the noise in each coil image, of the real and of the imaginary part each, as a fraction
+        of the image maximum.
     seed
         Same seed, same coils, phase and noise.
     origin
@@ -81,7 +82,7 @@ class SimulationSpec:
         """What the user must be told."""
         return (
             f"k-space is simulated from {self.origin} ({self.n_coils} coil{'s' if self.n_coils > 1 else ''}, "
-            f"phase {self.phase:g}, noise {self.noise:g}, seed {self.seed})"
+            f"phase {self.phase:g}, noise {self.noise:.4g}, seed {self.seed})"
         )
 
     @property
@@ -217,7 +218,7 @@ def assemble(
     phase
         Object phase ``(y, x)`` in radians.
     noise_sigma
-        Standard deviation of real and imaginary noise in a coil image.
+        Standard deviation of the noise in a coil image, of the real and of the imaginary part each.
     rng
         Source of the noise.
     """

@@ -9,7 +9,7 @@ import torch
 
 import recon
 from recon import anatomy, phantom
-from recon.anatomy import Blob, Ellipse
+from recon.anatomy import CSF, Blob, Ellipse
 from recon.errors import ExportError, RequestError
 from recon.phantom import PhantomSpec
 
@@ -99,6 +99,15 @@ def test_noise_has_the_level_that_was_asked_for():
     quiet = phantom.slice_kspace(dataclasses.replace(SMALL, noise=0.0), 0)
     noise = phantom.slice_kspace(dataclasses.replace(SMALL, noise=0.05), 0) - quiet
     assert np.sqrt((np.abs(noise) ** 2).mean()) == pytest.approx(0.05 * phantom._SIGNAL_SCALE, rel=0.03)
+
+
+def test_the_file_says_the_noise_of_each_part_as_simulations_do(tmp_path):
+    path = phantom.write(tmp_path / "head.h5", SMALL)
+    quiet = phantom.slice_kspace(dataclasses.replace(SMALL, noise=0.0), 0)
+    noise = (phantom.slice_kspace(SMALL, 0) - quiet) / (phantom._SIGNAL_SCALE * CSF)
+    said = recon.open_study(path).series[0].simulation.noise
+    assert noise.real.std() == pytest.approx(said, rel=0.05)
+    assert noise.imag.std() == pytest.approx(said, rel=0.05)
 
 
 def test_file_opens_as_a_study_and_says_what_it_is(tmp_path):
