@@ -6,6 +6,7 @@ torch takes seconds to import. Functions here run in worker threads, so the wind
 from __future__ import annotations
 
 import importlib
+import math
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -215,7 +216,7 @@ class Run:
 def score(
     reference: NDArray[np.float32] | None, image: NDArray[np.float32], peak: float | None = None
 ) -> dict[str, float] | None:
-    """Return PSNR, SSIM and NMSE of one slice; None without a usable reference."""
+    """Return PSNR, SSIM (NaN for an image below its window) and NMSE of one slice; None without a usable reference."""
     if reference is None or reference.shape != image.shape or not float(reference.max()) > 0:
         return None
     from recon import metrics
@@ -223,7 +224,7 @@ def score(
     pair = (reference[None], image[None])
     return {
         "psnr": float(metrics.psnr(*pair, peak)),
-        "ssim": float(metrics.ssim(*pair, peak)),
+        "ssim": float(metrics.ssim(*pair, peak)) if min(image.shape) >= metrics.SSIM_WINDOW else math.nan,
         "nmse": float(metrics.nmse(*pair)),
     }
 

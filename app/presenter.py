@@ -223,7 +223,9 @@ class GridPresenter(_Settling):
         if image is None or reference is None or reference.shape != image.shape:
             self._grid.set_error(key, None)
         else:
-            self._grid.set_error(key, np.abs(image - reference), "" if scores is None else f"SSIM {scores['ssim']:.3f}")
+            similarity = math.nan if scores is None else scores["ssim"]
+            text = f"SSIM {similarity:.3f}" if math.isfinite(similarity) else ""
+            self._grid.set_error(key, np.abs(image - reference), text)
 
     # ---------------------------------------------------------------- looks
 

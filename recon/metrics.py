@@ -17,7 +17,8 @@ from recon.values import real
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_WINDOW = 7
+# Side of SSIM's window, in pixels; a smaller image has no SSIM.
+SSIM_WINDOW = 7
 # Side and standard deviation of the Laplacian of Gaussian, in pixels.
 _EDGE_WINDOW, _EDGE_SIGMA = 15, 1.5
 
@@ -77,12 +78,14 @@ def score(reference: Any, image: Any, data_range: float | None = None) -> dict[s
 
     Returns
     -------
-    ``{"psnr": {"volume": 31.2, "slices": [31.0, …]}, "ssim": …, "nmse": …}``
+    ``{"psnr": {"volume": 31.2, "slices": [31.0, …]}, "ssim": …, "nmse": …}``; SSIM is NaN where the image is too small
+    for its window, and so is the NMSE of a slice without reference.
     """
     reference, image = _volumes(reference, image)
     peak = _peak(reference, data_range)
     slices = [(a[None], b[None]) for a, b in zip(reference, image, strict=True)]
-    similarity = [_slice_ssim(a[0], b[0], peak) for a, b in slices]
+    has_ssim = min(reference.shape[1:]) >= SSIM_WINDOW
+    similarity = [_slice_ssim(a[0], b[0], peak) if has_ssim else float("nan") for a, b in slices]
     return {
         "psnr": {"volume": psnr(reference, image, peak), "slices": [psnr(a, b, peak) for a, b in slices]},
         "ssim": {"volume": float(np.mean(similarity)), "slices": similarity},
@@ -136,9 +139,11 @@ def _peak(reference: NDArray[np.float64], data_range: float | None) -> float:
 
 
 def _slice_ssim(reference: NDArray[np.float64], image: NDArray[np.float64], peak: float) -> float:
-    if min(reference.shape) < _WINDOW:
-        raise RequestError(f"SSIM needs at least {_WINDOW} × {_WINDOW} pixels; the image has {reference.shape}.")
-    n_window = _WINDOW**2
+    if min(reference.shape) < SSIM_WINDOW:
+        raise RequestError(
+            f"SSIM needs at least {SSIM_WINDOW} × {SSIM_WINDOW} pixels; the image has {reference.shape}."
+        )
+    n_window = SSIM_WINDOW**2
     # Subtracting one constant changes no variance and keeps the running sums from cancelling.
     shift = float(reference.mean())
     a, b = reference - shift, image - shift
@@ -159,10 +164,10 @@ def _window_mean(image: NDArray[np.float64]) -> NDArray[np.float64]:
     for axis in (0, 1):
         total = np.cumsum(image, axis=axis)
         total = np.insert(total, 0, 0.0, axis=axis)
-        head = np.take(total, np.arange(_WINDOW, total.shape[axis]), axis=axis)
-        tail = np.take(total, np.arange(0, total.shape[axis] - _WINDOW), axis=axis)
+        head = np.take(total, np.arange(SSIM_WINDOW, total.shape[axis]), axis=axis)
+        tail = np.take(total, np.arange(0, total.shape[axis] - SSIM_WINDOW), axis=axis)
         image = head - tail
-    return image / _WINDOW**2
+    return image / SSIM_WINDOW**2
 
 
 def _edges(volume: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -33,7 +33,7 @@ class Request:
     mask
         Sampling pattern that is laid over the data; the scanner's own pattern wins where there is one.
     slices
-        Indices to reconstruct, in that order; None means all.
+        Indices to reconstruct, in that order, each once; None means all.
     coils
         Number of virtual coils; None lets the model choose.
     grid
@@ -109,9 +109,11 @@ class Request:
         if slices is not None:
             if isinstance(slices, str) or not isinstance(slices, Iterable):
                 raise RequestError(f"slices is {slices!r}; give a list of slice indices, or None for all.")
-            object.__setattr__(self, "slices", tuple(whole(index, "a slice") for index in slices))
+            # A slice that is named twice is one slice.
+            object.__setattr__(self, "slices", tuple(dict.fromkeys(whole(index, "a slice") for index in slices)))
         if not isinstance(self.overrides, Mapping) or not all(isinstance(name, str) for name in self.overrides):
             raise RequestError(f"overrides is {self.overrides!r}; give a mapping of parameter names to values.")
+        object.__setattr__(self, "overrides", dict(self.overrides))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that JSON can hold."""

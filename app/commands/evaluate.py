@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 from contextlib import contextmanager, nullcontext
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -288,7 +289,10 @@ def summary(rows: Sequence[dict[str, Any]]) -> str:
                         method,
                         f"{mask} {acceleration:g}x, {grid}, {REGION_NAMES[region]}",
                         scores["psnr"].n,
-                        *(f"{scores[name].mean:.{digits}f}" for name, digits in _DIGITS),
+                        *(
+                            "–" if isnan(mean := scores[name].mean) else f"{mean:.{digits}f}"
+                            for name, digits in _DIGITS
+                        ),
                         f"{seconds:.2f}",
                         "" if memory is None else f"{memory:.2f}",
                     )

@@ -132,7 +132,7 @@ def _scores(reference: NDArray[np.float32], image: NDArray[np.float32], peak: fl
         return "no score: the reference is empty"
     pair = reference[None], image[None]
     psnr = f"{metrics.psnr(*pair, peak):.2f} dB"
-    similarity = f"SSIM {metrics.ssim(*pair, peak):.4f}" if min(reference.shape) >= 7 else "SSIM –"
+    similarity = f"SSIM {metrics.ssim(*pair, peak):.4f}" if min(reference.shape) >= metrics.SSIM_WINDOW else "SSIM –"
     return f"PSNR {psnr}\n{similarity} · NMSE {metrics.nmse(*pair):#.2g}"
 
 

@@ -1,7 +1,10 @@
 """The door to the reconstruction core, with the core behind it."""
 
+import math
+
 import h5py
 import numpy as np
+import pytest
 import torch
 
 import recon
@@ -26,3 +29,11 @@ def test_a_run_leaves_out_a_slice_that_cannot_be_used_and_scores_the_others(tmp_
     # One data range for both, that of the slices that there are.
     for place, index in enumerate((0, 2)):
         assert np.isclose(scores[index]["psnr"], run.reconstruction.metrics["psnr"]["slices"][place], atol=1e-3)
+
+
+def test_a_slice_too_small_for_ssim_has_the_other_scores():
+    reference = np.arange(1, 61, dtype=np.float32).reshape(6, 10)
+    scores = engine.score(reference, 0.9 * reference)
+    assert math.isnan(scores["ssim"])
+    assert scores["nmse"] == pytest.approx(0.01, rel=1e-4)
+    assert engine.score(np.zeros((6, 10), np.float32), reference) is None

@@ -106,6 +106,14 @@ def test_misuse_is_refused():
         metrics.ssim(np.ones((1, 5, 5)), np.ones((1, 5, 5)))
 
 
+def test_an_image_that_is_too_small_for_ssim_has_the_other_scores():
+    reference = np.arange(1.0, 61).reshape(1, 6, 10)
+    scores = metrics.score(reference, 0.9 * reference)
+    assert np.isnan(scores["ssim"]["volume"]) and np.isnan(scores["ssim"]["slices"]).all()
+    assert scores["psnr"]["volume"] == metrics.psnr(reference, 0.9 * reference)
+    assert scores["nmse"]["slices"] == [pytest.approx(0.01)]
+
+
 def test_an_empty_slice_in_a_volume_is_no_reason_to_stop():
     reference = np.zeros((2, 9, 9))
     reference[0] = 1

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from types import MappingProxyType
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -40,6 +43,23 @@ def test_numbers_of_numpy_and_paths_are_taken_and_serialise():
     assert Request.from_json(request.to_json()) == request
     assert (request.model, request.slices, request.device) == ("a.safetensors", (0, 1), "cpu")
     assert np.array_equal(make(mask, (64, 64)).mask, make(MaskSpec("random", 4, 0.08, 3), (64, 64)).mask)
+
+
+def test_a_slice_is_asked_for_once_and_any_mapping_serialises():
+    request = Request(slices=(2, 0, 2), overrides=MappingProxyType({"lambda_": 0.02}))
+    assert request.slices == (2, 0)
+    assert Request.from_json(request.to_json()) == request
+
+
+def test_an_image_too_small_for_ssim_is_saved_with_its_other_scores(tmp_path):
+    rng = np.random.default_rng(0)
+    with h5py.File(tmp_path / "tiny.h5", "w") as file:
+        file["kspace"] = (rng.standard_normal((1, 2, 6, 20)) + 1j * rng.standard_normal((1, 2, 6, 20))).astype("c8")
+    [series] = recon.open_study(tmp_path / "tiny.h5").series
+    result = recon.run(series, Request("zero-filled", MaskSpec("equispaced", 2, 0.2, seed=1), device="cpu"))
+    record = json.loads(result.save(tmp_path / "out", ["hdf5"])[-1].read_text())
+    assert record["metrics"]["ssim"] == {"volume": None, "slices": [None]}
+    assert record["metrics"]["psnr"]["volume"] > 0
 
 
 @pytest.mark.parametrize(

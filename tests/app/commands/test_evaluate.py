@@ -34,6 +34,16 @@ def volumes(folder):
         return [line for line in csv.DictReader(file) if line["level"] == "volume"]
 
 
+def test_a_score_that_an_image_is_too_small_for_is_a_dash(run, tmp_path):
+    rng = np.random.default_rng(0)
+    with h5py.File(tmp_path / "tiny.h5", "w") as file:
+        file["kspace"] = (rng.standard_normal((1, 2, 6, 40)) + 1j * rng.standard_normal((1, 2, 6, 40))).astype("c8")
+    status, out, _ = run("evaluate", tmp_path / "tiny.h5", "--model", "zero-filled", "--out", tmp_path / "out")
+    assert status == 0
+    [line] = [line for line in out.splitlines() if line.startswith("zero-filled")]
+    assert "nan" not in out and line.split()[-5] == "–"
+
+
 def test_models_are_compared(run, scan, tmp_path):
     status, out, err = run(
         "evaluate", scan, "--model", "zero-filled", "--model", "pcrnn-s", "--mask", "random", "--mask", "equispaced",
