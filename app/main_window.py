@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from app.session import Session
 
 TITLE = "MRI workstation"
-SIDE_WIDTH = 288
+SIDE_WIDTH = 296
 BOTTOM_HEIGHT = 206
 
 

@@ -6,24 +6,22 @@ import textwrap
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QObject, QTimer, Signal
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QFrame,
     QHBoxLayout,
     QLabel,
     QLineEdit,
     QProgressBar,
     QPushButton,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
 
 from app import theme
 from app.messages import sentence
-from app.views.fields import KeepsKeys, align_labels, beside, choose, describe, form, heading
+from app.views.fields import FormScroll, KeepsKeys, align_labels, beside, choose, describe, form, heading
 from app.views.model_choice import ModelChoice
 from app.views.named import named
 from app.views.parameter_form import ParameterForm
@@ -155,11 +153,7 @@ class RecipePanel(QWidget):
         inner.addLayout(model)
         inner.addWidget(self.parameter_section)
         inner.addStretch()
-        self._scroll = scroll = QScrollArea(widgetResizable=True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(fields)
+        self._scroll = scroll = FormScroll(fields)
         scroll.viewport().installEventFilter(self)
 
         bottom = QVBoxLayout()

@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QApplication, QDockWidget, QLabel, QPushButton, QW
 
 from app.actions import COMMANDS
 from app.main_window import MainWindow
+from app.views.fields import FormScroll
 
 LEFT = Qt.MouseButton.LeftButton
 NAMES = [
@@ -120,6 +121,29 @@ def test_the_layout_is_kept_and_can_be_reset(window, qtbot, engine, tmp_path):
     assert stored
     window.reset_layout()
     assert not window.docks["kspace"].isHidden()
+
+
+def test_the_recipe_is_never_cut_off_at_its_side(window, qtbot):
+    scroll = window.recipe.findChild(FormScroll)
+
+    def is_whole():
+        bar = scroll.verticalScrollBar().sizeHint().width()
+        return scroll.width() - bar >= scroll.widget().minimumSizeHint().width()
+
+    window.resize(500, 500)
+    window.resizeDocks([window.docks["recipe"]], [100], Qt.Orientation.Horizontal)
+    qtbot.waitUntil(is_whole)
+    window.resize(1280, 800)
+    qtbot.waitUntil(is_whole)
+    # A layout that was kept when the pane could be narrower.
+    window.recipe.setMinimumWidth(100)
+    QApplication.processEvents()
+    window.resizeDocks([window.docks["recipe"]], [100], Qt.Orientation.Horizontal)
+    qtbot.waitUntil(lambda: not is_whole())
+    layout = window.saveState()
+    window.recipe.setMinimumWidth(0)
+    window.restoreState(layout)
+    qtbot.waitUntil(is_whole)
 
 
 # ---------------------------------------------------------------- keys
