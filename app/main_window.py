@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QMainWindow,
     QMessageBox,
+    QSizePolicy,
     QStackedWidget,
     QVBoxLayout,
     QWidget,
@@ -211,6 +212,12 @@ class MainWindow(QMainWindow):
         if not is_viewing and self._is_laid_out:
             self._closed = {dock for dock in self.docks.values() if dock.isHidden()}
         self.pages.setCurrentIndex(1 if is_viewing else 0)
+        for page in self.pages.children():
+            # Only the page in sight decides how small the window may become.
+            if isinstance(page, QWidget):
+                is_shown = page is self.pages.currentWidget()
+                policy = QSizePolicy.Policy.Preferred if is_shown else QSizePolicy.Policy.Ignored
+                page.setSizePolicy(policy, policy)
         if is_viewing != self._is_viewing:
             self._is_viewing = is_viewing
             for dock in self.docks.values():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QObject, QSize, Qt
+from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QLabel
 
 from app import theme
@@ -14,6 +15,7 @@ from app.views.level_bar import MANUAL
 from app.views.named import named
 
 if TYPE_CHECKING:
+    from PySide6.QtGui import QPaintEvent
     from PySide6.QtWidgets import QStatusBar
 
     from app.session import Session
@@ -21,6 +23,24 @@ if TYPE_CHECKING:
     from app.views.level_bar import LevelBar
 
 NAMES = ("slice", "probe", "levels", "zoom", "flip", "device", "job", "training")
+LONG = ("probe", "job")
+"""Those that give way in a narrow window."""
+
+
+class _Elided(QLabel):
+    """A line that is cut off with dots where there is no room for all of it; `text` stays whole."""
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(
+            self.fontMetrics().horizontalAdvance("…") if self.text() else 0, super().minimumSizeHint().height()
+        )
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setPen(self.palette().color(self.foregroundRole()))
+        text = self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideRight, self.width())
+        painter.drawText(self.rect(), Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, text)
+        painter.end()
 
 
 class StatusPresenter(QObject):
@@ -41,7 +61,7 @@ class StatusPresenter(QObject):
         self._session = session
         self._level_bar = level_bar
         self._grid = grid
-        self.labels = {name: named(f"status-{name}", QLabel()) for name in NAMES}
+        self.labels = {name: named(f"status-{name}", _Elided() if name in LONG else QLabel()) for name in NAMES}
         self._lay_out(bar)
         grid.viewChanged.connect(lambda _zoom: self.refresh())
         for signal in (
@@ -104,7 +124,9 @@ class StatusPresenter(QObject):
         self.labels["job"].setText("reconstructing" if session.is_running else opening or shown)
         used = "" if result is None else result.parameter_text
         remarks = () if result is None else (sentence(text) for text in result.remarks)
-        self.labels["job"].setToolTip("\n".join([*([f"Reconstructed with {used}."] if used else []), *remarks]))
+        # The line may be cut off, so the tip begins with all of it.
+        lines = [self.labels["job"].text(), f"Reconstructed with {used}." if used else "", *remarks]
+        self.labels["job"].setToolTip("\n".join(line for line in lines if line))
 
     def _probe_text(self) -> str:
         crosshair = self._session.view.crosshair

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from PySide6.QtCore import QEvent, QRect, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QFontMetrics, QImage, QPainter, QPaintEvent
@@ -11,8 +13,14 @@ from app import theme
 from app.views import levels
 from app.views.segmented import Segmented
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from PySide6.QtGui import QResizeEvent
+
 GAINS = (1.0, 2.0, 5.0, 10.0)
 DEFAULT_GAIN = 5.0
+_SPACING = theme.SPACE + 2
 
 
 class ErrorGain(Segmented):
@@ -88,7 +96,10 @@ class ColourBar(QWidget):
 
 
 class ErrorKey(QWidget):
-    """Title, colour bar and gain; fills the cell below the reference, which has no error."""
+    """Title, colour bar and gain; fills the cell below the reference, which has no error.
+
+    In a low cell whole parts are left out, since nothing is read of a button that is cut through.
+    """
 
     gainChanged = Signal(float)
 
@@ -101,7 +112,7 @@ class ErrorKey(QWidget):
         self.chooser = ErrorGain(self)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, theme.SPACE, 0, 0)
-        layout.setSpacing(theme.SPACE + 2)
+        layout.setSpacing(_SPACING)
         layout.addWidget(self.title)
         layout.addWidget(self.bar)
         layout.addWidget(self.chooser)
@@ -127,6 +138,25 @@ class ErrorKey(QWidget):
     def data_range(self) -> float:
         """Maximum of the reference."""
         return self._data_range
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Leave out what does not fit: first the title, then the buttons, whose choice the title says."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        parts = (self.title, self.bar, self.chooser)
+        for shown in (parts, (self.bar, self.chooser), (self.title, self.bar), (self.bar,)):
+            if self._height_of(shown) <= self.height():
+                break
+        for part in parts:
+            part.setVisible(part in shown)
+
+    def _height_of(self, parts: Sequence[QWidget]) -> int:
+        heights = (
+            self.chooser.height_at(self.width()) if part is self.chooser else part.sizeHint().height() for part in parts
+        )
+        return theme.SPACE + sum(heights) + _SPACING * (len(parts) - 1)
 
     def _choose(self, gain: float) -> None:
         self.set_gain(gain)

@@ -11,6 +11,8 @@ from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTab
 from app.views.study_browser import sampling_text, shape_text
 
 if TYPE_CHECKING:
+    from PySide6.QtGui import QResizeEvent
+
     from recon.data import Series
 
 _UNITS = {"_ms": " ms", "_mm": " mm", "_t": " T", "_hz": " Hz", "_deg": "°"}
@@ -64,7 +66,9 @@ class HeaderView(QTableWidget):
         self.setHorizontalHeaderLabels(["Field", "Value"])
         self.horizontalHeader().setStretchLastSection(True)
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-        self.setColumnWidth(0, self.fontMetrics().horizontalAdvance("Inversion time of scan"))
+        self._name_width = self.fontMetrics().horizontalAdvance("Inversion time of scan")
+        self._fitted_width = self._name_width
+        self.setColumnWidth(0, self._name_width)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         self.horizontalHeader().setHighlightSections(False)
@@ -76,6 +80,14 @@ class HeaderView(QTableWidget):
         self.setTabKeyNavigation(False)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Keep half of a narrow pane for the values."""
+        super().resizeEvent(event)
+        # A width that the user gave the column stays.
+        if self.columnWidth(0) == self._fitted_width:
+            self._fitted_width = min(self._name_width, self.viewport().width() // 2)
+            self.setColumnWidth(0, self._fitted_width)
 
     def set_series(self, series: Series | None) -> None:
         """Show what is known about a series."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from PySide6.QtCore import QPoint, QSize, Signal
+from PySide6.QtCore import QPoint, QRect, QSize, Signal
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.views import levels
@@ -83,7 +83,7 @@ class ImageGrid(QWidget):
         self.setObjectName("imageGrid")
         self.setAccessibleName("Linked images")
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setMinimumSize(320, 240)
+        self.setMinimumSize(320, 208)
         self._images: dict[str, ImagePanel] = {}
         self._errors: dict[str, ImagePanel] = {}
         self._view = FIT
@@ -317,7 +317,7 @@ class ImageGrid(QWidget):
 
     def minimumSizeHint(self) -> QSize:
         """Smallest size that still shows images."""
-        return QSize(320, 240)
+        return QSize(320, 208)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Place the panels."""
@@ -432,7 +432,9 @@ class ImageGrid(QWidget):
                 error.setVisible(has_errors)
             elif panel.spec.is_reference:
                 key_left, key_top = left, error_top
-        self.key.setGeometry(key_left, key_top, cells.width if has_reference else _KEY_WIDTH, cells.well_height)
+        # It has no scores below it, so their line is its own too.
+        key_size = QSize(cells.width if has_reference else _KEY_WIDTH, cells.well_height + error_footer)
+        self.key.setGeometry(QRect(QPoint(key_left, key_top), key_size))
         self.key.setVisible(has_errors)
 
     def _cells(self, n_bands: int, key_width: int) -> _Cells:

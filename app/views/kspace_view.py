@@ -48,7 +48,7 @@ class KSpaceView(QWidget):
         self.coil_slider = QSlider(Qt.Orientation.Horizontal, self)
         self.coil_slider.setAccessibleName("Coil")
         self.coil_slider.setToolTip("Coil whose k-space is shown")
-        self.coil_slider.setMinimumWidth(48)
+        self.coil_slider.setMinimumWidth(32)
         self.coil_number = QLabel("–", self)
         self.coil_number.setProperty("muted", True)
         self.overlay = QCheckBox("Mask", self)

@@ -14,6 +14,8 @@ from app.views.caption import Caption
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from PySide6.QtGui import QResizeEvent
+
 MANUAL = "manual"
 _MATCH_TEXTS = {
     True: ("matched", "All panels show the window of the reference: a bias stays visible"),
@@ -83,6 +85,8 @@ class LevelBar(QWidget):
         layout.addWidget(self.matched)
         layout.addWidget(self.probe, 2)
         layout.addWidget(self.fit)
+        # Left out from the last to the first where there is no room for them.
+        self._spare = (self.matched, self.slice_label, self.window_label)
         self.set_presets(levels.PRESETS)
         self.set_slice(0, 0)
         self.set_levels(0.0, 1.0)
@@ -106,6 +110,7 @@ class LevelBar(QWidget):
         """Show width and centre of the window."""
         width, centre = levels.format_value(high - low, 3), levels.format_value(0.5 * (low + high), 3)
         self.values.setText(f"W {width}  L {centre}")
+        self._fit()
 
     def set_presets(self, presets: Sequence[levels.Preset]) -> None:
         """Set the choices of the menu; one for levels set by hand is added."""
@@ -129,6 +134,7 @@ class LevelBar(QWidget):
         text, hint = _MATCH_TEXTS[is_matched]
         self.matched.setText(text)
         self.matched.setToolTip(hint)
+        self._fit()
 
     def set_zoom(self, zoom: float) -> None:
         """Show the zoom; 1 fits the image."""
@@ -141,6 +147,23 @@ class LevelBar(QWidget):
     def sizeHint(self) -> QSize:
         """Width of the grid."""
         return QSize(720, super().sizeHint().height())
+
+    def minimumSizeHint(self) -> QSize:
+        """Width without the words that can be done without."""
+        hint = super().minimumSizeHint()
+        shown = sum(label.sizeHint().width() + theme.GAP for label in self._spare if not label.isHidden())
+        return QSize(hint.width() - shown, hint.height())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Leave out words where they would push the rest together."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        room = self.width() - self.minimumSizeHint().width()
+        for label in self._spare:
+            room -= label.sizeHint().width() + theme.GAP
+            label.setVisible(room >= 0)
 
     def _slice_moved(self, index: int) -> None:
         self.slice_number.setText(f"{index + 1} / {self.slice_slider.maximum() + 1}")

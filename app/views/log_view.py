@@ -44,6 +44,7 @@ class LogView(QWidget):
         )
         self._text.setMaximumBlockCount(N_LINES)
         self._text.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
+        self._text.setMinimumWidth(40)
         self._text.setFrameShape(QPlainTextEdit.Shape.NoFrame)
         self._text.setAccessibleName("Log")
         self._text.setPlaceholderText("What the program does is noted here.")

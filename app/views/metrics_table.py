@@ -172,8 +172,15 @@ class MetricsTable(QTableWidget):
         return QSize(240, 10 * (self.fontMetrics().height() + 6))
 
     def minimumSizeHint(self) -> QSize:
-        """Room for a few rows."""
-        return QSize(200, 4 * (self.fontMetrics().height() + 6))
+        """Room for a few rows, with every score in full and names as far as they are of usual length."""
+        header = self.horizontalHeader()
+        longest = 2 * self.fontMetrics().horizontalAdvance("Zero-filled")
+        widths = [
+            max(self.sizeHintForColumn(column), header.sectionSizeHint(column)) for column in range(len(METRICS) + 1)
+        ]
+        width = min(widths[0], longest) + sum(widths[1:]) + self.verticalScrollBar().sizeHint().width()
+        width += 2 * theme.SPACE  # between a name and its scores
+        return QSize(max(200, width), 4 * (self.fontMetrics().height() + 6))
 
     def _fill(self) -> None:
         # The title of the first block stands in the head of the table: a small pane has no row to spare.
@@ -202,6 +209,7 @@ class MetricsTable(QTableWidget):
                 for column, metric in enumerate(METRICS, start=1):
                     self.setItem(line, column, self._cell(row, metric, best[metric.key]))
                 line += 1
+        self.updateGeometry()
 
     def _cell(self, row: MetricsRow, metric: Metric, best: float | None) -> QTableWidgetItem:
         score = self._score(row, metric)

@@ -86,6 +86,11 @@ class Segmented(QWidget):
         metrics = QFontMetrics(font)
         return len(self._buttons) * (max(metrics.horizontalAdvance(b.text()) for b in self._buttons) + _PADDING)
 
+    def height_at(self, width: int) -> int:
+        """Height of the buttons, in one row or two, at a width."""
+        n_rows = 1 if width >= self.one_row_width() else 2
+        return n_rows * max(button.sizeHint().height() for button in self._buttons)
+
     def sizeHint(self) -> QSize:
         """One row."""
         return QSize(self.one_row_width(), self._layout.sizeHint().height())

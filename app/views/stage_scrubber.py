@@ -70,7 +70,7 @@ class StageScrubber(QAbstractSlider):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setMouseTracking(True)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
-        self.setMinimumSize(280, 92)
+        self.setMinimumSize(280, 84)
         self.setRange(0, 0)
         self.setPageStep(5)
         self._stages: list[StageEntry] = []

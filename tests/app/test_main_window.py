@@ -1,13 +1,16 @@
 """The window on a session: names, layout, keys, recipe, reconstruction, looks."""
 
+from itertools import pairwise
+
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QKeySequence
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QDockWidget, QLabel, QPushButton, QWidget
+from PySide6.QtWidgets import QApplication, QDockWidget, QLabel, QPushButton, QToolButton, QWidget
 
 from app.actions import COMMANDS
 from app.main_window import MainWindow
+from app.views.error_key import ErrorKey
 from app.views.fields import FormScroll
 
 LEFT = Qt.MouseButton.LeftButton
@@ -144,6 +147,47 @@ def test_the_recipe_is_never_cut_off_at_its_side(window, qtbot):
     window.recipe.setMinimumWidth(0)
     window.restoreState(layout)
     qtbot.waitUntil(is_whole)
+
+
+@pytest.mark.parametrize("size", [(960, 540), (100, 100)])
+def test_a_small_window_is_small_and_cuts_nothing_through(window, qtbot, reconstruct, child, size):
+    reconstruct(window, qtbot)
+    window.resize(*size)
+    QApplication.processEvents()
+    assert window.width() <= 960
+    assert window.height() <= 510 or size == (960, 540)
+    for gain in child(window, "errorGain").findChildren(QToolButton):
+        assert not gain.isVisible() or gain.height() >= gain.sizeHint().height()
+        assert gain.mapTo(window.grid.key, gain.rect().bottomLeft()).y() < window.grid.key.height()
+    assert window.metrics.horizontalScrollBar().maximum() == 0
+    assert window.metrics.columnWidth(0) >= window.metrics.sizeHintForColumn(0)
+    # The long text of the status bar gives way to the others, and none lies on the next.
+    labels = [label for label in window.status.labels.values() if label.isVisible()]
+    places = [label.geometry() for label in (*labels, child(window, "status-research"))]
+    assert all(left.right() < right.left() for left, right in pairwise(places))
+    assert all(label.width() >= label.sizeHint().width() for label in labels if label.objectName() != "status-job")
+    job = window.status.labels["job"]
+    assert job.text() == f"result {window.session.result.title}"
+    assert job.toolTip().startswith(job.text())
+
+
+def test_the_key_of_errors_leaves_out_what_does_not_fit(qtbot):
+    parent = QWidget()
+    qtbot.addWidget(parent)
+    key = ErrorKey(parent)
+    parent.resize(120, 160)
+    parent.show()
+    seen = []
+    for height in range(30, 140):
+        key.resize(100, height)
+        QApplication.processEvents()
+        shown = [part for part in (key.title, key.bar, key.chooser) if part.isVisible()]
+        assert all(part.geometry().bottom() < height for part in shown)
+        assert all(part.height() >= part.sizeHint().height() for part in shown)
+        if shown not in seen:
+            seen.append(shown)
+    title, bar, chooser = key.title, key.bar, key.chooser
+    assert seen == [[bar], [title, bar], [bar, chooser], [title, bar, chooser]]
 
 
 # ---------------------------------------------------------------- keys

@@ -241,7 +241,7 @@ def test_the_window_says_which_lambda_a_method_chose_for_the_scan(method, qtbot,
     qtbot.waitUntil(lambda: "lambda 0.001" in label.text(), timeout=20_000)
     assert "lambda 0.001 (fastMRI's table: AXT1)" in label.toolTip()
     # What the run met is said too; what the series said of itself, when it was opened.
-    assert label.toolTip().splitlines()[1:] == ["Half of the coils were silent."]
+    assert label.toolTip().splitlines()[2:] == ["Half of the coils were silent."]
     assert f"{session.result.title}: half of the coils were silent." in method.log_view.text()
 
 
