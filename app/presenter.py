@@ -95,6 +95,7 @@ class GridPresenter(_Settling):
         for signal in (
             session.series_changed, session.slice_changed, session.preview_changed, session.result_changed,
             session.step_arrived, session.position_changed, session.job_changed, session.view.options_changed,
+            session.progress_changed,
         ):  # fmt: skip
             signal.connect(self._later)
         session.series_changed.connect(self._change_series)
@@ -191,9 +192,10 @@ class GridPresenter(_Settling):
         is_here = current is not None and current.module == name
         step = current if is_here else (None if item is None else item.last_of(name))
         if step is None:
-            running = session.is_running and session.result is not None and session.slice_index in session.pending
+            is_due = session.result is session.runner.result and session.slice_index in session.pending
             self._put(name, None, None, None)
-            self._grid.set_message(name, "Waiting" if running else "Not reconstructed yet")
+            # While another slice is computed, the button that would compute this one is off, and this says why.
+            self._grid.set_message(name, "Waiting" if is_due else session.runner.sentence or "Not reconstructed yet")
             self._grid.set_title(name, shown_name(name))
             return
         assert item is not None
@@ -258,7 +260,7 @@ class StagePresenter(_Settling):
         self._n_shown = 0
         for signal in (
             session.series_changed, session.slice_changed, session.result_changed, session.step_arrived,
-            session.preview_changed, session.position_changed,
+            session.preview_changed, session.position_changed, session.job_changed, session.progress_changed,
         ):  # fmt: skip
             signal.connect(self._later)
         scrubber.positionChanged.connect(session.set_position)
@@ -276,6 +278,7 @@ class StagePresenter(_Settling):
             for step in steps[self._n_shown :]:
                 self._scrubber.append(_entry(step), _psnr(step))
         self._shown, self._n_shown = item, len(steps)
+        self._scrubber.set_message(self._session.runner.sentence or "No stages yet: press Reconstruct")
         self._scrubber.set_lacking(place for place, step in enumerate(steps) if step.image is None)
         current = self._session.step
         if current is not None:

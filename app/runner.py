@@ -49,6 +49,29 @@ class Runner(QObject):
             return ()
         return tuple(index for index in self.result.request.slices or () if index not in self.result.finished)
 
+    @property
+    def place(self) -> str:
+        """What runs where, such as ``PC-RNN-S on b_brain, slice 2 of 3``; empty when nothing runs."""
+        result = self.result
+        if result is None:
+            return ""
+        return f"{result.model_title} on {result.series.stem}, slice {self._number} of {result.series.n_slices}"
+
+    @property
+    def sentence(self) -> str:
+        """The same for where nothing else can be shown meanwhile; empty when nothing runs."""
+        result = self.result
+        if result is None:
+            return ""
+        return f"{result.model_title} is reconstructing slice {self._number} of {result.series.stem}"
+
+    @property
+    def _number(self) -> int:
+        """The slice that is computed, counted from 1."""
+        assert self.result is not None
+        slices = self.result.request.slices or (0,)
+        return 1 + next(iter(self.pending), slices[-1])
+
     def start(self, result: Result) -> None:
         """Compute what a result asks for."""
         series, request = result.series, result.request

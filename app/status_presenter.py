@@ -70,6 +70,7 @@ class StatusPresenter(QObject):
             session.position_changed, session.devices_changed, session.opening_changed,
         ):  # fmt: skip
             signal.connect(self.refresh)
+        session.progress_changed.connect(self._show_job)
         self.refresh()
 
     def _lay_out(self, bar: QStatusBar) -> None:
@@ -117,11 +118,12 @@ class StatusPresenter(QObject):
         width, centre = levels.format_value(high - low, 3), levels.format_value(0.5 * (low + high), 3)
         self.labels["levels"].setText(f"W {width} L {centre} ({view.preset_title})")
 
-    def _show_job(self) -> None:
+    def _show_job(self, *_: Any) -> None:
         session, result = self._session, self._session.result
         opening = f"opening {session.opening[0].name} …" if session.opening else ""
         shown = "" if result is None else f"result {result.title}"
-        self.labels["job"].setText("reconstructing" if session.is_running else opening or shown)
+        running = f"running {session.runner.place}" if session.is_running else ""
+        self.labels["job"].setText(running or opening or shown)
         used = "" if result is None else result.parameter_text
         remarks = () if result is None else (sentence(text) for text in result.remarks)
         # The line may be cut off, so the tip begins with all of it.

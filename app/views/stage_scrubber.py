@@ -53,8 +53,8 @@ class StageScrubber(QAbstractSlider):
     """Slider over stages (object name ``stageScrubber``).
 
     Setters, which never emit: ``set_stages(entries)``, ``set_scores(values)``, ``set_score(index, value)``,
-    ``append(entry, score)``, ``set_lacking(indices)``, ``set_position(index)``,
-    ``set_score_name(name, unit)``, ``clear()``.
+    ``append(entry, score)``, ``set_lacking(indices)``, ``set_message(text)``,
+    ``set_position(index)``, ``set_score_name(name, unit)``, ``clear()``.
     """
 
     positionChanged = Signal(int)
@@ -76,6 +76,7 @@ class StageScrubber(QAbstractSlider):
         self._stages: list[StageEntry] = []
         self._scores: list[float | None] = []
         self._lacking: frozenset[int] = frozenset()
+        self._message = "No stages yet"
         self._score_name = "PSNR"
         self._unit = "dB"
         self._is_silent = False
@@ -134,6 +135,13 @@ class StageScrubber(QAbstractSlider):
             hint = "Every stage that came out, with its PSNR: click, drag, turn the wheel; Space plays them"
             kept = "\nOf several slices a few iterates are kept, which have a tick; the line shows the PSNR of all"
             self.setToolTip(hint + (kept if lacking else ""))
+            self.update()
+
+    def set_message(self, text: str) -> None:
+        """Say why there are no stages."""
+        if text != self._message:
+            self._message = text
+            self._describe()
             self.update()
 
     def set_position(self, index: int) -> None:
@@ -274,7 +282,7 @@ class StageScrubber(QAbstractSlider):
         painter.setFont(theme.small_font(self.font()))
         if not self._stages:
             painter.setPen(QColor(theme.colours().muted))
-            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, "No stages yet: press Reconstruct")
+            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, self._message)
         else:
             self._paint_modules(painter)
             self._paint_scores(painter)
@@ -426,7 +434,7 @@ class StageScrubber(QAbstractSlider):
 
     def _describe(self) -> None:
         if not self._stages:
-            self.setAccessibleDescription("no stages")
+            self.setAccessibleDescription(self._message)
             return
         index = min(self.value(), len(self._stages) - 1)
         score = self._scores[index]

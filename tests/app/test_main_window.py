@@ -450,6 +450,41 @@ def test_slices_without_a_result_say_so(window, qtbot, reconstruct):
     assert window.grid.panel("final").well.image is not None
 
 
+def test_what_runs_is_named_wherever_something_else_is_looked_at(window, engine, new_series, qtbot, child):
+    window._may_close = lambda: True  # a failure must not end in a question
+    session = window.session
+    engine.gate.clear()
+    QTest.mouseClick(child(window, "reconstructButton"), LEFT)
+    qtbot.waitUntil(lambda: session.is_running)
+    session.select(index=4)
+    session.set_request(model="zero-filled")
+    place, sentence = "PC-RNN-S on disc, slice 3 of 5", "PC-RNN-S is reconstructing slice 3 of disc"
+
+    def is_said():
+        window.grid_presenter.flush()
+        window.stage_presenter.flush()
+        job = window.status.labels["job"]
+        wells = [window.grid.panel(key).well for key in window.grid.keys() if key not in ("zero-filled", "reference")]
+        return (
+            job.text() == f"running {place}"
+            and job.toolTip().startswith(job.text())
+            and wells
+            and all(well.message == sentence for well in wells)
+            and window.scrubber.accessibleDescription() == sentence
+        )
+
+    qtbot.waitUntil(is_said, timeout=20_000)
+    engine.series["other.h5"] = new_series(name="other.h5")
+    session.open("/nowhere/other.h5")
+    qtbot.waitUntil(lambda: session.series.stem == "other" and session.preview is not None)
+    qtbot.waitUntil(is_said, timeout=20_000)
+    with qtbot.waitSignal(session.job_finished, timeout=20_000):
+        engine.gate.set()
+    qtbot.waitUntil(lambda: window.grid.panel("final").well.message == "Not reconstructed yet", timeout=20_000)
+    qtbot.waitUntil(lambda: window.scrubber.accessibleDescription() == "No stages yet: press Reconstruct")
+    assert "running" not in window.status.labels["job"].text()
+
+
 def test_escape_cancels(window, engine, qtbot):
     engine.gate.clear()
     press(window, Qt.Key.Key_F5)
