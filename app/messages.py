@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from recon.errors import DeviceError, MRIError
 
 if TYPE_CHECKING:
-    from recon.data import Study
+    from recon.data import Series, Study
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,12 @@ def explain(error: BaseException, details: str, doing: str, device: str) -> Mess
         return Message("error", f"{where}{error.strerror or error}, while {doing}.", details)
     kind = type(error).__name__
     return Message("error", f"Something unexpected happened while {doing}: {kind}: {error}", details)
+
+
+def notes_text(series: Series, study: Study) -> str:
+    """Return what a series says of itself, under the name that tells it from the others of its study."""
+    title = study.title if len(study.series) == 1 else series.title
+    return f"{title}: {' '.join(dict.fromkeys(series.notes))}"
 
 
 def explain_declined(study: Study) -> Message:

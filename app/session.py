@@ -19,7 +19,7 @@ from app import engine as default_engine
 from app.exports import Exports
 from app.job import Worker
 from app.library import Library, can_simulate, counterpart
-from app.messages import Message, explain, explain_declined
+from app.messages import Message, explain, explain_declined, notes_text
 from app.preferences import Preferences
 from app.previews import Previews
 from app.recipe import Recipe
@@ -119,7 +119,7 @@ class Session(QObject):
         self.slice_index = 0
         self.devices: tuple[str, ...] = ("auto", "cpu")
         self._is_following = False
-        self._notes: dict[Path, str] = {}
+        self._notes: dict[Series, str] = {}
         self._last_slices: tuple[int, ...] | None = None
         self._filer = Worker(self)
         request = Request(device=self.settings.device, precision=self.settings.precision)  # type: ignore[arg-type]
@@ -257,6 +257,7 @@ class Session(QObject):
     def _forget(self, study: Study) -> None:
         for series in study.series:
             self.previews.forget(series)
+            self._notes.pop(series, None)
         self.shelf.forget(study.series)
         running = self.runner.result
         if running is not None and running.series in study.series:
@@ -284,8 +285,7 @@ class Session(QObject):
         self.series_changed.emit()
         self.result_changed.emit()
         self._show_slice(self.slice_index)
-        study = self.library.study_of(series)
-        note = "" if study is None else self._notes.pop(study.path, "")
+        note = self._notes.pop(series, "")
         if note:
             self.say("info", note)
 
@@ -303,9 +303,8 @@ class Session(QObject):
         study = arrival.study
         if arrival.replaced is not None:
             self._forget(arrival.replaced)
-        notes = dict.fromkeys(note for series in study.series for note in series.notes)
-        # Said when the study comes into view: over the images of another it would be taken for theirs.
-        self._notes[study.path] = f"{study.title}: {' '.join(notes)}" if notes else ""
+        # Said when the series comes into view: over the images of another it would be taken for theirs.
+        self._notes |= {series: notes_text(series, study) for series in study.series if series.notes}
         self.change_settings(recent=self.settings.with_recent(arrival.path).recent)
         self.studies_changed.emit()
         same = counterpart(self.series, arrival.replaced, study)

@@ -7,6 +7,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
 from app.messages import Message, explain_declined
+from recon.data import Study
 from recon.errors import DeviceError
 
 LEFT = Qt.MouseButton.LeftButton
@@ -91,6 +92,20 @@ def test_an_exception_in_a_slot_becomes_a_banner(window, monkeypatch, child):
         sys.excepthook(type(error), error, error.__traceback__)
     assert "nobody caught this" in window.banner.text
     assert child(window, "bannerDetails").isVisible()
+
+
+def test_notes_of_a_series_of_a_folder_come_with_its_images(window, engine, new_series, qtbot, monkeypatch):
+    quiet, noted = new_series(name="quiet.h5"), new_series(name="noted.h5", notes=("It was made up.", "It is odd."))
+    monkeypatch.setattr(engine, "open_study", lambda path, _simulation: Study(path, "folder", (quiet, noted)))
+    window.session.open("/nowhere/folder")
+    qtbot.waitUntil(lambda: window.session.series is quiet)
+    assert window.banner.text == ""
+    window.session.select(noted)
+    assert window.banner.text == "noted: It was made up. It is odd."
+    window.banner.dismiss()
+    window.session.select(quiet)
+    window.session.select(noted)
+    assert window.banner.text == ""  # once is enough
 
 
 def test_a_declined_series_is_named_behind_its_file():
