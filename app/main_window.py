@@ -168,6 +168,9 @@ class MainWindow(QMainWindow):
         session.job_changed.connect(self._greet_job)
         self.grid.coilStep.connect(self.kspace.step_coil)
         session.message.connect(self.banner.show_message)
+        session.preview_changed.connect(
+            lambda _: self.banner.withdraw("slice") if session.preview is not None else None
+        )
         session.studies_changed.connect(self._show_studies)
         session.studies_changed.connect(self._show_page)
         session.series_changed.connect(self._show_series)

@@ -27,6 +27,8 @@ class Message:
         What a button on the banner does: ``use-cpu``, ``open-folder``, ``show-training`` or empty.
     target
         What the action acts on, such as a folder.
+    topic
+        ``slice`` for what is true only while the slice in view is; the banner takes it back with the slice.
     """
 
     level: str
@@ -34,6 +36,7 @@ class Message:
     details: str = ""
     action: str = ""
     target: str = ""
+    topic: str = ""
 
 
 def sentence(text: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PySide6.QtCore import QObject, QTimer
 
+from app.messages import sentence
 from app.views import levels
 from app.views.image_grid import PanelSpec
 from app.views.metrics_table import MetricsRow
@@ -160,14 +161,14 @@ class GridPresenter(_Settling):
         self._apply_options()
         if reference is not None:
             grid.set_data_range(float(reference.max()))
-        if preview is None and item is None:
+        if preview is None and item is None and not session.previews.problem:
             return  # the picture of the slice before stays until the new one is read, a blink of an eye later
         step = session.step
         for spec in specs:
             if spec.is_reference:
                 self._put(spec.key, reference, None, None)
                 if preview is None:
-                    grid.set_message(spec.key, "Reading …")
+                    grid.set_message(spec.key, "Not read" if session.previews.problem else "Reading …")
             elif spec.key == "zero-filled":
                 self._put_zero_filled(reference)
             else:
@@ -183,6 +184,9 @@ class GridPresenter(_Settling):
             self._put("zero-filled", step.image, reference, step.scores)
         elif preview is not None:
             self._put("zero-filled", preview.zero_filled, reference, preview.scores)
+        elif self._session.previews.problem:
+            self._put("zero-filled", None, None, None)
+            self._grid.set_message("zero-filled", sentence(self._session.previews.problem))
 
     def _put_module(
         self, name: str, item: SliceResult | None, current: Step | None, reference: NDArray[np.float32] | None

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Signal
 
 from app.job import Worker
-from recon.errors import MRIError
+from app.messages import explain
+from recon.errors import FileError, MRIError
 from recon.request import Request
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ class Previews(QObject):
     kspace_changed = Signal(object)
     thumbnail_changed = Signal(object)
     failed = Signal(object, str, str)
+    told = Signal(object)
 
     def __init__(self, engine: Any, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -51,6 +54,7 @@ class Previews(QObject):
         self._series: Series | None = None
         self._index = 0
         self._request: Request | None = None
+        self._problem: tuple[Any, str] = (None, "")
         self.mask: SamplingMask | None = None
         self.mask_problem = ""
         self.is_drawing = False
@@ -81,6 +85,12 @@ class Previews(QObject):
     def current(self) -> Preview | None:
         """Preview of the slice that is looked at; None until it is read."""
         return self._cache.get(self._key(self._index))
+
+    @property
+    def problem(self) -> str:
+        """Why the slice that is looked at has no preview; empty while it may still come."""
+        key, text = self._problem
+        return text if key == self._key(self._index) else ""
 
     def forget(self, series: Series) -> None:
         """Drop what is kept of a series."""
@@ -148,7 +158,10 @@ class Previews(QObject):
     def _miss_preview(self, key: Any, error: BaseException, details: str) -> None:
         # A mask that cannot be drawn is said beside the mask already.
         if key == self._key(self._index) and str(error) != self.mask_problem:
-            self.failed.emit(error, details, f"reading slice {self._index + 1}")
+            self._problem = key, str(error.problem if isinstance(error, FileError) else error)
+            doing = f"reading slice {self._index + 1} of {self._series.n_slices}" if self._series else "reading a slice"
+            self.told.emit(replace(explain(error, details, doing, "cpu"), topic="slice"))
+            self.preview_changed.emit(self._index)
 
     def _show(self) -> None:
         self.preview_changed.emit(self._index)

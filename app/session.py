@@ -151,6 +151,7 @@ class Session(QObject):
         self.previews.kspace_changed.connect(self.kspace_changed)
         self.previews.thumbnail_changed.connect(self.thumbnail_changed)
         self.previews.failed.connect(self.report)
+        self.previews.told.connect(self._tell)
         self.runner.stage_added.connect(self._take_stage)
         self.runner.progressed.connect(self.progress_changed)
         self.runner.ended.connect(self._end_job)

@@ -109,6 +109,10 @@ class StatusPresenter(QObject):
     def _show_levels(self) -> None:
         view, preview = self._session.view, self._session.preview
         if view.levels is None:
+            if self._session.previews.problem:
+                # Those of the series before would be taken for this one's.
+                self.labels["levels"].setText("")
+                self._level_bar.clear_levels()
             return
         low, high = view.levels
         self._level_bar.set_levels(low, high)

@@ -101,6 +101,14 @@ class Banner(QFrame):
             self._counts.pop()
         self._refresh()
 
+    def withdraw(self, topic: str) -> None:
+        """Take the messages on a topic away, wherever they wait."""
+        kept = [n for n, message in enumerate(self._messages) if message.topic != topic]
+        if len(kept) < len(self._messages):
+            self._messages = [self._messages[n] for n in kept]
+            self._counts = [self._counts[n] for n in kept]
+            self._refresh()
+
     def clear(self) -> None:
         """Take all messages away."""
         self._messages, self._counts = [], []

@@ -27,8 +27,8 @@ _MATCH_TEXTS = {
 class LevelBar(QWidget):
     """Slice slider, window presets and numbers (object name ``levelBar``).
 
-    Setters, which never emit: ``set_slice(index, n)``, ``set_levels(low, high)``, ``set_preset(key | None)``,
-    ``set_matched(True | False | None)``, ``set_presets(presets)``, ``set_zoom(zoom)``, ``set_probe(text)``.
+    Setters, which never emit: ``set_slice(index, n)``, ``set_levels(low, high)``, ``clear_levels()``,
+    ``set_preset(key | None)``, ``set_matched(True | False | None)``, ``set_presets(presets)``, ``set_zoom(zoom)``, ``set_probe(text)``.
     """
 
     sliceRequested = Signal(int)
@@ -111,6 +111,11 @@ class LevelBar(QWidget):
         width, centre = levels.format_value(high - low, 3), levels.format_value(0.5 * (low + high), 3)
         self.values.setText(f"W {width}  L {centre}")
         self._fit()
+
+    def clear_levels(self) -> None:
+        """Show no window: there is no image that it would be of."""
+        self.values.clear()
+        self.set_matched(None)
 
     def set_presets(self, presets: Sequence[levels.Preset]) -> None:
         """Set the choices of the menu; one for levels set by hand is added."""

@@ -464,7 +464,7 @@ def test_what_runs_is_named_wherever_something_else_is_looked_at(window, engine,
         window.grid_presenter.flush()
         window.stage_presenter.flush()
         job = window.status.labels["job"]
-        wells = [window.grid.panel(key).well for key in window.grid.keys() if key not in ("zero-filled", "reference")]
+        wells = [window.grid.panel(key).well for key in window.grid if key not in ("zero-filled", "reference")]
         return (
             job.text() == f"running {place}"
             and job.toolTip().startswith(job.text())
