@@ -129,6 +129,6 @@ def check_finite(card: ModelCard, stage: Stage, index: int, combined: Tensor) ->
     """
     if not bool(combined.amax().isfinite()):  # magnitudes: the largest is NaN or infinite where any is
         raise ModelError(
-            f"{described(card)}: the image of stage {stage.title!r} of slice {index} holds NaN or infinity; finite "
-            "numbers were expected. Try precision fp32, other parameters or another model."
+            f"{described(card)}: the image of stage {stage.title!r} of slice {index} (counted from 0) holds NaN or "
+            "infinity; finite numbers were expected. Try precision fp32, other parameters or another model."
         )

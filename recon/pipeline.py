@@ -367,8 +367,8 @@ class Plan:
             if not bool(zero_filled.isfinite().all()):
                 raise FileError(
                     self.series.path,
-                    f"slice {index} holds k-space values so large that its image overflows; the file is damaged, or "
-                    "its scale is. Export the raw data again, or leave this slice out.",
+                    f"slice {index} (counted from 0) holds k-space values so large that its image overflows; the file "
+                    "is damaged, or its scale is. Export the raw data again, or leave this slice out.",
                 )
             if not zero_filled.any():
                 check_scale(self.series, [index])

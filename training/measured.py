@@ -110,7 +110,9 @@ class SliceReader:
             assert reference is not None  # scans without one do not train
             sample["target"] = torch.from_numpy(np.ascontiguousarray(reference[index])) / sample["scale"]
         if not bool(sample["target"].isfinite().all()):
-            raise FileError(series.path, f"slice {index} holds k-space values so large that its image overflows.")
+            raise FileError(
+                series.path, f"slice {index} (counted from 0) holds k-space values so large that its image overflows."
+            )
         return sample
 
     def _kspace(self, number: int, index: int) -> Tensor:

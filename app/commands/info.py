@@ -131,7 +131,9 @@ def _find_problem(series: Series, indices: Any) -> str | None:
         except MRIError as error:
             return str(error)
         except OSError as error:
-            return str(FileError(series.path, f"slice {index} cannot be read ({error}); copy the file again."))
+            return str(
+                FileError(series.path, f"slice {index} (counted from 0) cannot be read ({error}); copy the file again.")
+            )
     return None
 
 

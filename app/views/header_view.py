@@ -38,7 +38,7 @@ def header_rows(series: Series) -> list[tuple[str, str]]:
         ("File", series.path.name),
         ("Folder", str(series.path.parent)),
         ("Shape", shape_text(series)),
-        ("Image", f"{series.recon_size[1]}×{series.recon_size[0]}"),
+        ("Image", " × ".join(map(str, series.recon_size))),
         ("Sampling", sampling_text(series)[0]),
         ("Pixel spacing", f"{spacing} mm{', assumed' if geometry.spacing_is_assumed else ''}"),
         (

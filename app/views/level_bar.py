@@ -28,7 +28,8 @@ class LevelBar(QWidget):
     """Slice slider, window presets and numbers (object name ``levelBar``).
 
     Setters, which never emit: ``set_slice(index, n)``, ``set_levels(low, high)``, ``clear_levels()``,
-    ``set_preset(key | None)``, ``set_matched(True | False | None)``, ``set_presets(presets)``, ``set_zoom(zoom)``, ``set_probe(text)``.
+    ``set_preset(key | None)``, ``set_matched(True | False | None)``, ``set_presets(presets)``,
+    ``set_zoom(zoom)``, ``set_probe(text)``.
     """
 
     sliceRequested = Signal(int)

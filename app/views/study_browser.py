@@ -35,13 +35,13 @@ ROW = PICTURE + 12
 
 
 def shape_text(series: Series) -> str:
-    """Words for the shape: ``10 slices · 8 coils · 256×256``."""
+    """Words for the shape, rows before columns: ``10 slices · 8 coils · 640 × 372``."""
 
     def plural(count: int, word: str) -> str:
         return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
     rows, columns = series.matrix
-    return f"{plural(series.n_slices, 'slice')} · {plural(series.n_coils, 'coil')} · {columns}×{rows}"
+    return f"{plural(series.n_slices, 'slice')} · {plural(series.n_coils, 'coil')} · {rows} × {columns}"
 
 
 def sampling_text(series: Series) -> tuple[str, str]:

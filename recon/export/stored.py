@@ -207,10 +207,12 @@ class _NoSource:
         self._path = path
 
     def kspace(self, index: int) -> NDArray[np.complex64]:
-        raise FileError(self._path, f"slice {index} was asked for, and the scan is not there.")
+        raise FileError(self._path, f"slice {index} (counted from 0) was asked for, and the scan is not there.")
 
     def reference(self, index: int) -> NDArray[np.float32] | None:
-        raise FileError(self._path, f"the reference of slice {index} was asked for, and the scan is not there.")
+        raise FileError(
+            self._path, f"the reference of slice {index} (counted from 0) was asked for, and the scan is not there."
+        )
 
 
 def _series(origin: Mapping[str, Any], mask: NDArray[Any]) -> Series:

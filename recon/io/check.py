@@ -35,10 +35,13 @@ def check_kspace(array: NDArray[Any], series: Series, index: int) -> NDArray[np.
     expected = (series.n_coils, *series.matrix)
     if array.shape != expected:
         raise FileError(
-            series.path, f"slice {index} has k-space of shape {array.shape}; {expected} (coil, y, x) was expected."
+            series.path,
+            f"slice {index} (counted from 0) has k-space of shape {array.shape}; {expected} (coil, y, x) was expected.",
         )
     if array.dtype.kind != "c":
-        raise FileError(series.path, f"slice {index} holds {array.dtype} values; complex k-space was expected.")
+        raise FileError(
+            series.path, f"slice {index} (counted from 0) holds {array.dtype} values; complex k-space was expected."
+        )
     with np.errstate(all="ignore"):  # what overflows is found and named below
         kspace = np.require(array, np.complex64, ["C", "W"])
         values = kspace.view(np.float32).ravel()
@@ -50,11 +53,12 @@ def check_kspace(array: NDArray[Any], series: Series, index: int) -> NDArray[np.
     if n_bad:
         raise FileError(
             series.path,
-            f"slice {index} holds {n_bad} of {kspace.size} samples that are NaN or infinite; "
+            f"slice {index} (counted from 0) holds {n_bad} of {kspace.size} samples that are NaN or infinite; "
             "finite numbers were expected. Export the raw data again, or leave this slice out.",
         )
     if not values.any():
         raise FileError(
-            series.path, f"the k-space of slice {index} is all zero: nothing was measured. Leave this slice out."
+            series.path,
+            f"the k-space of slice {index} (counted from 0) is all zero: nothing was measured. Leave this slice out.",
         )
     return kspace

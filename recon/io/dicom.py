@@ -79,7 +79,9 @@ class DicomSource:
         try:
             kspace, reference = simulate_slice(torch.from_numpy(image), self.simulation, frame.key)
         except RequestError as error:
-            raise FileError(frame.path, f"no k-space can be simulated from slice {index}: {error}") from error
+            raise FileError(
+                frame.path, f"no k-space can be simulated from slice {index} (counted from 0): {error}"
+            ) from error
         return np.asarray(kspace.numpy(), np.complex64), np.asarray(reference.numpy(), np.float32)
 
     def _air(self, index: int) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
@@ -91,7 +93,9 @@ class DicomSource:
         frame, spec = self.frames[index], self.simulation
         sigma = spec.noise * frame.typical_maximum
         if sigma <= 0:
-            raise FileError(frame.path, f"slice {index} is blank: every pixel is 0. Leave this slice out.")
+            raise FileError(
+                frame.path, f"slice {index} (counted from 0) is blank: every pixel is 0. Leave this slice out."
+            )
         rng = np.random.default_rng([spec.seed, zlib.crc32(frame.key.encode())])
         parts = rng.standard_normal((2, spec.n_coils, *frame.size), np.float32) * np.float32(sigma)
         kspace = np.asarray(parts[0] + 1j * parts[1], np.complex64)

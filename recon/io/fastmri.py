@@ -76,8 +76,8 @@ class FastmriSource:
         if not np.isfinite(image).all():
             raise FileError(
                 self.path,
-                f"slice {index} of `{self.reference_name}` holds NaN or infinity; a finite image was expected. "
-                "Delete that dataset to have the reference computed from the k-space.",
+                f"slice {index} (counted from 0) of `{self.reference_name}` holds NaN or infinity; a finite "
+                "image was expected. Delete that dataset to have the reference computed from the k-space.",
             )
         return image
 

@@ -12,6 +12,8 @@ from app.actions import COMMANDS
 from app.main_window import MainWindow
 from app.views.error_key import ErrorKey
 from app.views.fields import FormScroll
+from app.views.header_view import header_rows
+from app.views.study_browser import shape_text
 
 LEFT = Qt.MouseButton.LeftButton
 NAMES = [
@@ -534,6 +536,12 @@ def test_both_themes_paint(window, qtbot, choice):
     QApplication.processEvents()
     background = window.grab().toImage().pixelColor(window.width() - 3, window.height() - 3).lightness()
     assert (background < 80) == (choice == "dark")
+
+
+def test_sizes_are_rows_by_columns_as_on_the_command_line(new_series):
+    series = new_series(n_slices=1, size=(640, 372))
+    assert shape_text(series) == "1 slice · 2 coils · 640 × 372"
+    assert ("Image", "640 × 372") in header_rows(series)
 
 
 def test_the_title_never_shows_a_file_name(window):

@@ -234,7 +234,7 @@ def test_values_that_are_not_finite_are_counted(write, noise, value) -> None:
     kspace = noise(3, 2, 16, 16)
     kspace[1, 0, 3, 4:7] = value
     path = write(kspace=kspace)
-    refused(path, "slice 1", "3 of 512 samples", "NaN", read=True)
+    refused(path, "slice 1 (counted from 0) holds", "3 of 512 samples", "NaN", read=True)
     (series,) = recon.open_study(path).series
     assert series.read(0).kspace.shape == (2, 16, 16)  # the other slices can be read
 
@@ -242,7 +242,7 @@ def test_values_that_are_not_finite_are_counted(write, noise, value) -> None:
 def test_slice_of_zeros(write, noise) -> None:
     kspace = noise(3, 2, 16, 16)
     kspace[1] = 0
-    refused(write(kspace=kspace), "slice 1", "all zero", read=True)
+    refused(write(kspace=kspace), "slice 1 (counted from 0)", "all zero", read=True)
     refused(write("nothing.h5", kspace=0 * kspace), "slice 0", "all zero", read=True)
 
 

@@ -344,7 +344,10 @@ def twice(image):
         (lambda x: final(x.to(torch.complex128)), "of type complex128"),
         (lambda x: final(x.to("meta")), "on meta"),
         (lambda x: final(x.numpy()), "is a ndarray"),
-        (lambda x: final(torch.full_like(x, np.nan)), "stage 'final' of slice 0 holds NaN or infinity"),
+        (
+            lambda x: final(torch.full_like(x, np.nan)),
+            "stage 'final' of slice 0 .counted from 0. holds NaN or infinity",
+        ),
         (lambda x: final(x, progress=2.0), "has progress 2.0"),
         (lambda x: final(x, path="final"), "the path of a stage is 'final'"),
         (lambda x: final(x, is_final=False), "the stream ended with stage 'final'"),
