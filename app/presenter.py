@@ -283,6 +283,8 @@ class StagePresenter(_Settling):
                 self._scrubber.append(_entry(step), _psnr(step))
         self._shown, self._n_shown = item, len(steps)
         self._scrubber.set_message(self._session.runner.sentence or "No stages yet: press Reconstruct")
+        # Of a series with a result every slice has the same room: images that change their size are hard to follow.
+        self._scrubber.set_collapsed(self._session.result is None)
         self._scrubber.set_lacking(place for place, step in enumerate(steps) if step.image is None)
         current = self._session.step
         if current is not None:

@@ -29,6 +29,8 @@ FRAMES_PER_SECOND = (2, 4, 8, 15)
 _AXIS_WIDTH = 48
 _CONTROLS_WIDTH = 76
 _KNOB = 5.0
+_LOWEST = 84
+_UNLIMITED = (1 << 24) - 1
 
 
 class StageEntry(NamedTuple):
@@ -53,7 +55,7 @@ class StageScrubber(QAbstractSlider):
     """Slider over stages (object name ``stageScrubber``).
 
     Setters, which never emit: ``set_stages(entries)``, ``set_scores(values)``, ``set_score(index, value)``,
-    ``append(entry, score)``, ``set_lacking(indices)``, ``set_message(text)``,
+    ``append(entry, score)``, ``set_lacking(indices)``, ``set_message(text)``, ``set_collapsed(bool)``,
     ``set_position(index)``, ``set_score_name(name, unit)``, ``clear()``.
     """
 
@@ -70,7 +72,7 @@ class StageScrubber(QAbstractSlider):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setMouseTracking(True)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
-        self.setMinimumSize(280, 84)
+        self.setMinimumSize(280, _LOWEST)
         self.setRange(0, 0)
         self.setPageStep(5)
         self._stages: list[StageEntry] = []
@@ -143,6 +145,12 @@ class StageScrubber(QAbstractSlider):
             self._message = text
             self._describe()
             self.update()
+
+    def set_collapsed(self, is_collapsed: bool) -> None:
+        """Be only as high as the line that says why there are no stages, and leave the rest to the images."""
+        line = QFontMetrics(theme.small_font(self.font())).height() + 2 * theme.GAP
+        self.setMinimumHeight(line if is_collapsed else _LOWEST)
+        self.setMaximumHeight(line if is_collapsed else _UNLIMITED)
 
     def set_position(self, index: int) -> None:
         """Show a stage as the current one."""

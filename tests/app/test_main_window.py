@@ -487,6 +487,23 @@ def test_what_runs_is_named_wherever_something_else_is_looked_at(window, engine,
     assert "running" not in window.status.labels["job"].text()
 
 
+def test_the_line_of_stages_takes_room_only_where_there_is_a_result(window, engine, new_series, qtbot, reconstruct):
+    session, line = window.session, 40
+    qtbot.waitUntil(lambda: window.scrubber.height() < line, timeout=20_000)
+    reconstruct(window, qtbot)
+    qtbot.waitUntil(lambda: window.scrubber.height() > 2 * line, timeout=20_000)
+    QApplication.processEvents()
+    height = window.scrubber.height()
+    session.select(index=4)
+    window.stage_presenter.flush()
+    QApplication.processEvents()
+    assert window.scrubber.stages() == []
+    assert window.scrubber.height() == height
+    engine.series["other.h5"] = new_series(name="other.h5")
+    session.open("/nowhere/other.h5")
+    qtbot.waitUntil(lambda: window.scrubber.height() < line, timeout=20_000)
+
+
 def test_escape_cancels(window, engine, qtbot):
     engine.gate.clear()
     press(window, Qt.Key.Key_F5)
