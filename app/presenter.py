@@ -199,7 +199,8 @@ class GridPresenter(_Settling):
             is_due = session.result is session.runner.result and session.slice_index in session.pending
             self._put(name, None, None, None)
             # While another slice is computed, the button that would compute this one is off, and this says why.
-            self._grid.set_message(name, "Waiting" if is_due else session.runner.sentence or "Not reconstructed yet")
+            absent = "Not reconstructed yet" if item is None else "Cancelled"
+            self._grid.set_message(name, "Waiting" if is_due else session.runner.sentence or absent)
             self._grid.set_title(name, shown_name(name))
             return
         assert item is not None

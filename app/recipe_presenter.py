@@ -137,6 +137,8 @@ class RecipePresenter(QObject):
         if result is None or not result.seconds:
             return ""
         count = len(result.finished)
+        if not count:
+            return f"cancelled after {duration(result.seconds)}"
         return f"{count} slice{'s' if count != 1 else ''} in {duration(result.seconds)}"
 
     def _show_progress(self, share: float, remaining_s: Any) -> None:

@@ -132,7 +132,8 @@ class Result:
         values = "".join(f", {name.strip('_')} {_short(value)}" for name, value in named.items())
         values += ", coils joined" if self.request.join_coils is not None else ""
         pattern = self.request.mask.title if self.series.acquired_mask is None else "the scanner's pattern"
-        return f"#{self.number} · {self.model_title}{values} · {pattern}"
+        end = " · cancelled" if self.state == "partial" and not self.finished else ""
+        return f"#{self.number} · {self.model_title}{values} · {pattern}{end}"
 
     @property
     def parameter_text(self) -> str:
@@ -181,9 +182,12 @@ class Result:
     def adopt(self, reconstruction: Reconstruction | None) -> None:
         """Keep what the pipeline collected, drop slices that were cut off, and share its images.
 
-        A slice that was cut off in the middle would look like a result.
+        A slice that was cut off in the middle would look like a result. Where it is all that there is of a run that the
+        user cancelled, it stays to be looked at, and the title says what it is.
         """
         self.reconstruction = reconstruction
+        if reconstruction is None and self.state == "partial":
+            return
         finished = {} if reconstruction is None else {n: place for place, n in enumerate(reconstruction.indices)}
         self.slices = {index: self.slices[index] for index in sorted(finished) if index in self.slices}
         if reconstruction is None:

@@ -425,7 +425,7 @@ class Session(QObject):
         self._last_slices = result.request.slices
         for remark in result.remarks:
             log.info("%s: %s", result.title, remark)
-        if not result.slices:
+        if not result.finished:
             # Closing a study forgets its results, also the one that is being made.
             self.shelf.remove(result)
         self.results_changed.emit()

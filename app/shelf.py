@@ -63,9 +63,9 @@ class Shelf(QObject):
         self.results_changed.emit()
 
     def remove(self, result: Result) -> None:
-        """Take a result away; one before it on the same series comes into view instead."""
+        """Take a result away; one before it on the same series comes into view instead of one that shows nothing."""
         self.results = [item for item in self.results if item is not result]
-        if self.result is result:
+        if self.result is result and not result.slices:
             self.result = self.newest(result.series)
 
     def forget(self, series: Iterable[Series]) -> None:
@@ -97,6 +97,11 @@ class Shelf(QObject):
 
     def look(self, series: Series | None, index: int) -> None:
         """Say which slice is in view: of the others, results of solvers give up most iterates."""
+        shown = self.result
+        if shown is not None and shown not in self.results and index not in shown.slices:
+            # What was cancelled stays in view only as long as it is looked at.
+            self.show(self.newest(series))
+            self.result_changed.emit()
         for result in self.results:
             result.thin(index if result.series is series else None)
 

@@ -282,14 +282,24 @@ def test_cancel_keeps_finished_slices(opened, engine, qtbot):
     assert engine.n_closed == 1
 
 
-def test_cancel_before_anything_is_finished_leaves_no_result(opened, engine, qtbot):
+def test_cancel_before_anything_is_finished_leaves_its_stages_in_view_and_no_result(opened, engine, qtbot):
+    finish(opened, qtbot)
+    before = opened.result
     engine.gate.clear()
+    engine.n_free = 3
     opened.reconstruct()
+    qtbot.waitUntil(lambda: opened.slice_result is not None and len(opened.slice_result.steps) == 3)
     opened.cancel()
     engine.gate.set()
     qtbot.waitUntil(lambda: not opened.is_running)
-    assert opened.results == []
-    assert opened.result is None
+    assert opened.results == [before]
+    assert opened.result.title.endswith(" · cancelled")
+    assert [step.module for step in opened.slice_result.steps][:3] == ["zero-filled", "4x", "4x"]
+    assert opened.exports.write("/nowhere", ["hdf5"]) is False
+    opened.select(index=4)
+    assert opened.result is before
+    opened.select(index=2)
+    assert opened.result is before
 
 
 def test_a_failed_run_leaves_the_result_before(opened, engine, qtbot):
