@@ -270,7 +270,7 @@ class TrainingPage(QWidget):
         try:
             recipe = read_recipe(Path(file).expanduser())
         except ValueError as error:
-            self.summary.setText(str(error))
+            self.summary.setText(f"{error}\n{self._summary()}")
             return False
         self._recipes = [one for one in self._recipes if one.name != recipe.name] + [recipe]
         place = self.recipe.findData(recipe.name)
@@ -292,7 +292,7 @@ class TrainingPage(QWidget):
 
     def _show_recipe(self) -> None:
         values = self._values()
-        self.summary.setText(next((one.summary for one in self._recipes if one.name == self.recipe.currentData()), ""))
+        self.summary.setText(self._summary())
         self.accelerations.setPlaceholderText(f"as the recipe says: {told(values, 'accelerations')}")
         self.licence.setPlaceholderText(f"as the recipe says: {values.get('licence') or 'not stated'}")
         self._show_masks()
@@ -300,6 +300,9 @@ class TrainingPage(QWidget):
     def _show_masks(self) -> None:
         said = told(self._values(), "mask_kinds")
         self.masks_said.setText(f"{'instead of what' if self._mask_text() else 'as'} the recipe says: {said}")
+
+    def _summary(self) -> str:
+        return next((one.summary for one in self._recipes if one.name == self.recipe.currentData()), "")
 
     def _values(self) -> dict[str, Any]:
         return dict(next((one.values for one in self._recipes if one.name == self.recipe.currentData()), {}))
