@@ -115,10 +115,12 @@ def test_failing_volume_does_not_stop_the_others(run, scan, tmp_path):
 
 @pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_bad_slice_does_not_lose_the_others(run, scan, tmp_path, processes):
-    with h5py.File(scan, "r+") as file:
+    bad = tmp_path / "bad.h5"
+    bad.write_bytes(scan.read_bytes())
+    with h5py.File(bad, "r+") as file:
         n_slices = len(file["kspace"])
         file["kspace"][1, 0, 5, 5] = np.nan
-    words = ("reconstruct", scan, "--model", "zero-filled", "--model", "cg-sense", "--center-fraction", 0.2)
+    words = ("reconstruct", bad, "--model", "zero-filled", "--model", "cg-sense", "--center-fraction", 0.2)
     status, out, err = run(*words, "--processes", processes, "--out", tmp_path / "out", "--json")
     assert status == 2
     assert len(json.loads(out)) == 2
@@ -128,11 +130,11 @@ def test_a_bad_slice_does_not_lose_the_others(run, scan, tmp_path, processes):
     if processes == 1:  # others write to stderr themselves
         said = [line for line in err.splitlines() if "slice 1" in line]
         assert len(said) == 2  # an error for each model
-        assert all(f"error: {scan}: slice 1" in line for line in said)
+        assert all(f"error: {bad}: slice 1" in line for line in said)
 
 
 def test_an_interrupt_leaves_what_is_whole_and_nothing_else(run, scan, tmp_path, monkeypatch):
-    real, calls = recon.pipeline.run, []
+    real, calls = recon.pipeline.Plan.run, []
 
     def interrupt(*arguments, **options):
         calls.append(arguments)
@@ -140,7 +142,7 @@ def test_an_interrupt_leaves_what_is_whole_and_nothing_else(run, scan, tmp_path,
             raise KeyboardInterrupt
         return real(*arguments, **options)
 
-    monkeypatch.setattr(recon.pipeline, "run", interrupt)
+    monkeypatch.setattr(recon.pipeline.Plan, "run", interrupt)
     words = ["reconstruct", scan, scan, scan, "--model", "zero-filled", "--slices", 0, "--out", tmp_path, "-q"]
     assert run(*words) == (130, "", "mri-workstation: interrupted\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["head.zero-filled.h5", "head.zero-filled.json"]
@@ -168,7 +170,7 @@ def test_what_nobody_expected_is_said_in_a_sentence(run, scan, tmp_path, monkeyp
     def fail(*_arguments, **_options):
         raise error
 
-    monkeypatch.setattr(recon.pipeline, "run", fail)
+    monkeypatch.setattr(recon.pipeline.Plan, "run", fail)
     words = ["reconstruct", scan, "--model", "zero-filled", "--out", tmp_path]
     status, _, err = run(*words)
     assert status == 1
@@ -269,7 +271,7 @@ def test_impossible_requests_are_refused_in_a_sentence(run, scan, tmp_path, word
 
 def test_folder_that_cannot_be_written_is_refused_before_the_work(run, scan, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
-    monkeypatch.setattr(recon.pipeline, "run", lambda *_, **__: pytest.fail("the work was begun"))
+    monkeypatch.setattr(recon.pipeline.Plan, "run", lambda *_, **__: pytest.fail("the work was begun"))
     status, out, err = run("reconstruct", scan, "--model", "zero-filled", "--out", tmp_path / "file")
     assert (status, out) == (1, "")
     assert str(tmp_path / "file") in err
