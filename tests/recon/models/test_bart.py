@@ -411,7 +411,7 @@ def test_maps_need_calibration_lines(fake_bart, scan):
 
 @pytest.mark.parametrize("values", [{"lambda_": -1.0}, {"n_iterations": 0}, {"n_calibration": 5}])
 def test_impossible_parameters_are_refused(values):
-    with pytest.raises(ModelError, match=next(iter(values))):
+    with pytest.raises(ModelError, match=next(iter(values)).rstrip("_")):
         BartParameters(**values)
 
 
