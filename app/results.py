@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from recon.collector import survives
+from recon.errors import LEFT_OUT
 
 if TYPE_CHECKING:
     import numpy as np
@@ -146,6 +147,11 @@ class Result:
         if self.reconstruction is None:
             return ()
         return tuple(text for text in self.reconstruction.warnings if text not in self.series.notes)
+
+    @property
+    def left_out(self) -> str:
+        """Why slices could not be used, in sentences; empty where all could."""
+        return " ".join(text[0].upper() + text[1:] for text in self.remarks if LEFT_OUT in text)
 
     @property
     def finished(self) -> tuple[int, ...]:

@@ -67,10 +67,11 @@ class Runner(QObject):
 
     @property
     def _number(self) -> int:
-        """The slice that is computed, counted from 1."""
+        """The slice that is computed, counted from 1: the one behind the last that is finished."""
         assert self.result is not None
         slices = self.result.request.slices or (0,)
-        return 1 + next(iter(self.pending), slices[-1])
+        done = [place for place, index in enumerate(slices) if index in self.result.finished]
+        return 1 + slices[min(done[-1] + 1 if done else 0, len(slices) - 1)]
 
     def start(self, result: Result) -> None:
         """Compute what a result asks for."""

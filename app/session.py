@@ -436,6 +436,8 @@ class Session(QObject):
         elif state == "partial":
             kept, total = len(result.finished), len(result.request.slices or ())
             self.say("info", f"Cancelled. {kept} of {total} slices were finished" + (" and are kept." if kept else "."))
+        elif result.left_out:
+            self.say("warning", result.left_out)
         self.job_finished.emit(state)
 
     # ---------------------------------------------------------------- results

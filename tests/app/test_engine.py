@@ -9,16 +9,42 @@ import torch
 
 import recon
 from app import engine
+from app.session import Session
 from recon import phantom
 
 
-def test_a_run_leaves_out_a_slice_that_cannot_be_used_and_scores_the_others(tmp_path):
+@pytest.fixture
+def scan(tmp_path):
+    """Give a scan of three slices whose second cannot be used."""
     spec = phantom.PhantomSpec(n_slices=3, n_coils=2, matrix=(48, 40), fov_mm=(240.0, 200.0))
     path = phantom.write(tmp_path / "scan.h5", spec)
     with h5py.File(path, "r+") as file:
         file["kspace"][1, 0, 3, 3] = np.nan
         del file["reconstruction_rss"]  # so that the reference of that slice is not a number either
-    series = recon.open_study(path).series[0]
+    return path
+
+
+def test_the_window_is_told_of_a_slice_that_was_left_out(scan, tmp_path, qtbot):
+    session = Session(tmp_path / "settings.json")
+    said, running = [], []
+    session.message.connect(lambda message: said.append((message.level, message.text)))
+    session.job_changed.connect(lambda: running.append(session.runner.place))
+    session.start()
+    try:
+        session.open(scan)
+        qtbot.waitUntil(lambda: session.mask is not None and bool(session.models), timeout=60_000)
+        session.set_request(model="zero-filled")
+        with qtbot.waitSignal(session.job_finished, timeout=60_000):
+            session.reconstruct("volume")
+        assert session.results[-1].finished == (0, 2)
+        assert [text for level, text in said if level == "warning" and text.startswith("Slice 1 was left out: ")]
+        assert all("slice 2 of" not in place for place in running)
+    finally:
+        session.close()
+
+
+def test_a_run_leaves_out_a_slice_that_cannot_be_used_and_scores_the_others(scan):
+    series = recon.open_study(scan).series[0]
     run = engine.Run(series, recon.Request("zero-filled", device="cpu"))
     scorer = engine.Scorer(series, range(3))
     with torch.inference_mode():
