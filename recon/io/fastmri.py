@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recon.data import Geometry, Header, Series, Study
+from recon.data import Header, Series, Study
 from recon.errors import FileError
-from recon.io import hdf5, heaps, ismrmrd_header, sampling
+from recon.io import geometry, hdf5, heaps, ismrmrd_header, reference, sampling
 from recon.masks import from_array
 from recon.simulate import SimulationSpec
 
@@ -25,12 +25,6 @@ if TYPE_CHECKING:
 
 ACQUISITIONS = ("CORPD_FBK", "CORPDFS_FBK", "AXT1", "AXT1PRE", "AXT1POST", "AXT2", "AXFLAIR")
 
-# Rows of DICOM's ImageOrientationPatient by the first letters of the acquisition; a file says nothing better.
-_ORIENTATIONS: dict[str, tuple[float, float, float, float, float, float]] = {
-    "AX": (1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
-    "COR": (1.0, 0.0, 0.0, 0.0, 0.0, -1.0),
-    "SAG": (0.0, 1.0, 0.0, 0.0, 0.0, -1.0),
-}
 # gzip cannot shrink data further than about 1 : 1032, so a file that claims more holds fill values, not data.
 _MAX_COMPRESSION = 1100
 # Noise samples of a coil that are read: the covariance is then known to a percent.
@@ -68,7 +62,7 @@ class FastmriSource:
     def reference(self, index: int) -> NDArray[np.float32]:
         """Return the reference magnitude ``(y, x)`` of a slice: stored, or computed from its full k-space."""
         if self.reference_name is None:
-            return self._computed(index)
+            return reference.computed(self.kspace(index), self.recon_size)
         with hdf5.opened(self.path) as file:
             dataset = file[self.reference_name]
             image = np.empty(dataset.shape[1:], np.float32)
@@ -80,18 +74,6 @@ class FastmriSource:
                 "image was expected. Delete that dataset to have the reference computed from the k-space.",
             )
         return image
-
-    def _computed(self, index: int) -> NDArray[np.float32]:
-        import torch
-
-        from recon.data import centre_crop
-        from recon.fourier import ifft2c
-
-        # Coil by coil, so that a slice needs no second copy of itself. The float64 sum cannot overflow.
-        total = np.zeros(self.shape[2:], np.float64)
-        for coil in self.kspace(index):
-            total += np.abs(ifft2c(torch.from_numpy(coil)).numpy()).astype(np.float64) ** 2
-        return centre_crop(np.sqrt(total), self.recon_size).astype(np.float32)
 
 
 def read(path: Path) -> Study:
@@ -133,7 +115,7 @@ def read_series(path: Path) -> Series:
     if acquired.note:
         notes.insert(0, acquired.note)
     if acquired.has_full_kspace and reference_name is None:
-        notes.append("The reference is computed from the full k-space (root sum of squares); the file stores none.")
+        notes.append(reference.NOTE)
     simulation = SimulationSpec.from_json(attributes.get("simulation", ""))
     if simulation is not None:
         notes.append(simulation.note)
@@ -152,7 +134,7 @@ def read_series(path: Path) -> Series:
         source=FastmriSource(path, shape, recon_size, reference_name),
         has_reference=acquired.has_full_kspace,
         header=header,
-        geometry=_geometry(header, matrix, recon_size, shape[0], _flips_rows(attributes)),
+        geometry=geometry.from_header(header, matrix, recon_size, shape[0], _flips_rows(attributes)),
         acquired_mask=acquired.acquired_mask,
         padding=acquired.padding,
         simulation=simulation,
@@ -251,7 +233,7 @@ def _header(file: Any, path: Path, attributes: Mapping[str, str], notes: list[st
     parsed = ismrmrd_header.ParsedHeader(Header())
     if "ismrmrd_header" in file:
         try:
-            parsed = ismrmrd_header.parse(_header_text(file, path))
+            parsed = ismrmrd_header.parse(hdf5.text(file, "ismrmrd_header", path, ismrmrd_header.MAX_HEADER_BYTES))
         except (OSError, ValueError, TypeError, RuntimeError) as error:
             notes.append(f"The scan header cannot be read ({hdf5.detail(error)}); pixel size and timing are unknown.")
     header = replace(
@@ -266,24 +248,6 @@ def _header(file: Any, path: Path, attributes: Mapping[str, str], notes: list[st
         },
     )
     return replace(parsed, header=header)
-
-
-def _header_text(file: Any, path: Path) -> bytes | str:
-    dataset = hdf5.own_dataset(file, "ismrmrd_header")
-    if dataset is None:
-        raise ValueError("it is not a dataset of this file")
-    if dataset.size != 1 or dataset.dtype.kind not in "SO":
-        raise ValueError(f"it holds {dataset.dtype} values of shape {dataset.shape}; XML text was expected")
-    if dataset.dtype.itemsize > ismrmrd_header.MAX_HEADER_BYTES:
-        raise ValueError(f"it is {dataset.dtype.itemsize / 2**20:.0f} MiB long")
-    first = dataset.id.get_offset()
-    if dataset.dtype.kind == "O" and first is not None:
-        # The library would ask for any memory, or crash, where a damaged text claims to be long or elsewhere.
-        return heaps.read_text(path, first, file.userblock_size, ismrmrd_header.MAX_HEADER_BYTES)
-    value = dataset[()] if dataset.shape == () else dataset[(0,) * dataset.ndim]
-    if not isinstance(value, (bytes, str)):
-        raise ValueError(f"it holds a {type(value).__name__}; XML text was expected")
-    return value
 
 
 def _stored_mask(file: Any, matrix: tuple[int, int], path: Path) -> NDArray[np.bool_] | None:
@@ -381,36 +345,3 @@ def _origin_notes(attributes: Mapping[str, str]) -> list[str]:
     words = ("derived", "simulated", "synthetic")
     said = sorted(text for text in texts if any(word in text.lower() for word in words))
     return [f"The file says of itself: {'; '.join(said)}."] if said else []
-
-
-def _geometry(
-    header: Header, matrix: tuple[int, int], recon_size: tuple[int, int], n_slices: int, flip_rows: bool
-) -> Geometry:
-    """Pixel size from the header; position and orientation are made up around the centre, because no file has them."""
-    spacing_mm = (1.0, 1.0)
-    fov_mm, size = header.recon_fov_mm, header.recon_matrix
-    if fov_mm is None or size is None:
-        # Without a recon space, the k-space grid spans the encoded field of view.
-        fov_mm, size = header.encoded_fov_mm, (*matrix, 1)
-    if fov_mm is not None:
-        # The header's x is the readout, which is the rows of the array.
-        spacing_mm = (fov_mm[0] / size[0], fov_mm[1] / size[1])
-    said_mm = fov_mm[2] / size[2] if fov_mm is not None else 0.0
-    thickness_mm = said_mm or Geometry.slice_thickness_mm
-    acquisition = (header.acquisition or "").upper()
-    orientation = next((value for key, value in _ORIENTATIONS.items() if acquisition.startswith(key)), None)
-    orientation = orientation or _ORIENTATIONS["AX"]
-    row, column = np.array(orientation[:3]), np.array(orientation[3:])
-    corner = -row * spacing_mm[1] * (recon_size[1] - 1) / 2 - column * spacing_mm[0] * (recon_size[0] - 1) / 2
-    normal = np.cross(row, column)
-    positions = [corner + normal * thickness_mm * (index - (n_slices - 1) / 2) for index in range(n_slices)]
-    return Geometry(
-        pixel_spacing_mm=spacing_mm,
-        slice_thickness_mm=thickness_mm,
-        orientation=orientation,
-        positions_mm=tuple((float(x), float(y), float(z)) for x, y, z in positions),
-        is_synthetic=True,
-        flip_rows=flip_rows,
-        spacing_is_assumed=fov_mm is None,
-        thickness_is_assumed=not said_mm,
-    )

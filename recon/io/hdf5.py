@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recon.errors import FileError
+from recon.io import heaps, rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,6 +65,56 @@ def own_dataset(file: Any, name: str) -> Any | None:
     if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
         return None
     return dataset
+
+
+def text(group: Any, name: str, path: Path, max_bytes: int) -> bytes | str:
+    """Read a dataset that is one text; the library would ask for any memory, or crash, where it is damaged.
+
+    Parameters
+    ----------
+    group
+        Where it is.
+    name
+        Its name.
+    path
+        The file.
+    max_bytes
+        Longest text that makes sense.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or it is longer.
+    """
+    dataset = own_dataset(group, name)
+    if dataset is None:
+        raise ValueError("it is not a dataset of this file")
+    if dataset.size != 1 or dataset.dtype.kind not in "SO":
+        raise ValueError(f"it holds {dataset.dtype} values of shape {dataset.shape}; XML text was expected")
+    if dataset.dtype.itemsize > max_bytes:
+        raise ValueError(f"it is {dataset.dtype.itemsize / 2**20:.0f} MiB long")
+    if dataset.dtype.kind == "O":
+        return heaps.read_text(path, _reference(dataset, path), group.file.userblock_size, max_bytes)
+    value = dataset[()] if dataset.shape == () else dataset[(0,) * dataset.ndim]
+    if not isinstance(value, (bytes, str)):
+        raise ValueError(f"it holds a {type(value).__name__}; XML text was expected")
+    return value
+
+
+def _reference(dataset: Any, path: Path) -> bytes:
+    """What stands in the place of a text of any length, in the only row of a dataset."""
+    first = dataset.id.get_offset()
+    if first is None:
+        try:
+            return bytes(rows.read(dataset, path)[0])
+        except FileError as error:
+            raise ValueError(error.problem.rstrip(".")) from None
+    with path.open("rb") as file:
+        file.seek(first)
+        reference = file.read(16)
+    if len(reference) < 16:
+        raise ValueError("it ends early")
+    return reference
 
 
 def complex_fields(dtype: np.dtype[Any]) -> tuple[str, str] | None:

@@ -19,7 +19,10 @@ from recon.errors import FileError
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+    from typing import BinaryIO
 
+# The library lets a heap of many objects grow to this; a larger one holds a single large object.
+_MAX_SHARED_BYTES = 2**17
 # Structure stands at the beginning or the end of a file; in between lie chunks of data, which may be gigabytes.
 MAX_SCAN_BYTES = 4 * 2**20
 _SIGNATURE = b"GCOL"
@@ -63,15 +66,15 @@ def check(path: Path, data: Iterable[tuple[int, int]], base: int = 0) -> None:
             _check_texts(path, block, address, objects)
 
 
-def read_text(path: Path, position: int, base: int, max_bytes: int) -> bytes:
+def read_text(path: Path, reference: bytes, base: int, max_bytes: int) -> bytes:
     """Read one text of any length without the library.
 
     Parameters
     ----------
     path
         The file.
-    position
-        Where the text's length, address and number stand.
+    reference
+        What stands in the place of the text: its length, the address of its heap and its number there.
     base
         Byte at which HDF5 begins, behind a user block.
     max_bytes
@@ -82,14 +85,10 @@ def read_text(path: Path, position: int, base: int, max_bytes: int) -> bytes:
     ValueError
         If it is longer, or not where it should be.
     """
+    length, address, number = struct.unpack("<IQI", reference)
+    if length > max_bytes:
+        raise ValueError(f"it is {length / 2**20:.0f} MiB long")
     with path.open("rb") as file:
-        file.seek(position)
-        reference = file.read(16)
-        if len(reference) < 16:
-            raise ValueError("it ends early")
-        length, address, number = struct.unpack("<IQI", reference)
-        if length > max_bytes:
-            raise ValueError(f"it is {length / 2**20:.0f} MiB long")
         if address + base + _HEADER_BYTES > path.stat().st_size:
             raise ValueError("it lies outside the file")
         file.seek(address + base)
@@ -105,6 +104,73 @@ def read_text(path: Path, position: int, base: int, max_bytes: int) -> bytes:
             return block[place + _HEADER_BYTES : place + _HEADER_BYTES + length]
         place += _HEADER_BYTES + -(-n_bytes // _ALIGNMENT) * _ALIGNMENT
     raise ValueError("it is not where it should be")
+
+
+class Samples:
+    """Reads lists of numbers from the heaps of an open file; neighbours in one heap cost one access.
+
+    Parameters
+    ----------
+    file
+        The file, open for reading.
+    path
+        Its name, for messages.
+    base
+        Byte at which HDF5 begins, behind a user block.
+    """
+
+    def __init__(self, file: BinaryIO, path: Path, base: int) -> None:
+        self._file = file
+        self._path = path
+        self._base = base
+        self._address = -1
+        self._block = b""
+        self._places: dict[int, tuple[int, int]] = {}
+
+    def read(self, address: int, number: int, n_bytes: int) -> memoryview:
+        """Return the bytes of one list.
+
+        Parameters
+        ----------
+        address
+            Where its heap begins.
+        number
+            Its number in the heap.
+        n_bytes
+            How long it has to be.
+
+        Raises
+        ------
+        FileError
+            If it is not there, or is shorter.
+        """
+        if address != self._address:
+            self._open(address, n_bytes)
+        place, size = self._places.get(number, (0, -1))
+        if not number or size < n_bytes:
+            raise _misplaced(self._path)
+        return memoryview(self._block)[place : place + n_bytes]
+
+    def _open(self, address: int, n_bytes: int) -> None:
+        if address < 0:
+            raise _misplaced(self._path)
+        self._address, self._places = -1, {}
+        self._file.seek(address + self._base)
+        # Most heaps hold one list, so that this is all of it.
+        block = self._file.read(n_bytes + 4096)
+        (size,) = struct.unpack_from("<Q", block, 8) if len(block) >= _HEADER_BYTES else (0,)
+        if not block.startswith(_SIGNATURE) or size < _HEADER_BYTES or size > n_bytes + _MAX_SHARED_BYTES:
+            raise _misplaced(self._path)
+        if size > len(block):
+            block += self._file.read(size - len(block))
+        place = _HEADER_BYTES
+        for number, n_object in _objects(self._path, block[:size], 0).items():
+            if number:
+                self._places[number] = (place + _HEADER_BYTES, n_object)
+                place += _HEADER_BYTES + -(-n_object // _ALIGNMENT) * _ALIGNMENT
+            else:
+                place += n_object
+        self._address, self._block = address, block
 
 
 def _gaps(data: Iterable[tuple[int, int]], n_bytes: int) -> list[tuple[int, int]]:
@@ -147,6 +213,12 @@ def _check_texts(path: Path, block: bytes, address: int, objects: dict[int, int]
             if number in objects and number and length > objects[number]:
                 raise _damaged(path)
         found = block.find(pattern, found + 1)
+
+
+def _misplaced(path: Path) -> FileError:
+    return FileError(
+        path, "is a damaged or truncated HDF5 file (samples are not where they should be); copy or download it again."
+    )
 
 
 def _damaged(path: Path) -> FileError:

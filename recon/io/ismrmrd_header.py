@@ -50,19 +50,29 @@ class ParsedHeader:
         The fields that have a meaning here.
     phase_encode_limits
         ``(centre, maximum)`` of the first phase-encode step; None where the header does not say.
+    partition_limits
+        The same of the second phase-encode step.
+    trajectory
+        Such as ``cartesian`` or ``radial``, in small letters; None where the header does not say.
     """
 
     header: Header
     phase_encode_limits: tuple[int, int] | None = None
+    partition_limits: tuple[int, int] | None = None
+    trajectory: str | None = None
 
 
-def parse(xml: bytes | str) -> ParsedHeader:
+def parse(xml: bytes | str, encoding: int = 0, contrast: int = 0) -> ParsedHeader:
     """Read an ISMRMRD XML header.
 
     Parameters
     ----------
     xml
         The document. Namespaces are ignored, missing nodes are allowed.
+    encoding
+        Which of several encodings is meant.
+    contrast
+        Which of several echoes is meant.
 
     Raises
     ------
@@ -80,7 +90,18 @@ def parse(xml: bytes | str) -> ParsedHeader:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
         raise ValueError(f"it is not well-formed XML: {error}") from None
-    return ParsedHeader(_header(root), _limits(root))
+    encodings = [child for child in root if _tag(child) == "encoding"]
+    # The other encodings, and what they hold, are none of this header's.
+    for number, child in enumerate(encodings):
+        if number != encoding:
+            root.remove(child)
+    trajectory = _text(_find(root, "encoding/trajectory"))
+    return ParsedHeader(
+        _header(root, contrast),
+        _limits(root, "kspace_encoding_step_1"),
+        _limits(root, "kspace_encoding_step_2"),
+        trajectory.lower() if trajectory else None,
+    )
 
 
 def padding(parsed: ParsedHeader, columns: int) -> tuple[int, int] | None:
@@ -98,7 +119,7 @@ def padding(parsed: ParsedHeader, columns: int) -> tuple[int, int] | None:
     return (left, right) if 0 <= left < right <= columns else None
 
 
-def _header(root: Element) -> Header:
+def _header(root: Element, contrast: int) -> Header:
     def text(path: str) -> str | None:
         return _text(_find(root, path))
 
@@ -107,6 +128,9 @@ def _header(root: Element) -> Header:
         return value if value else None  # scanners and converters write 0 for "not known"
 
     echo_train = number("encoding/echoTrainLength")
+    echoes = [child for part in root if _tag(part) == "sequenceParameters" for child in part if _tag(child) == "TE"]
+    # A list has a time for each contrast; a single time is that of all.
+    echo = echoes[contrast] if contrast < len(echoes) else echoes[0] if len(echoes) == 1 else None
     return Header(
         protocol=text("measurementInformation/protocolName"),
         sequence_type=text("sequenceParameters/sequence_type"),
@@ -116,7 +140,7 @@ def _header(root: Element) -> Header:
         field_strength_t=number("acquisitionSystemInformation/systemFieldStrength_T"),
         frequency_hz=number("experimentalConditions/H1resonanceFrequency_Hz"),
         repetition_time_ms=number("sequenceParameters/TR"),
-        echo_time_ms=number("sequenceParameters/TE"),
+        echo_time_ms=_number(echo) or None,
         inversion_time_ms=number("sequenceParameters/TI"),
         flip_angle_deg=number("sequenceParameters/flipAngle_deg"),
         echo_train_length=int(echo_train) if echo_train else None,
@@ -129,8 +153,8 @@ def _header(root: Element) -> Header:
     )
 
 
-def _limits(root: Element) -> tuple[int, int] | None:
-    step = _find(root, "encoding/encodingLimits/kspace_encoding_step_1")
+def _limits(root: Element, name: str) -> tuple[int, int] | None:
+    step = _find(root, f"encoding/encodingLimits/{name}")
     centre, maximum = (None if step is None else _number(_find(step, name)) for name in ("center", "maximum"))
     return None if centre is None or maximum is None else (int(centre), int(maximum))
 

@@ -83,6 +83,23 @@ def analyse(dataset: Any, mask: NDArray[np.bool_] | None, header_padding: tuple[
     return replace(_judge(probe, mask, header_padding, dataset.shape[-1]), fingerprint=probe.fingerprint)
 
 
+def from_columns(columns: NDArray[np.bool_], header_padding: tuple[int, int] | None) -> Sampling:
+    """Judge the columns that a scanner says it acquired, by the rules of `analyse`.
+
+    Parameters
+    ----------
+    columns
+        bool ``(x,)``; at least one is True.
+    header_padding
+        Columns that were acquired according to the header's encoding limits, or None.
+    """
+    found = _judge(_Probe(columns, None, ""), None, header_padding, columns.size)
+    if found.has_full_kspace:
+        return found
+    note = f"Prospectively undersampled: {int(columns.sum())} of {columns.size} phase encodes were acquired"
+    return replace(found, note=f"{note}, so no reference exists.")
+
+
 def _judge(
     probe: _Probe, mask: NDArray[np.bool_] | None, header_padding: tuple[int, int] | None, columns: int
 ) -> Sampling:
@@ -149,7 +166,7 @@ def _probe(dataset: Any) -> _Probe | None:
             return _Probe(hit, None, fingerprint)
         points = _sampled(dataset[where])
         hit = _any_row(points)
-        return _Probe(hit, None if _fills_ellipse(points) else points, fingerprint)
+        return _Probe(hit, None if fills_ellipse(points) else points, fingerprint)
     return None
 
 
@@ -173,8 +190,8 @@ def _is_dense(points: NDArray[np.bool_]) -> bool:
     return not points.any() or bool(points.mean() >= _DENSE)
 
 
-def _fills_ellipse(points: NDArray[np.bool_]) -> bool:
-    """True when the data fill the ellipse in their bounding box: padding and skipped corners, but no gaps."""
+def fills_ellipse(points: NDArray[np.bool_]) -> bool:
+    """Return True when the data fill the ellipse in their bounding box: padding and skipped corners, but no gaps."""
     y, x = (np.flatnonzero(points.any(axis=axis)) for axis in (1, 0))
     box = points[y[0] : y[-1] + 1, x[0] : x[-1] + 1]
     if y.size < box.shape[0]:
