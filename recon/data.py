@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from recon.simulate import SimulationSpec
 
-Kind = Literal["fastmri", "dicom"]
+Kind = Literal["fastmri", "ismrmrd", "dicom"]
 
 # Squares of smaller values are below what single precision can tell from zero.
 _SMALLEST = 1e-18

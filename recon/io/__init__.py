@@ -69,9 +69,9 @@ def open_study(path: Path | str, simulation: SimulationSpec | None = None) -> St
     with needs_package():
         found = sniff(where)
         if found == "hdf5":
-            from recon.io import fastmri
+            from recon.io import raw_data
 
-            return fastmri.read(where)
+            return raw_data.read(where)
         if found == "dicom":
             from recon.io import dicom
 
@@ -149,7 +149,7 @@ def _checked(path: Path | str) -> Path:
 
 
 def _open_folder(folder: Path, simulation: SimulationSpec | None) -> Study:
-    """Every fastMRI file of a folder and its sub-folders is a series; DICOM files are sorted into theirs."""
+    """Every scan in the raw data of a folder and its sub-folders is a series; DICOM files are sorted into theirs."""
     series: list[Series] = []
     declined: list[Declined] = []
     has_dicom = False
@@ -162,9 +162,11 @@ def _open_folder(folder: Path, simulation: SimulationSpec | None) -> Study:
             with needs_package():
                 found = sniff(path)
                 if found == "hdf5":
-                    from recon.io import fastmri
+                    from recon.io import raw_data
 
-                    series.append(fastmri.read_series(path))
+                    inside = raw_data.read(path)
+                    series += inside.series
+                    declined += inside.declined
                 elif found == "dicom":
                     has_dicom = True
                 elif reason := misnamed(path, found):

@@ -173,8 +173,6 @@ def _contents(file: Any) -> str:
 
 
 def _what_to_do(file: Any) -> str:
-    if "dataset" in file:
-        return "It looks like ISMRMRD raw data; convert it to the fastMRI layout."
     if "reconstruction" in file:
         return "It looks like a result that was exported; open the raw data that it was made from."
     return "A fastMRI file holds `kspace` of shape (slices, coils, rows, columns) or (slices, rows, columns)."

@@ -1,0 +1,226 @@
+"""The grid of an ISMRMRD encoding: where its readouts lie on it, and which part of its image is shown.
+
+The header's x is the readout, which is the rows (y) of the arrays here; its y are the phase encodes, the columns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recon.data import Geometry
+from recon.errors import FileError
+from recon.io import acquisitions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from recon.io.ismrmrd_header import ParsedHeader
+
+# A pixel of the image that is smaller than this share of a measured one is made by interpolation, which is not done.
+_INTERPOLATED = 0.98
+# A header that claims a grid so many times larger than what was measured is damaged.
+_MAX_EMPTY = 64
+_MAX_SIZE = 32768
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """A grid of k-space and its image.
+
+    Attributes
+    ----------
+    matrix
+        ``(y, x)`` of k-space: samples of a readout, phase encodes.
+    n_partitions
+        Second phase encodes of a 3-D scan; 1 for slices.
+    first_column, first_partition
+        Where phase encode 0 lies.
+    recon_size
+        ``(y, x)`` of the image that is shown.
+    n_shown
+        Slices of a 3-D scan that are shown, of ``n_partitions``.
+    geometry
+        Sizes of a pixel and a slice; no positions.
+    header_padding
+        First and one-past-last column that the header says were acquired; None where it does not say.
+    notes
+        What had to be assumed.
+    """
+
+    matrix: tuple[int, int]
+    n_partitions: int
+    first_column: int
+    first_partition: int
+    recon_size: tuple[int, int]
+    n_shown: int
+    geometry: Geometry
+    header_padding: tuple[int, int] | None
+    notes: tuple[str, ...]
+
+
+def of(lines: NDArray[Any], parsed: ParsedHeader, path: Path) -> Encoding:
+    """Return the grid of some readouts.
+
+    Parameters
+    ----------
+    lines
+        Imaging readouts of one encoding, see `acquisitions.DTYPE`; all of one length.
+    parsed
+        Header of that encoding; what it lacks is taken from the readouts.
+    path
+        The file, for messages.
+
+    Raises
+    ------
+    FileError
+        If the readouts do not fit the grid.
+    """
+    notes: list[str] = []
+    encoded = parsed.header.encoded_matrix
+    if encoded is None:
+        notes.append("The header says no size of k-space: it was taken from the readouts.")
+    rows, fits = _rows(lines, None if encoded is None else encoded[0], notes)
+    columns, first_column, padding = _steps(
+        lines["step_1"], encoded and encoded[1], parsed.phase_encode_limits, "phase encode", path, notes
+    )
+    partitions, first_partition, _ = _steps(
+        lines["step_2"], encoded and encoded[2], parsed.partition_limits, "partition", path, notes
+    )
+    n_measured = np.unique(lines["step_1"]).size
+    is_empty = columns > _MAX_EMPTY * max(n_measured, 4) or rows > _MAX_EMPTY * int(lines["n_samples"][0])
+    if max(rows, columns, partitions) > _MAX_SIZE or is_empty:
+        raise FileError(
+            path,
+            f"its header speaks of {columns} phase encodes of {rows} samples in {partitions} partitions, but "
+            f"{n_measured} phase encodes of {int(lines['n_samples'][0])} samples were measured; the header is damaged. "
+            "Convert the raw data again.",
+        )
+    shown, geometry = _image((rows, columns, partitions), parsed, fits)
+    wanted = parsed.header.recon_matrix
+    if wanted is not None and (shown[0] < wanted[0] or shown[1] < wanted[1]):
+        notes.append(
+            f"The header asks for an image of {wanted[0]} × {wanted[1]} pixels, more than was measured; it is shown in "
+            f"the {shown[0]} × {shown[1]} pixels that were."
+        )
+    return Encoding(
+        matrix=(rows, columns),
+        n_partitions=partitions,
+        first_column=first_column,
+        first_partition=first_partition,
+        recon_size=shown[:2],
+        n_shown=shown[2],
+        geometry=geometry,
+        header_padding=padding,
+        notes=tuple(notes),
+    )
+
+
+def first_rows(lines: NDArray[Any], rows: int) -> NDArray[np.int64]:
+    """Return the row of each readout's first sample on a grid of so many rows, after reversed ones were turned round.
+
+    A centre of 0 in the header stands for "not known" and is taken for the middle: half a readout that begins at the
+    centre of k-space is nothing that Cartesian scans have.
+    """
+    centre = lines["centre_sample"]
+    middle = lines["n_samples"] // 2
+    return np.asarray(rows // 2 - np.where(centre == 0, middle, centre), np.int64)
+
+
+def common_rows(lines: NDArray[Any], rows: int) -> tuple[int, int]:
+    """Return the first and one-past-last row that all readouts cover, without the samples to be discarded."""
+    first = first_rows(lines, rows)
+    turned = acquisitions.flagged(lines, acquisitions.REVERSE)
+    before = np.where(turned, lines["discard_post"], lines["discard_pre"])
+    after = np.where(turned, lines["discard_pre"], lines["discard_post"])
+    return max(int((first + before).max()), 0), min(int((first + lines["n_samples"] - after).min()), rows)
+
+
+def _rows(lines: NDArray[Any], encoded: int | None, notes: list[str]) -> tuple[int, bool]:
+    """Rows of the grid, and whether they are those of the header."""
+    n_samples = int(lines["n_samples"][0])
+    if encoded is not None:
+        first = first_rows(lines, encoded)
+        before, after = int(lines["discard_pre"].max()), int(lines["discard_post"].max())
+        if (first + before).min() >= 0 and (first + n_samples - after).max() <= encoded:
+            return encoded, True
+    centre = int(lines["centre_sample"].max()) or n_samples // 2
+    rows = max(2 * centre, 2 * (n_samples - centre) - n_samples % 2)
+    if encoded is not None:
+        notes.append(
+            f"Readouts have {n_samples} samples, which do not fit the {encoded} of the header's matrix: k-space was "
+            f"given {rows} rows."
+        )
+    return rows, False
+
+
+def _steps(
+    steps: NDArray[np.int64],
+    encoded: int | None,
+    limits: tuple[int, int] | None,
+    name: str,
+    path: Path,
+    notes: list[str],
+) -> tuple[int, int, tuple[int, int] | None]:
+    """Size of the grid along phase encodes, place of the first one, and the padding that the limits stand for."""
+    low, high = int(steps.min()), int(steps.max())
+    size = encoded or high + 1
+    if limits is not None:
+        first = size // 2 - limits[0]
+        if first + low >= 0 and first + high < size:
+            end = first + limits[1] + 1
+            return size, first, ((first, end) if first >= 0 and first + high < end <= size else None)
+    if high >= size:
+        raise FileError(
+            path,
+            f"a readout is of {name} {high}, but the header's matrix has {size} ({name}s 0 to {size - 1}); header and "
+            "readouts do not belong together. Convert the raw data again.",
+        )
+    if limits is not None:
+        notes.append(
+            f"The header's centre of k-space, {name} {limits[0]}, does not fit its matrix; {name} {size // 2} was "
+            "taken for it."
+        )
+    elif encoded is not None and size > 1:
+        notes.append(f"The header does not say the centre of k-space: {name} {size // 2} was taken.")
+    return size, 0, None
+
+
+def _image(matrix: tuple[int, int, int], parsed: ParsedHeader, fits: bool) -> tuple[tuple[int, int, int], Geometry]:
+    """Pixels of the image along each axis, and their size."""
+    header = parsed.header
+    encoded_mm = header.encoded_fov_mm or (0.0, 0.0, 0.0)
+    recon_mm = header.recon_fov_mm or (0.0, 0.0, 0.0)
+    recon = header.recon_matrix or (0, 0, 0)
+    axes = [
+        _axis(matrix[axis], recon[axis], encoded_mm[axis] if axis or fits else 0.0, recon_mm[axis]) for axis in range(3)
+    ]
+    if matrix[2] == 1:
+        # A slice is as thick as the image's, not as the slab that was excited for it.
+        axes[2] = (1, recon_mm[2] / max(recon[2], 1) or encoded_mm[2])
+    (height, dy), (width, dx), (depth, dz) = axes
+    geometry = Geometry(
+        pixel_spacing_mm=(dy, dx) if dy and dx else Geometry.pixel_spacing_mm,
+        slice_thickness_mm=dz or Geometry.slice_thickness_mm,
+        spacing_is_assumed=not (dy and dx),
+        thickness_is_assumed=not dz,
+    )
+    return (height, width, depth), geometry
+
+
+def _axis(size: int, wanted: int, encoded_mm: float, recon_mm: float) -> tuple[int, float]:
+    """Pixels shown of those measured along an axis, and the size of one; 0 where it is not known.
+
+    Readouts are oversampled, phase encodes may be: the image is the centre of what was measured. An image that the
+    header wants in finer pixels than were measured keeps the measured ones, over the field of view of the header.
+    """
+    measured_mm = encoded_mm / size
+    if encoded_mm and recon_mm and wanted and recon_mm / wanted < _INTERPOLATED * measured_mm:
+        return min(max(round(recon_mm / measured_mm), 1), size), measured_mm
+    if not wanted or wanted > size:
+        return size, measured_mm or recon_mm / size
+    return wanted, recon_mm / wanted or measured_mm
