@@ -103,7 +103,7 @@ def read(dataset: Any, path: Path) -> NDArray[Any]:
     """
     name = f"`{dataset.name.lstrip('/')}`"
     layout = _layout(dataset, path, name)
-    content = rows.read(dataset, path)
+    content = rows.read(dataset, path, layout.itemsize)
     stored = np.ndarray((len(content),), layout, content)
     table = np.zeros(len(stored), DTYPE)
     for field, (where, _, _) in _FIELDS.items():

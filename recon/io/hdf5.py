@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MAX_ATTRIBUTE_TEXT = 500
+# What stands in the place of a text of any length: its length, and where it is.
+_REFERENCE_BYTES = 16
 
 
 @contextlib.contextmanager
@@ -106,13 +108,13 @@ def _reference(dataset: Any, path: Path) -> bytes:
     first = dataset.id.get_offset()
     if first is None:
         try:
-            return bytes(rows.read(dataset, path)[0])
+            return bytes(rows.read(dataset, path, _REFERENCE_BYTES)[0])
         except FileError as error:
             raise ValueError(error.problem.rstrip(".")) from None
     with path.open("rb") as file:
         file.seek(first)
-        reference = file.read(16)
-    if len(reference) < 16:
+        reference = file.read(_REFERENCE_BYTES)
+    if len(reference) < _REFERENCE_BYTES:
         raise ValueError("it ends early")
     return reference
 

@@ -285,6 +285,7 @@ def _series(
     if source.rows[1] - source.rows[0] < grid.matrix[0] / 2:
         raise FileError(path, "its readouts cover less than half of k-space in common; such scans are not supported.")
     said += phase_encodes.row_notes(source.rows, grid.matrix[0]) + phase_encodes.column_notes(acquired, grid.matrix[1])
+    measured_noise = _noise(file, noise, lines, parsed.header, said)
     if acquired.note:
         said.insert(0, acquired.note)
     if acquired.has_full_kspace:
@@ -304,7 +305,7 @@ def _series(
         acquired_mask=acquired.acquired_mask,
         padding=acquired.padding,
         notes=tuple(said),
-        noise=_noise(file, noise, lines, parsed.header, said),
+        noise=measured_noise,
         fingerprint=_fingerprint(file, lines),
     )
 

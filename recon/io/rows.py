@@ -29,7 +29,7 @@ _DEFLATE, _SHUFFLE, _FLETCHER32 = 1, 2, 3
 _CHECKSUM_BYTES = 4
 
 
-def read(dataset: Any, path: Path) -> NDArray[np.uint8]:
+def read(dataset: Any, path: Path, n_bytes: int) -> NDArray[np.uint8]:
     """Read a table of one axis as bytes ``(row, byte)``.
 
     Parameters
@@ -38,6 +38,8 @@ def read(dataset: Any, path: Path) -> NDArray[np.uint8]:
         Table of an open file; its values lie in this very file.
     path
         The file.
+    n_bytes
+        Of a row in the file; in memory it may have another size.
 
     Raises
     ------
@@ -49,7 +51,7 @@ def read(dataset: Any, path: Path) -> NDArray[np.uint8]:
         raise FileError(path, "is an HDF5 file with addresses of unusual size; write it again (`h5repack`).")
     if len(dataset.shape or ()) != 1:
         raise FileError(path, f"{name} has shape {dataset.shape}; a table of one axis was expected.")
-    n_rows, n_bytes = int(dataset.shape[0]), int(dataset.id.get_type().get_size())
+    n_rows = int(dataset.shape[0])
     stored = int(dataset.id.get_storage_size())
     filters = _filters(dataset, path, name)
     if n_rows * n_bytes > stored * (_MAX_COMPRESSION if filters else 1):

@@ -83,15 +83,9 @@ def only():
 
 
 COUNTERS = (
-    "kspace_encode_step_1",
-    "kspace_encode_step_2",
-    "average",
-    "slice",
-    "contrast",
-    "phase",
-    "repetition",
-    "set",
-)
+    "kspace_encode_step_1", "kspace_encode_step_2", "average", "slice", "contrast", "phase", "repetition", "set",
+    "segment",
+)  # fmt: skip
 HEAD = np.dtype([
     ("version", "<u2"), ("flags", "<u8"), ("measurement_uid", "<u4"), ("scan_counter", "<u4"),
     ("acquisition_time_stamp", "<u4"), ("physiology_time_stamp", "<u4", (3,)), ("number_of_samples", "<u2"),
@@ -99,7 +93,7 @@ HEAD = np.dtype([
     ("discard_post", "<u2"), ("center_sample", "<u2"), ("encoding_space_ref", "<u2"), ("trajectory_dimensions", "<u2"),
     ("sample_time_us", "<f4"), ("position", "<f4", (3,)), ("read_dir", "<f4", (3,)), ("phase_dir", "<f4", (3,)),
     ("slice_dir", "<f4", (3,)), ("patient_table_position", "<f4", (3,)),
-    ("idx", [*((name, "<u2") for name in COUNTERS), ("segment", "<u2"), ("user", "<u2", (8,))]),
+    ("idx", [*((name, "<u2") for name in COUNTERS), ("user", "<u2", (8,))]),
     ("user_int", "<i4", (8,)), ("user_float", "<f4", (8,)),
 ])  # fmt: skip
 FLOATS = h5py.vlen_dtype(np.dtype("<f4"))
@@ -153,7 +147,9 @@ def raw_header():
         def space(size):
             size = (*size, 1)[:3]
             parts = {"matrixSize": size, "fieldOfView_mm": [n * mm for n, mm in zip(size, pixel_mm, strict=True)]}
-            axes = {key: "".join(f"<{a}>{v}</{a}>" for a, v in zip("xyz", part)) for key, part in parts.items()}
+            axes = {
+                key: "".join(f"<{a}>{v}</{a}>" for a, v in zip("xyz", part, strict=True)) for key, part in parts.items()
+            }
             return "".join(f"<{key}>{text}</{key}>" for key, text in axes.items())
 
         def limit(step, bounds):
