@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["misnamed", "open_study", "sniff"]
 
-_EXPECTED = "a fastMRI HDF5 file, a DICOM file, or a folder of either was expected."
+_EXPECTED = "a fastMRI HDF5 file, ISMRMRD raw data, a DICOM file, or a folder of these was expected."
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _HEAD_BYTES = 4096
 _SUFFIXES = {".h5": "HDF5", ".hdf5": "HDF5", ".dcm": "DICOM"}
@@ -50,7 +50,7 @@ def open_study(path: Path | str, simulation: SimulationSpec | None = None) -> St
     Parameters
     ----------
     path
-        A fastMRI HDF5 file, a DICOM file, or a folder that holds any number of them.
+        A fastMRI HDF5 file, ISMRMRD raw data, a DICOM file, or a folder that holds any number of them.
     simulation
         How k-space is simulated from magnitude images (DICOM); None takes the defaults.
 

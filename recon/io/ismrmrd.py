@@ -63,6 +63,14 @@ class _Group:
 
 
 @dataclass(frozen=True)
+class _Scan:
+    """Readouts of one series, and the words that tell it from the others."""
+
+    words: tuple[str, ...]
+    members: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class _Slices:
     """Slices of a series, sorted along their normal.
 
@@ -162,6 +170,8 @@ def _group(container: Any, path: Path) -> _Group:
     if not len(table):
         raise FileError(path, f"`{where}data` holds no acquisitions; the ISMRMRD file is empty. Convert it again.")
     xml, problem = None, ""
+    if "xml" not in container:
+        return _Group(name, None, "there is none", table)
     try:
         xml = hdf5.text(container, "xml", path, ismrmrd_header.MAX_HEADER_BYTES)
         ismrmrd_header.parse(xml)
@@ -196,42 +206,54 @@ def _read_group(file: readouts.File, group: _Group, title: str, n_most: int) -> 
             "another grid."
         )
     lines = table[imaging]
-    keys = np.stack([lines[name] for name in _KEYS], axis=1)
-    kinds, members = np.unique(keys, axis=0, return_inverse=True)
-    members = members.reshape(-1)
-    differing = [number for number in range(len(_KEYS)) if len(set(kinds[:, number].tolist())) > 1]
     series: list[Series] = []
     declined: list[Declined] = []
-    order = np.argsort(members, kind="stable")
-    ends = np.cumsum(np.bincount(members)).tolist()
-    for number, (begin, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
-        words = [f"{_KEYS[key]} {kinds[number, key] + 1}" for key in differing]
-        if len(series) >= n_most:
-            declined.append(
-                Declined(path, f"{len(kinds) - number} further scans in it, from {', '.join(words) or title} on, were "
-                f"left out: {MAX_SERIES} are opened of one file.")
-            )  # fmt: skip
+    scans = _scans(lines)
+    for number, scan in enumerate(scans):
+        if number >= n_most:
+            which = f", from {', '.join(scan.words)} on," if scan.words else ""
+            reason = (
+                f"{len(scans) - number} further scans in it{which} were left out: {MAX_SERIES} are opened of a file."
+            )
+            declined.append(Declined(path, reason))
             break
-        chosen = lines[order[begin:end]]
-        same = np.all([calibration[name] == kinds[number, key] for key, name in enumerate(_KEYS)], axis=0)
-        planes = _planes(chosen)
-        for plane, slices in enumerate(planes):
-            name = [*words, *([f"plane {plane + 1}"] if len(planes) > 1 else [])]
-            try:
-                series.append(
-                    _series(
-                        file,
-                        group,
-                        chosen[np.isin(chosen["slice"], slices)],
-                        calibration[same & np.isin(calibration["slice"], slices)],
-                        table[noise],
-                        " · ".join([title, *name]),
-                        notes,
-                    )
-                )
-            except FileError as error:
-                declined.append(Declined(path, f"{', '.join(name)}: {error.problem}" if name else error.problem))
+        own = lines[scan.members]
+        same = np.all([calibration[name] == own[name][0] for name in _KEYS], axis=0)
+        same &= np.isin(calibration["slice"], own["slice"])
+        full_title = " · ".join([title, *scan.words])
+        try:
+            series.append(_series(file, group, own, calibration[same], table[noise], full_title, notes))
+        except FileError as error:
+            where = f"{', '.join(scan.words)}: " if scan.words else ""
+            declined.append(Declined(path, f"{where}{error.problem}"))
     return series, declined
+
+
+def _scans(lines: NDArray[Any]) -> list[_Scan]:
+    """Sort readouts into series: by what makes them different, and by the plane of their slices."""
+    scans = [_Scan((), np.arange(len(lines)))]
+    for name in _KEYS:
+        values = lines[name]
+        if (values == values[0]).all():
+            continue
+        parts: list[_Scan] = []
+        for scan in scans:
+            own = values[scan.members]
+            order = np.argsort(own, kind="stable")
+            borders = np.flatnonzero(np.diff(own[order])) + 1
+            for members in np.split(scan.members[order], borders):
+                parts.append(_Scan((*scan.words, f"{name} {values[members[0]] + 1}"), members))
+        scans = parts
+    found: list[_Scan] = []
+    for scan in scans:
+        planes = _planes(lines[scan.members])
+        for number, slices in enumerate(planes):
+            if len(planes) == 1:
+                found.append(scan)
+            else:
+                inside = np.isin(lines["slice"][scan.members], slices)
+                found.append(_Scan((*scan.words, f"plane {number + 1}"), scan.members[inside]))
+    return found
 
 
 def _left_out_notes(lines: NDArray[Any]) -> list[str]:

@@ -7,14 +7,14 @@ loop, crash or ask for gigabytes as soon as it converts a row. Rows as plain byt
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from recon.errors import FileError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from typing import BinaryIO
 
@@ -60,61 +60,68 @@ def read(dataset: Any, path: Path, n_bytes: int) -> NDArray[np.uint8]:
             f"{name} claims {n_rows} rows of {n_bytes} bytes, but {stored} bytes were ever written; the file is "
             "unfinished. Copy or export it again.",
         )
-    table = np.zeros((n_rows, n_bytes), np.uint8)
     if dataset.chunks is None:
         first = dataset.id.get_offset()
         if n_rows and first is None:
             raise FileError(path, f"{name} is stored in an unusual way; write the file again (`h5repack`).")
-        starts, places, sizes = [0], [first or 0], [n_rows * n_bytes]
-        n_at_a_time = n_rows
+        chunks = {0: _Chunk(first or 0, n_rows * n_bytes, 0)}
+        n_whole, starts = n_rows * n_bytes, range(1)
     else:
-        chunks: list[Any] = []
-        dataset.id.chunk_iter(chunks.append)
-        starts = [int(chunk.chunk_offset[0]) for chunk in chunks]
-        places, sizes = [int(chunk.byte_offset) for chunk in chunks], [int(chunk.size) for chunk in chunks]
-        n_at_a_time = int(dataset.chunks[0])
-        if any(size > 2 * n_at_a_time * n_bytes + _NEAR_BYTES for size in sizes):
+        found: list[Any] = []
+        dataset.id.chunk_iter(found.append)
+        chunks = {int(one.chunk_offset[0]): _Chunk(one.byte_offset, one.size, one.filter_mask) for one in found}
+        n_whole, starts = int(dataset.chunks[0]) * n_bytes, range(0, n_rows, int(dataset.chunks[0]))
+        if any(chunk.size > 2 * n_whole + _NEAR_BYTES for chunk in chunks.values()):
             raise FileError(path, f"{name} is damaged: its parts are of impossible sizes. Copy or download it again.")
-        if not set(range(0, n_rows, n_at_a_time)) <= set(starts):
+        if not chunks.keys() >= set(starts):
             raise FileError(
                 path, f"{name} lacks some of its {n_rows} rows; the file is unfinished. Copy or export it again."
             )
-    n_whole = n_at_a_time * n_bytes
-    for start, block in zip(*_blocks(path, starts, places, sizes), strict=True):
-        if start >= n_rows:
-            continue  # beyond the end of a table that was shortened
-        content = _unfiltered(block, filters, n_bytes, n_whole)
-        rows = np.frombuffer(content[: len(content) - len(content) % n_bytes], np.uint8).reshape(-1, n_bytes)
-        last = min(start + n_at_a_time, n_rows)
-        if len(rows) < last - start:
-            raise FileError(path, f"{name} ends early; the file is damaged. Copy or download it again.")
-        table[start:last] = rows[: last - start]
-    return table
+    blocks = _blocks(path, {start: chunks[start] for start in starts})
+    if filters:
+        blocks = {
+            start: _unfiltered(block, filters, chunks[start].filter_mask, n_bytes, n_whole)
+            for start, block in blocks.items()
+        }
+    if any(len(block) != n_whole for block in blocks.values()):
+        raise FileError(path, f"{name} ends early; the file is damaged. Copy or download it again.")
+    content = b"".join([blocks[start] for start in starts])
+    return np.frombuffer(content, np.uint8, n_rows * n_bytes).reshape(n_rows, n_bytes)
 
 
-def _blocks(
-    path: Path, starts: Sequence[int], places: Sequence[int], sizes: Sequence[int]
-) -> tuple[list[int], list[bytes]]:
-    """First row and bytes of each chunk; many of them are a single row, so neighbours are read together."""
-    order = np.argsort(np.asarray(places, np.int64), kind="stable")
-    found_starts, found = [], []
+class _Chunk(NamedTuple):
+    """Where a part of a table lies in the file, and a bit for each filter that was skipped."""
+
+    place: int
+    size: int
+    filter_mask: int
+
+
+def _blocks(path: Path, chunks: Mapping[int, _Chunk]) -> dict[int, bytes]:
+    """Read the chunks by their first row; many of them are a single row, so neighbours are read together."""
+    found: dict[int, bytes] = {}
+    run: list[int] = []
+    end = 0
     with path.open("rb") as file:
-        run: list[int] = []
-        for number in order.tolist():
-            if run and not 0 <= places[number] - (places[run[-1]] + sizes[run[-1]]) <= _NEAR_BYTES:
-                found += _read_run(file, [places[one] for one in run], [sizes[one] for one in run])
+        for start in sorted(chunks, key=lambda one: chunks[one].place):
+            chunk = chunks[start]
+            if run and not 0 <= chunk.place - end <= _NEAR_BYTES:
+                _read_run(file, chunks, run, found)
                 run = []
-            run.append(number)
-            found_starts.append(starts[number])
+            run.append(start)
+            end = chunk.place + chunk.size
         if run:
-            found += _read_run(file, [places[one] for one in run], [sizes[one] for one in run])
-    return found_starts, found
+            _read_run(file, chunks, run, found)
+    return found
 
 
-def _read_run(file: BinaryIO, places: Sequence[int], sizes: Sequence[int]) -> list[bytes]:
-    file.seek(places[0])
-    block = file.read(places[-1] + sizes[-1] - places[0])
-    return [block[place - places[0] : place - places[0] + size] for place, size in zip(places, sizes, strict=True)]
+def _read_run(file: BinaryIO, chunks: Mapping[int, _Chunk], run: Sequence[int], found: dict[int, bytes]) -> None:
+    begin, last = chunks[run[0]].place, chunks[run[-1]]
+    file.seek(begin)
+    block = file.read(last.place + last.size - begin)
+    for start in run:
+        place, size, _ = chunks[start]
+        found[start] = block[place - begin : place - begin + size]
 
 
 def _filters(dataset: Any, path: Path, name: str) -> list[int]:
@@ -125,9 +132,11 @@ def _filters(dataset: Any, path: Path, name: str) -> list[int]:
     return found
 
 
-def _unfiltered(block: bytes, filters: Sequence[int], n_bytes: int, n_whole: int) -> bytes:
+def _unfiltered(block: bytes, filters: Sequence[int], skipped: int, n_bytes: int, n_whole: int) -> bytes:
     """Undo the filters of a chunk, the last one first; never to more than the chunk can hold."""
-    for number in reversed(filters):
+    for position, number in reversed(list(enumerate(filters))):
+        if skipped >> position & 1:
+            continue
         if number == _FLETCHER32:
             block = block[:-_CHECKSUM_BYTES]
         elif number == _DEFLATE:
