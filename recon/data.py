@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
     from recon.simulate import SimulationSpec
 
-Kind = Literal["fastmri", "ismrmrd", "dicom"]
+Kind = Literal["fastmri", "ismrmrd", "bart", "numpy", "dicom", "nifti", "images"]
 
 # Squares of smaller values are below what single precision can tell from zero.
 _SMALLEST = 1e-18
-_ENDINGS = (".h5", ".hdf5", ".dcm", ".dicom", ".ima")
+_OF_IMAGES = ("dicom", "nifti", "images")
+_ENDINGS = (".h5", ".hdf5", ".mrd", ".cfl", ".npy", ".nii.gz", ".nii", ".hdr", ".dcm", ".dicom", ".ima")
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,7 @@ class Series:
     @property
     def has_kspace(self) -> bool:
         """True when the file holds k-space, False when it is simulated from the file's images as they are read."""
-        return self.kind != "dicom"
+        return self.kind not in _OF_IMAGES
 
     @property
     def is_simulated(self) -> bool:
@@ -233,7 +234,8 @@ class Series:
     def stem(self) -> str:
         """Name for output files: the file name without the ending of its format."""
         # A folder or a file named after a UID has dots, but no ending to take off.
-        return self.path.stem if self.path.suffix.lower() in _ENDINGS else self.path.name
+        ending = next((ending for ending in _ENDINGS if self.name.lower().endswith(ending)), "")
+        return self.name[: len(self.name) - len(ending)] or self.name
 
     @property
     def reference(self) -> LazyReference | None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def load(path: str | Path, what: str, expected: str) -> NDArray[Any]:
+def load(path: str | Path, what: str, expected: str, *, is_mapped: bool = False) -> NDArray[Any]:
     """Read the array of a ``.npy`` file.
 
     Parameters
@@ -24,6 +24,8 @@ def load(path: str | Path, what: str, expected: str) -> NDArray[Any]:
         What it should be, such as ``mask``.
     expected
         What to do where it is something else; the end of a sentence.
+    is_mapped
+        True to map the file, whose values are then read when they are used.
 
     Raises
     ------
@@ -31,9 +33,12 @@ def load(path: str | Path, what: str, expected: str) -> NDArray[Any]:
         If it holds no array.
     """
     try:
-        # NumPy leaves a file open that it opened and cannot read.
-        with Path(path).open("rb") as file:
-            array = np.load(file, allow_pickle=False)
+        if is_mapped:
+            array = _mapped(path)
+        else:
+            # NumPy leaves a file open that it opened and cannot read.
+            with Path(path).open("rb") as file:
+                array = np.load(file, allow_pickle=False)
     except FileNotFoundError:
         raise FileError(path, f"there is no such {what} file; give the path of a .npy array.") from None
     except Exception as error:  # noqa: BLE001  headers are Python to NumPy, and damaged bytes can raise anything
@@ -48,3 +53,10 @@ def load(path: str | Path, what: str, expected: str) -> NDArray[Any]:
     if not isinstance(array, np.ndarray):
         raise FileError(path, f"is a .npz archive; {expected}")
     return array
+
+
+def _mapped(path: str | Path) -> Any:
+    with Path(path).open("rb") as file:
+        if file.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
+            raise ValueError("it is no array of NumPy")
+    return np.lib.format.open_memmap(path, mode="r").view(np.ndarray)

@@ -189,7 +189,7 @@ def write(
         encoded_fov_mm=(n_y * row_mm, n_x * column_mm, images[0].thickness_mm or 5.0),
         source=f"simulated from {names}",
     )
-    attributes = {"flip_rows": images[0].flip_rows, "simulation": spec.to_json()}
+    attributes = {"flip_rows": False, "simulation": spec.to_json()}
     return fastmri.write(path, (n_slices, spec.n_coils, n_y, n_x), slices(), header, attributes)
 
 

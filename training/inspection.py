@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from recon.data import Declined
 from recon.errors import FileError
-from recon.io import folders, images, sniff
+from recon.io import IMAGES, KINDS, RAW, folders, images, sniff
 from training import scans, subjects, volumes
 
 if TYPE_CHECKING:
@@ -212,9 +212,11 @@ def _count_kinds(folder: Path) -> tuple[int, int, list[Declined]]:
         except FileError as error:
             others.append(Declined(path, error.problem))
             continue
-        n_raw += content == "hdf5"
-        n_images += content == "dicom"
-        if content not in ("hdf5", "dicom"):
+        if content == "cfl" and path.suffix.lower() == ".hdr":
+            continue  # one scan, two files
+        n_raw += content in RAW
+        n_images += content in IMAGES
+        if content not in KINDS:
             others.append(Declined(path, f"{content}."))
     return n_raw, n_images, others
 
@@ -349,7 +351,7 @@ def _notes(
 
 def _is_raw(path: Path) -> bool:
     try:
-        return path.is_file() and sniff(path) == "hdf5"
+        return path.is_file() and sniff(path) in RAW
     except FileError:
         return False
 

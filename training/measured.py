@@ -131,7 +131,13 @@ class SliceReader:
         series = self.scans[number].series
         n_virtual, _ = self.n_virtual(number)
         n_coils = stored_coils(series.n_coils, n_virtual)
-        settings: dict[str, object] = {"grid": self.config.grid, "coils": n_coils, "size": list(self.size(number))}
+        settings: dict[str, object] = {
+            "grid": self.config.grid,
+            "coils": n_coils,
+            "size": list(self.size(number)),
+            # A file of ISMRMRD holds several.
+            "series": [series.title, series.fingerprint],
+        }
         return identify(series.path, settings), series.n_slices, n_coils, self.size(number)
 
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recon.data import Declined
-from recon.errors import FileError, MRIError, RequestError
+from recon.errors import FileError, MRIError, RequestError, needs_package
 from recon.export.atomic import atomic_file
-from recon.io import folders, images, misnamed, open_study, sniff
+from recon.io import IMAGES, RAW, folders, images, misnamed, sniff
 from training import subjects
 
 if TYPE_CHECKING:
@@ -223,7 +223,6 @@ def find_volumes(folder: Path) -> Iterator[FoundVolume | Declined]:
         raise FileError(folder, "is no folder; a folder of DICOM, NIfTI, NPY or PNG images was expected.")
     pictures: dict[tuple[Path, str], list[Path]] = {}
     has_dicom = False
-    told: set[Path] = set()
     for path in list(folders.files(folder)):
         name = path.name.lower()
         if name.endswith(images.PICTURES):
@@ -238,17 +237,20 @@ def find_volumes(folder: Path) -> Iterator[FoundVolume | Declined]:
             except FileError as error:
                 content, reason = "", error.problem
             else:
-                is_raw = "is an HDF5 file, not an image; raw data is named by `kspace`, not by `images`."
-                reason = is_raw if content == "hdf5" else misnamed(path, content)
+                is_raw = "holds raw data, not images; raw data is named by `kspace`, not by `images`."
+                reason = is_raw if content in RAW else misnamed(path, content)
+            if content in IMAGES and content != "dicom":
+                yield _attempt(
+                    folder, [path], "NIfTI" if content == "nifti" else "NPY", subjects.subject_of(path, folder)
+                )
             if reason:
-                told.add(path)
                 yield Declined(path, reason)
             has_dicom = has_dicom or content == "dicom"
     for (parent, stem), paths in pictures.items():
         subject = subjects.subject_of(parent / f"{stem}.png" if stem else paths[0], folder)
         yield _attempt(folder, paths, "picture", subject)
     if has_dicom:
-        yield from _dicom(folder, told)
+        yield from _dicom(folder)
 
 
 def _attempt(folder: Path, paths: list[Path], kind: str, subject: str) -> FoundVolume | Declined:
@@ -264,16 +266,17 @@ def _attempt(folder: Path, paths: list[Path], kind: str, subject: str) -> FoundV
     return FoundVolume(name, kind, part, subject, tuple(paths), slices.shape, lambda: slices, lambda: slices)
 
 
-def _dicom(folder: Path, told: set[Path]) -> Iterator[FoundVolume | Declined]:
+def _dicom(folder: Path) -> Iterator[FoundVolume | Declined]:
+    from recon.io import dicom
+
     try:
-        study = open_study(folder)
+        with needs_package():
+            study = dicom.read(folder)
     except MRIError as error:
         yield Declined(folder, getattr(error, "problem", str(error)))
         return
-    yield from (entry for entry in study.declined if entry.path not in told)
+    yield from study.declined
     for series in study.series:
-        if series.has_kspace:
-            continue
         first = series.instances[0]
         subject = series.header.patient_id or subjects.subject_of(first, folder)
         name = f"{first.relative_to(folder)} ({series.title})"

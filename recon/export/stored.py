@@ -240,7 +240,7 @@ def _scan(series: Series, origin: Mapping[str, Any], named: Path | None) -> Seri
     """The series of the scan, opened again; None where it is not there any more."""
     from recon.io import open_study
 
-    simulation = series.simulation if series.kind == "dicom" else None
+    simulation = None if series.has_kspace else series.simulation
     try:
         study = open_study(named or Path(origin["scan"]), simulation)
     except MRIError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -19,12 +20,24 @@ from recon.simulate import SimulationSpec
 if TYPE_CHECKING:
     from recon.data import Series
 
-__all__ = ["misnamed", "open_study", "sniff"]
+__all__ = ["IMAGES", "KINDS", "RAW", "misnamed", "open_study", "sniff"]
 
-_EXPECTED = "a fastMRI HDF5 file, ISMRMRD raw data, a DICOM file, or a folder of these was expected."
+_EXPECTED = (
+    "raw data (fastMRI HDF5, ISMRMRD, BART's cfl, NumPy's npy), images (DICOM, NIfTI), or a folder of them was "
+    "expected."
+)
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _HEAD_BYTES = 4096
-_SUFFIXES = {".h5": "HDF5", ".hdf5": "HDF5", ".dcm": "DICOM"}
+# What `sniff` calls that which opens: raw data, and images; a complex npy array, by exception, is raw data.
+RAW = ("hdf5", "cfl")
+IMAGES = ("dicom", "nifti", "npy")
+KINDS = (*RAW, *IMAGES)
+_SUFFIXES = {
+    ".h5": "HDF5", ".hdf5": "HDF5", ".mrd": "HDF5", ".dcm": "DICOM", ".nii": "NIfTI", ".npy": "NumPy array",
+    ".cfl": "BART array",
+}  # fmt: skip
+# Endings that nibabel knows; others it does not read.
+_NIFTI_ENDINGS = (".nii", ".nii.gz", ".hdr")
 # What people try to open, by the bytes that they start with.
 _SIGNATURES = (
     (b"\x89PNG", "a PNG image"),
@@ -33,7 +46,6 @@ _SIGNATURES = (
     (b"II*\0", "a TIFF image"),
     (b"MM\0*", "a TIFF image"),
     (b"%PDF", "a PDF document"),
-    (b"\x93NUMPY", "a NumPy array"),
     (b"PK\x03\x04", "a ZIP archive; unpack it first"),
     (b"\x1f\x8b", "compressed with gzip; unpack it first"),
     (b"BZh", "compressed with bzip2; unpack it first"),
@@ -50,9 +62,10 @@ def open_study(path: Path | str, simulation: SimulationSpec | None = None) -> St
     Parameters
     ----------
     path
-        A fastMRI HDF5 file, ISMRMRD raw data, a DICOM file, or a folder that holds any number of them.
+        Raw data (fastMRI or ISMRMRD HDF5, a cfl file of BART or the common name of its pair, a complex npy array),
+        images (DICOM, NIfTI, a real npy array), or a folder that holds any number of them.
     simulation
-        How k-space is simulated from magnitude images (DICOM); None takes the defaults.
+        How k-space is simulated from magnitude images; None takes the defaults.
 
     Raises
     ------
@@ -68,19 +81,32 @@ def open_study(path: Path | str, simulation: SimulationSpec | None = None) -> St
         return _open_folder(where, simulation)
     with needs_package():
         found = sniff(where)
-        if found == "hdf5":
-            from recon.io import raw_data
-
-            return raw_data.read(where)
-        if found == "dicom":
-            from recon.io import dicom
-
-            return dicom.read(where, simulation)
+        if found in KINDS:
+            return _open_file(where, found, simulation)
     raise FileError(where, f"{found}; {_EXPECTED}")
 
 
+def _open_file(path: Path, found: str, simulation: SimulationSpec | None) -> Study:
+    """Open one file as what `sniff` says that it is."""
+    if found == "hdf5":
+        from recon.io import raw_data
+
+        return raw_data.read(path)
+    if found == "dicom":
+        from recon.io import dicom
+
+        return dicom.read(path, simulation)
+    if found == "nifti":
+        from recon.io import nifti
+
+        return nifti.read(path, simulation)
+    from recon.io import arrays
+
+    return arrays.read_cfl(path) if found == "cfl" else arrays.read_npy(path, simulation)
+
+
 def sniff(path: Path) -> str:
-    """Return ``"hdf5"``, ``"dicom"``, or words for what the file is instead, such as ``"is a PNG image"``.
+    """Return one of `KINDS`, or words for what the file is instead, such as ``"is a PNG image"``.
 
     Raises
     ------
@@ -100,11 +126,16 @@ def sniff(path: Path) -> str:
         raise FileError(path, f"cannot be read ({error.strerror or error}); check the disk or network share.") from None
     if head[128:132] == b"DICM":
         return "dicom"
+    if head.startswith(b"\x93NUMPY"):
+        return "npy"
+    if _is_nifti(_unpacked(head)):
+        is_named = path.name.lower().endswith(_NIFTI_ENDINGS)
+        return "nifti" if is_named else "is a NIfTI image; give its name the ending .nii, or .nii.gz if compressed"
+    if (words := _bart(path, head)) is not None:
+        return words
     for signature, words in _SIGNATURES:
         if head.startswith(signature):
             return f"is {words}"
-    if head[344:348] in (b"n+1\0", b"ni1\0") or head[4:8] == b"n+2\0":
-        return "is a NIfTI image, which is not supported yet"
     if _is_headerless_dicom(path, head):
         return "dicom"
     if _is_text(head):
@@ -123,7 +154,7 @@ def misnamed(path: Path, found: str) -> str:
         What `sniff` says of it.
     """
     kind = _SUFFIXES.get(path.suffix.lower())
-    if kind is None or found in ("hdf5", "dicom"):
+    if kind is None or found in KINDS:
         return ""
     return f"{found.partition(';')[0]}, though its name says {kind}; copy or download it again."
 
@@ -136,6 +167,9 @@ def _checked(path: Path | str) -> Path:
     try:
         mode = where.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
+        # BART's own programs take the common name of a pair.
+        if (data := where.with_name(f"{where.name}.cfl")).is_file():
+            return data
         if folders.is_dead_link(where):
             raise FileError(where, folders.dead_link(where)) from None
         raise FileError(where, "there is no such file or folder; check the spelling.") from None
@@ -149,7 +183,7 @@ def _checked(path: Path | str) -> Path:
 
 
 def _open_folder(folder: Path, simulation: SimulationSpec | None) -> Study:
-    """Every scan in the raw data of a folder and its sub-folders is a series; DICOM files are sorted into theirs."""
+    """Every scan in the files of a folder and its sub-folders is a series; DICOM files are sorted into theirs."""
     series: list[Series] = []
     declined: list[Declined] = []
     has_dicom = False
@@ -161,14 +195,15 @@ def _open_folder(folder: Path, simulation: SimulationSpec | None) -> Study:
         try:
             with needs_package():
                 found = sniff(path)
-                if found == "hdf5":
-                    from recon.io import raw_data
-
-                    inside = raw_data.read(path)
+                if found == "dicom":
+                    has_dicom = True
+                elif found in KINDS:
+                    if problem := _not_for_folders(path, found):
+                        others.append((path, problem))
+                        continue
+                    inside = _open_file(path, found, simulation)
                     series += inside.series
                     declined += inside.declined
-                elif found == "dicom":
-                    has_dicom = True
                 elif reason := misnamed(path, found):
                     declined.append(Declined(path, reason))
                 else:
@@ -208,6 +243,18 @@ def _open_folder(folder: Path, simulation: SimulationSpec | None) -> Study:
     raise FileError(folder, _nothing(folder, declined, others))
 
 
+def _not_for_folders(path: Path, found: str) -> str:
+    """What keeps a file from opening with its folder, though it opens by its own name; empty where nothing does."""
+    if found == "cfl" and path.suffix.lower() == ".hdr":
+        return "is the header of a BART array"
+    if found == "npy":
+        from recon.io import arrays
+
+        if not arrays.is_npy_kspace(path):
+            return "is a NumPy array that may be a mask, a map or images; open it by its own name"
+    return ""
+
+
 def _nothing(folder: Path, declined: list[Declined], others: list[tuple[Path, str]]) -> str:
     """Why a folder gives nothing, by its first file."""
     n_files = len(declined) + len(others)
@@ -230,6 +277,30 @@ def _has_hdf5_signature(file: BinaryIO) -> bool:
         if len(beginning) < len(_HDF5_SIGNATURE):
             return False
     return False
+
+
+def _unpacked(head: bytes) -> bytes:
+    """The beginning of what a file of gzip holds; any other beginning as it is."""
+    if not head.startswith(b"\x1f\x8b"):
+        return head
+    try:
+        return zlib.decompressobj(31).decompress(head, 512)
+    except zlib.error:
+        return head
+
+
+def _is_nifti(head: bytes) -> bool:
+    return head[344:348] in (b"n+1\0", b"ni1\0") or head[4:8] in (b"n+2\0", b"ni2\0")
+
+
+def _bart(path: Path, head: bytes) -> str | None:
+    """BART's values have no mark of their own: a pair is known by its names and its header."""
+    if path.suffix == ".hdr" and head.lstrip().startswith(b"# Dimensions"):
+        return "cfl"
+    if path.suffix == ".cfl":
+        header = path.with_suffix(".hdr")
+        return "cfl" if header.is_file() else f"is a BART array without its header {header.name}; bring it beside"
+    return None
 
 
 def _is_headerless_dicom(path: Path, head: bytes) -> bool:

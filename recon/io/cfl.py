@@ -77,6 +77,11 @@ def read_shape(path: Path | str) -> tuple[int, ...]:
     return tuple(shape)
 
 
+def data_of(path: Path | str) -> Path:
+    """Return the file of a pair that holds the values; either file, or their common name, names the pair."""
+    return _pair(path)[1]
+
+
 def write(path: Path | str, values: NDArray[Any]) -> None:
     """Write an array; files that are there are replaced.
 

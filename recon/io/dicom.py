@@ -6,19 +6,19 @@ grey magnitude MR volume is declined by name, and never keeps the rest from open
 
 from __future__ import annotations
 
-import zlib
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from recon.data import Declined, Geometry, Header, Series, Study
-from recon.errors import FileError, RequestError
+from recon.errors import FileError
 from recon.io import folders
 from recon.io.dicom_frame import Frame, Scan, is_dicom, quietly, read_header, read_image, scan
 from recon.io.dicom_header import classic, header_of, integer, text
 from recon.io.dicom_stack import Stack, normal_of, stacks_of
+from recon.io.simulated import SimulatedSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,72 +35,14 @@ _UNEVEN_SPACING = 0.02
 _UNEVEN_MM = 0.01
 
 
-@dataclass
-class DicomSource:
-    """Reads one image and makes the k-space that a scanner might have measured of it.
-
-    Attributes
-    ----------
-    frames
-        Images in slice order.
-    simulation
-        How k-space is made.
-    """
+class DicomSource(SimulatedSource):
+    """Reads the images of one DICOM series."""
 
     frames: tuple[Frame, ...]
-    simulation: SimulationSpec
-    # A slice is asked for its k-space, then for its reference: one simulation serves both.
-    _latest: tuple[int, NDArray[np.float32]] | None = None
 
     def image(self, index: int) -> NDArray[np.float32]:
         """Return the magnitude ``(y, x)`` that the file holds."""
         return read_image(self.frames[index])
-
-    def kspace(self, index: int) -> NDArray[np.complex64]:
-        """Return simulated k-space ``(coil, y, x)``; the same for the same file and settings."""
-        kspace, reference = self._simulate(index)
-        self._latest = (index, reference)
-        return kspace
-
-    def reference(self, index: int) -> NDArray[np.float32]:
-        """Return the fully sampled image ``(y, x)`` of the simulated coils."""
-        latest = self._latest
-        return latest[1].copy() if latest is not None and latest[0] == index else self._simulate(index)[1]
-
-    def _simulate(self, index: int) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
-        import torch
-
-        from recon.simulate import simulate_slice
-
-        frame = self.frames[index]
-        image = self.image(index)
-        if not image.max() > 0:
-            return self._air(index)
-        try:
-            kspace, reference = simulate_slice(torch.from_numpy(image), self.simulation, frame.key)
-        except RequestError as error:
-            raise FileError(
-                frame.path, f"no k-space can be simulated from slice {index} (counted from 0): {error}"
-            ) from error
-        return np.asarray(kspace.numpy(), np.complex64), np.asarray(reference.numpy(), np.float32)
-
-    def _air(self, index: int) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
-        """What a scanner records beside the head: noise alone. Blank slices at the ends of a volume are common."""
-        import torch
-
-        from recon.fourier import ifft2c
-
-        frame, spec = self.frames[index], self.simulation
-        sigma = spec.noise * frame.typical_maximum
-        if sigma <= 0:
-            raise FileError(
-                frame.path, f"slice {index} (counted from 0) is blank: every pixel is 0. Leave this slice out."
-            )
-        rng = np.random.default_rng([spec.seed, zlib.crc32(frame.key.encode())])
-        parts = rng.standard_normal((2, spec.n_coils, *frame.size), np.float32) * np.float32(sigma)
-        kspace = np.asarray(parts[0] + 1j * parts[1], np.complex64)
-        coil_images = ifft2c(torch.from_numpy(kspace)).numpy()
-        return kspace, np.asarray(np.sqrt((np.abs(coil_images) ** 2).sum(axis=0)), np.float32)
 
 
 def read(path: Path, simulation: SimulationSpec | None = None) -> Study:

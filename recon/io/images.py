@@ -9,6 +9,7 @@ import numpy as np
 
 from recon import npy
 from recon.errors import FileError, needs_package
+from recon.io import nifti
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from recon.data import Series
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
-NIFTI = (".nii", ".nii.gz")
+NIFTI = nifti.ENDINGS
 ARRAYS = (".npy",)
 
 _EXPECTED = "magnitude images as DICOM, NIfTI (.nii, .nii.gz), NPY or PNG were expected"
@@ -38,8 +39,6 @@ class Images:
         Of rows, then of columns; None where the file does not say.
     thickness_mm
         Of a slice; None where the file does not say.
-    flip_rows
-        True where row 0 is the bottom of the picture.
     n_empty
         Slices without any signal, which were left out.
     """
@@ -48,7 +47,6 @@ class Images:
     slices: NDArray[np.float32]
     pixel_spacing_mm: tuple[float, float] | None = None
     thickness_mm: float | None = None
-    flip_rows: bool = False
     n_empty: int = 0
 
 
@@ -69,10 +67,8 @@ def read_images(path: Path) -> Images:
         images = Images(path, _volume(path, npy.load(path, "images", f"{_EXPECTED}.")))
     elif name.endswith(PICTURES):
         images = Images(path, _volume(path, _load_picture(path)))
-    elif name.endswith(NIFTI):
-        images = _load_nifti(path)
     else:
-        images = _load_dicom(path)
+        images = _load_study(path)
     return _without_empty(images)
 
 
@@ -123,25 +119,7 @@ def _load_picture(path: Path) -> NDArray[Any]:
         raise FileError(path, f"is no picture that can be read ({error}); {_EXPECTED}.") from None
 
 
-def _load_nifti(path: Path) -> Images:
-    with needs_package():
-        import nibabel
-    try:
-        image: Any = nibabel.load(path)
-        array = np.asarray(image.dataobj)
-    except (nibabel.filebasedimages.ImageFileError, OSError, EOFError, ValueError) as error:
-        raise FileError(path, f"is no NIfTI image that can be read ({error}); {_EXPECTED}.") from None
-    if array.ndim == 4 and array.shape[3] == 1:
-        array = array[..., 0]
-    if array.ndim != 3:
-        raise FileError(path, f"holds an array of shape {array.shape}; one volume (x, y, slices) was expected.")
-    # NIfTI counts columns first and rows upwards.
-    spacing = [float(size) for size in image.header.get_zooms()[:3]]
-    volume = _volume(path, array.transpose(2, 1, 0))
-    return Images(path, volume, (spacing[1], spacing[0]), spacing[2], flip_rows=True)
-
-
-def _load_dicom(path: Path) -> Images:
+def _load_study(path: Path) -> Images:
     import recon
 
     study = recon.open_study(path)

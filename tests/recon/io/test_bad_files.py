@@ -43,7 +43,6 @@ def refused(path, *words, read=False):
         (b"\xff\xd8\xff\xe0" + bytes(50), "JPEG"),
         (b"PK\x03\x04" + bytes(50), "ZIP"),
         (b"\x1f\x8b" + bytes(50), "gzip"),
-        (b"\x93NUMPY" + bytes(50), "NumPy"),
         (bytes(344) + b"n+1\0" + bytes(8), "NIfTI"),
         ("Grüße, this is a text file\n".encode() * 200, "is text"),
         (b"x" * 4095 + "ü".encode(), "is text"),
@@ -54,7 +53,7 @@ def refused(path, *words, read=False):
 def test_file_of_another_kind_is_named(tmp_path, content, words) -> None:
     path = tmp_path / "file.h5"
     path.write_bytes(content)
-    refused(path, words, "fastMRI HDF5 file", "expected")
+    refused(path, words, "fastMRI HDF5", "expected")
 
 
 def test_nothing_there(tmp_path) -> None:

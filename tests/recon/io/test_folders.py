@@ -148,7 +148,7 @@ def test_dicom_without_pydicom_says_what_to_install(tmp_path, write, noise, with
     ("name", "module", "package"), [("a.png", "PIL", "pillow"), ("a.nii.gz", "nibabel", "nibabel")]
 )
 def test_images_without_their_package_say_what_to_install(tmp_path, without, name, module, package):
-    (tmp_path / name).touch()
+    (tmp_path / name).write_bytes(bytes(344) + b"n+1\0" + bytes(8))
     without(module)
     with pytest.raises(MissingPackageError, match=rf"needs the Python package {package}.*`pip install {package}`"):
         read_images(tmp_path / name)

@@ -1,0 +1,326 @@
+"""NIfTI volumes in, one slice at a time; k-space is simulated from their magnitude images.
+
+A slice is shown as a scanner's DICOM images are: rows run to the patient's left (sagittal: back), columns to the back
+(sagittal and coronal: feet). Voxels are turned so when they are read, and the geometry says where they lie.
+
+References
+----------
+NIfTI-1 data format: voxels are counted from 0 and their affine leads to right, anterior, superior; DICOM counts left,
+posterior and superior as positive.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import zlib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recon.data import Geometry, Header, Series, Study
+from recon.errors import FileError, needs_package
+from recon.io.simulated import SimulatedSource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from recon.simulate import SimulationSpec
+
+ENDINGS = (".nii", ".nii.gz")
+
+_SMALLEST_SIDE = 16
+# gzip cannot shrink data further than about 1 : 1032, so a header that announces more is not that of its file.
+_MAX_COMPRESSION = 1100
+# Codes of the unit of length: metres and micrometres; all others are taken as millimetres.
+_MM = {1: 1000.0, 3: 1e-3}
+_RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
+# Directions count as at right angles within this.
+_TOLERANCE = 0.02
+_COLOUR = "holds colours or vectors; one grey value for each voxel was expected"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One slice of a NIfTI volume.
+
+    Attributes
+    ----------
+    path
+        The file.
+    number
+        Place along the volume's third axis.
+    size
+        ``(rows, columns)`` as they are shown.
+    typical_maximum
+        Largest value of the middle slice.
+    """
+
+    path: Path
+    number: int
+    size: tuple[int, int]
+    typical_maximum: float
+
+    @property
+    def key(self) -> str:
+        """Names the image wherever its file lies."""
+        return f"{self.path.name}/{self.number}"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """How the first two axes of a volume become the rows and columns of a picture.
+
+    Attributes
+    ----------
+    is_transposed
+        True where the first axis runs along the rows from top to bottom; usually it is the second.
+    flips_rows, flips_columns
+        True where the picture counts the other way than the file.
+    """
+
+    is_transposed: bool
+    flips_rows: bool
+    flips_columns: bool
+
+    def __call__(self, plane: NDArray[Any]) -> NDArray[Any]:
+        """Turn ``(i, j)`` of the file to ``(y, x)``."""
+        picture = plane if self.is_transposed else plane.T
+        return picture[:: -1 if self.flips_rows else 1, :: -1 if self.flips_columns else 1]
+
+
+class NiftiSource(SimulatedSource):
+    """Reads the slices of one volume; the file is open only during a call."""
+
+    def __init__(self, frames: tuple[Frame, ...], simulation: SimulationSpec, turn: Turn) -> None:
+        super().__init__(frames, simulation)
+        self._turn = turn
+
+    frames: tuple[Frame, ...]
+
+    def image(self, index: int) -> NDArray[np.float32]:
+        """Return the magnitude ``(y, x)`` of a slice."""
+        frame = self.frames[index]
+        plane = self._turn(_plane(_load(frame.path), frame.path, frame.number))
+        if plane.shape != frame.size:
+            raise FileError(frame.path, "was changed since it was opened; open it again.")
+        return np.ascontiguousarray(plane)
+
+
+def read(path: Path, simulation: SimulationSpec | None = None) -> Study:
+    """Open a NIfTI volume as a study of one series.
+
+    Parameters
+    ----------
+    path
+        The file, ``.nii`` or ``.nii.gz``.
+    simulation
+        How k-space is made from the images; None takes the defaults.
+
+    Raises
+    ------
+    FileError
+        If it is damaged, or holds no grey volume.
+    MissingPackageError
+        If nibabel is not installed.
+    """
+    from recon.simulate import SimulationSpec
+
+    simulation = simulation or SimulationSpec()
+    image = _load(path)
+    shape = _shape(image, path)
+    middle = _plane(image, path, shape[2] // 2)
+    notes = [simulation.note]
+    geometry, turn, numbers = _geometry(image, shape, notes)
+    size = turn(middle).shape
+    maximum = float(middle.max())
+    frames = tuple(Frame(path, number, (size[0], size[1]), maximum) for number in numbers)
+    series = Series(
+        path=path,
+        title=stem(path),
+        kind="nifti",
+        n_slices=shape[2],
+        n_coils=simulation.n_coils,
+        matrix=frames[0].size,
+        recon_size=frames[0].size,
+        source=NiftiSource(frames, simulation, turn),
+        has_reference=True,
+        header=Header(source=f"magnitude images of {path.name}"),
+        geometry=geometry,
+        simulation=simulation,
+        notes=tuple(notes),
+        fingerprint=hashlib.sha256(np.ascontiguousarray(middle).tobytes()).hexdigest(),
+    )
+    return Study(path=path, title=series.title, series=(series,))
+
+
+def stem(path: Path) -> str:
+    """Return the name of a file without its ending, of which ``.nii.gz`` is one."""
+    ending = next((ending for ending in ENDINGS if path.name.lower().endswith(ending)), "")
+    return path.name[: len(path.name) - len(ending)] or path.name
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What nibabel stumbles over becomes one sentence; what it remarks on stays unsaid, since nobody can mend it."""
+    with needs_package():
+        from nibabel.filebasedimages import ImageFileError
+        from nibabel.imageglobals import LoggingOutputSuppressor
+        from nibabel.spatialimages import HeaderDataError
+    try:
+        with LoggingOutputSuppressor(), np.errstate(all="ignore"):
+            yield
+    except FileNotFoundError as error:
+        # The file itself is there when it is opened, but it may be one of a pair, or be moved away later.
+        missing = Path(error.filename).name if error.filename else "a part of it"
+        raise FileError(path, f"cannot be read: {missing} is not there; bring it back beside the other.") from None
+    except (
+        ImageFileError,
+        HeaderDataError,
+        OSError,
+        EOFError,
+        ValueError,
+        ArithmeticError,
+        TypeError,
+        LookupError,
+        zlib.error,
+    ) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise FileError(path, f"is a damaged NIfTI file ({reason}); copy or download it again.") from None
+
+
+def _load(path: Path) -> Any:
+    with _told(path):
+        import nibabel
+
+        return nibabel.load(path)
+
+
+def _plane(image: Any, path: Path, number: int) -> NDArray[np.float32]:
+    """Magnitude ``(i, j)`` of one slice of the file, as it lies there."""
+    with _told(path):
+        where = (slice(None), slice(None), number, *(0,) * (len(image.shape) - 3))
+        values = np.asarray(image.dataobj[where[: len(image.shape)]])
+        if values.dtype.kind == "c":
+            values = np.abs(values)
+        plane = np.asarray(values, np.float32)
+    if not np.isfinite(plane).all():
+        raise FileError(
+            path, f"slice {number} (counted from 0) holds NaN or infinity; finite values were expected. Mend the file."
+        )
+    return np.maximum(plane, 0)
+
+
+def _shape(image: Any, path: Path) -> tuple[int, int, int]:
+    """Numbers of voxels along the three axes, after everything that can be wrong without reading one."""
+    shape = tuple(int(size) for size in getattr(image, "shape", ()))
+    dtype = image.get_data_dtype()
+    if dtype.kind not in "buifc":
+        raise FileError(path, f"{_COLOUR}.")
+    if len(shape) < 2 or 0 in shape:
+        raise FileError(path, f"holds an array of shape {shape}; a volume (x, y, slices) was expected.")
+    if math.prod(shape[3:]) > 1:
+        vectors = len(shape) > 4 and math.prod(shape[3:-1]) == 1
+        raise FileError(
+            path,
+            f"{_COLOUR}."
+            if vectors
+            else f"holds {math.prod(shape[3:])} volumes, as a time series or diffusion scan does; only single volumes "
+            "are opened. Extract one, such as with `fslroi`.",
+        )
+    i, j, k = (*shape, 1)[:3]
+    if min(i, j) < _SMALLEST_SIDE:
+        raise FileError(
+            path, f"its images have {j} × {i} pixels; at least {_SMALLEST_SIDE} × {_SMALLEST_SIDE} are needed."
+        )
+    data = Path(image.file_map["image"].filename or path)
+    with _told(path):
+        stored = data.stat().st_size
+    n_bytes = i * j * k * dtype.itemsize
+    if stored * (_MAX_COMPRESSION if data.name.lower().endswith((".gz", ".bz2", ".zst")) else 1) < n_bytes:
+        raise FileError(
+            path,
+            f"announces {n_bytes / 1e6:.1f} MB of voxels, and {data.name} has {stored / 1e6:.1f} MB; the file was cut "
+            "off. Copy or download it again.",
+        )
+    return i, j, k
+
+
+def _geometry(image: Any, shape: tuple[int, int, int], notes: list[str]) -> tuple[Geometry, Turn, list[int]]:
+    """Where the picture lies, how a plane is turned to it, and the planes from the first slice to the last."""
+    header = image.header
+    unit = int(header["xyzt_units"]) % 8 if "xyzt_units" in header else 0
+    affine = np.array(image.affine, np.float64)[:3] * _MM.get(unit, 1.0)
+    steps, origin = affine[:, :3] * _RAS_TO_LPS[:, None], affine[:, 3] * _RAS_TO_LPS
+    sizes_mm = np.linalg.norm(steps, axis=0)
+    says_size = bool(np.isfinite(affine).all() and (sizes_mm > 0).all())
+    is_placed = says_size and _says_place(header)
+    if not says_size:
+        notes.append("The file does not say how large a voxel is; 1 mm is assumed.")
+        steps, origin, sizes_mm = np.diag([-1.0, -1.0, 1.0]), np.zeros(3), np.ones(3)
+    directions = steps / sizes_mm
+    if is_placed and np.abs(directions.T @ directions - np.eye(3)).max() > _TOLERANCE:
+        is_placed = False
+        notes.append("The file's axes are not at right angles: where its slices lie in the patient is not taken over.")
+    elif not is_placed:
+        notes.append("The file does not say where the slices lie in the patient; which side is which is unknown.")
+    turn = _turn(directions)
+    along_rows, along_columns = (1, 0) if turn.is_transposed else (0, 1)
+    row, column = directions[:, along_rows], directions[:, along_columns]
+    corner = origin.copy()
+    if turn.flips_columns:
+        corner += steps[:, along_rows] * (shape[along_rows] - 1)
+        row = -row
+    if turn.flips_rows:
+        corner += steps[:, along_columns] * (shape[along_columns] - 1)
+        column = -column
+    numbers = list(range(shape[2]))
+    if np.cross(row, column) @ directions[:, 2] < 0:
+        numbers.reverse()
+    geometry = Geometry(
+        pixel_spacing_mm=(float(sizes_mm[along_columns]), float(sizes_mm[along_rows])),
+        slice_thickness_mm=float(sizes_mm[2]),
+        is_synthetic=not is_placed,
+        spacing_is_assumed=not says_size,
+        thickness_is_assumed=not says_size,
+    )
+    if not is_placed:
+        return geometry, turn, numbers
+    column = column - row * (row @ column)
+    column /= np.linalg.norm(column)
+    x, y, z = (float(value) + 0.0 for value in row)
+    places = [corner + steps[:, 2] * number for number in numbers]
+    placed = Geometry(
+        pixel_spacing_mm=geometry.pixel_spacing_mm,
+        slice_thickness_mm=geometry.slice_thickness_mm,
+        orientation=(x, y, z, *(float(value) + 0.0 for value in column)),  # type: ignore[arg-type]
+        positions_mm=tuple((float(place[0]), float(place[1]), float(place[2])) for place in places),
+        is_synthetic=False,
+    )
+    return placed, turn, numbers
+
+
+def _says_place(header: Any) -> bool:
+    """True where one of the two transforms of the header is set."""
+    codes = [int(header[name]) for name in ("qform_code", "sform_code") if name in header]
+    return any(code > 0 for code in codes)
+
+
+def _turn(directions: NDArray[np.float64]) -> Turn:
+    """How a plane is turned to stand as radiologists look at it; ``directions`` (LPS, axis of the file)."""
+    plane = int(np.argmax(np.abs(directions[:, 2])))
+    # Sagittal, coronal, axial: rows run to the left or to the back, columns to the back or to the feet.
+    right = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])[plane]
+    down = np.array([[0.0, 0.0, -1.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])[plane]
+    is_transposed = abs(right @ directions[:, 1]) > abs(right @ directions[:, 0])
+    along_rows, along_columns = (1, 0) if is_transposed else (0, 1)
+    return Turn(
+        is_transposed=bool(is_transposed),
+        flips_rows=bool(down @ directions[:, along_columns] < 0),
+        flips_columns=bool(right @ directions[:, along_rows] < 0),
+    )
