@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 TITLE = "MRI workstation"
 SIDE_WIDTH = 296
 BOTTOM_HEIGHT = 206
+_SCANS = "Scans (*.h5 *.hdf5 *.mrd *.cfl *.npy *.dcm *.ima *.nii *.nii.gz);;All files (*)"
 
 
 class MainWindow(QMainWindow):
@@ -308,9 +309,7 @@ class MainWindow(QMainWindow):
 
     def ask_files(self) -> None:
         """Ask for files and open them."""
-        names, _ = QFileDialog.getOpenFileNames(
-            self, "Open scans", self._last_folder(), "Scans (*.h5 *.hdf5 *.dcm *.ima);;All files (*)"
-        )
+        names, _ = QFileDialog.getOpenFileNames(self, "Open scans", self._last_folder(), _SCANS)
         if names:
             self.session.open(names)
 

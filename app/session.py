@@ -230,7 +230,7 @@ class Session(QObject):
         study = self.library.study_of(self.series)
         problem = ""
         if study is None or not can_simulate(self.series):
-            problem = "Only k-space that is simulated from images, such as DICOM, can be simulated anew."
+            problem = "Only k-space that is simulated from images, such as DICOM or NIfTI, can be simulated anew."
         elif self.is_running:
             problem = "A reconstruction is running; cancel it before its k-space is simulated anew."
         if study is None or problem:

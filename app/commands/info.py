@@ -159,11 +159,18 @@ def _as_text(item: dict[str, Any], show_extra: bool) -> str:
 
 
 def _names(item: dict[str, Any]) -> list[str]:
-    """The file of each series, with its folders where others have the same name."""
+    """The file of each series, with its folders where others have the same name; what a file of several calls it."""
     paths = [Path(series["path"]) for series in item["series"]]
     names = Counter(path.name for path in set(paths))
     where = places(dict.fromkeys(paths, Path(item["path"])))
-    return [path.name if names[path.name] == 1 else where[path] for path in paths]
+    n_inside = Counter((series["path"], series["title"]) for series in item["series"])
+    n_series = Counter(paths)
+    return [
+        series["title"]
+        if n_series[path] > 1 and n_inside[series["path"], series["title"]] == 1
+        else (path.name if names[path.name] == 1 else where[path])
+        for path, series in zip(paths, item["series"], strict=True)
+    ]
 
 
 def _overview(found: Sequence[dict[str, Any]], names: Sequence[str]) -> str:

@@ -42,7 +42,8 @@ class DropZone(QFrame):
         self._symbol = QLabel(alignment=Qt.AlignmentFlag.AlignCenter)
         title = QLabel("Drop a scan here", alignment=Qt.AlignmentFlag.AlignCenter)
         title.setProperty("heading", True)
-        hint = QLabel("fastMRI HDF5 file, DICOM file or folder", alignment=Qt.AlignmentFlag.AlignCenter)
+        words = "fastMRI or ISMRMRD raw data, BART or NumPy arrays, DICOM, NIfTI, or a folder of them"
+        hint = QLabel(words, alignment=Qt.AlignmentFlag.AlignCenter, wordWrap=True)
         hint.setProperty("muted", True)
         layout = QVBoxLayout(self)
         layout.setSpacing(theme.SPACE)
