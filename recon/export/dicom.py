@@ -21,8 +21,8 @@ from recon.export.atomic import atomic_folder
 from recon.export.dicom_source import code, fill, reference_source, source_uid
 from recon.export.dicom_values import clean, decimal, put, uid
 from recon.export.placement import corners
-from recon.io.dicom_frame import quietly
-from recon.io.dicom_header import value_of
+from recon.io.dicom.frame import quietly
+from recon.io.dicom.header import value_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from recon.errors import ExportError, FileError
 from recon.export.dicom_values import PAIRED, UNPAIRED, clean, put, uid
-from recon.io.dicom_frame import quietly, read_header
-from recon.io.dicom_header import classic, text, value_of
+from recon.io.dicom.frame import quietly, read_header
+from recon.io.dicom.header import classic, text, value_of
 
 if TYPE_CHECKING:
     from pathlib import Path

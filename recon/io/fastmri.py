@@ -13,7 +13,9 @@ import numpy as np
 
 from recon.data import Header, Series, Study
 from recon.errors import FileError
-from recon.io import geometry, hdf5, heaps, ismrmrd_header, reference, sampling
+from recon.io import geometry, hdf5, reference, sampling
+from recon.io.hdf5 import heaps
+from recon.io.ismrmrd import header as ismrmrd_header
 from recon.masks import from_array
 from recon.simulate import SimulationSpec
 

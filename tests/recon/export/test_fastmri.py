@@ -10,7 +10,7 @@ import recon
 from recon.data import Header
 from recon.errors import ExportError
 from recon.export import fastmri
-from recon.io import ismrmrd_header
+from recon.io.ismrmrd import header as ismrmrd_header
 
 HEADER = Header(
     acquisition="AXT2", protocol="T2 <fast> & quiet", sequence_type="TurboSpinEcho", vendor="a & b", scanner="one",

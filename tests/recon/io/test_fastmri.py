@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import recon
-from recon.io import ismrmrd_header
 from recon.io.fastmri import read_series
+from recon.io.ismrmrd import header as ismrmrd_header
 
 
 def series_of(path):

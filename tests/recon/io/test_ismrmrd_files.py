@@ -19,7 +19,7 @@ import recon
 from app.cli import main
 from recon.errors import FileError
 from recon.export import stored
-from recon.io import heaps
+from recon.io.hdf5 import heaps
 
 
 @pytest.fixture

@@ -12,14 +12,14 @@ import numpy as np
 
 from recon.data import Geometry
 from recon.errors import FileError
-from recon.io import acquisitions
+from recon.io.ismrmrd import acquisitions
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from recon.io.ismrmrd_header import ParsedHeader
+    from recon.io.ismrmrd.header import ParsedHeader
 
 # A pixel of the image that is smaller than this share of a measured one is made by interpolation, which is not done.
 _INTERPOLATED = 0.98

@@ -19,17 +19,9 @@ import numpy as np
 
 from recon.data import Declined, Header, Series, Study
 from recon.errors import FileError
-from recon.io import (
-    acquisitions,
-    encoding,
-    geometry,
-    hdf5,
-    ismrmrd_header,
-    phase_encodes,
-    readouts,
-    reference,
-    sampling,
-)
+from recon.io import geometry, hdf5, reference, sampling
+from recon.io.ismrmrd import acquisitions, encoding, phase_encodes, readouts
+from recon.io.ismrmrd import header as ismrmrd_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

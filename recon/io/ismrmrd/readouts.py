@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recon.errors import FileError
-from recon.io import acquisitions, encoding, heaps, reference
+from recon.io import reference
+from recon.io.hdf5 import heaps
+from recon.io.ismrmrd import acquisitions, encoding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

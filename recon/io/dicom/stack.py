@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from recon.io.dicom_frame import Frame
+    from recon.io.dicom.frame import Frame
 
 # Two planes at one place: closer than any two slices of a scan.
 _SAME_PLACE_MM = 0.01

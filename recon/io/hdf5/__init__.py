@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recon.errors import FileError
-from recon.io import heaps, rows
+from recon.io.hdf5 import heaps, rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recon.errors import FileError
-from recon.io import rows
+from recon.io.hdf5 import rows
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,9 +15,9 @@ import numpy as np
 from recon.data import Declined, Geometry, Header, Series, Study
 from recon.errors import FileError
 from recon.io import folders
-from recon.io.dicom_frame import Frame, Scan, is_dicom, quietly, read_header, read_image, scan
-from recon.io.dicom_header import classic, header_of, integer, text
-from recon.io.dicom_stack import Stack, normal_of, stacks_of
+from recon.io.dicom.frame import Frame, Scan, is_dicom, quietly, read_header, read_image, scan
+from recon.io.dicom.header import classic, header_of, integer, text
+from recon.io.dicom.stack import Stack, normal_of, stacks_of
 from recon.io.simulated import SimulatedSource
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ import numpy as np
 from pydicom.errors import BytesLengthException
 
 from recon.errors import FileError
-from recon.io.dicom_header import classic, integer, number, numbers, text, texts
-from recon.io.dicom_kind import NO_PIXELS, component_of, pixel_problem, reason_against
+from recon.io.dicom.header import classic, integer, number, numbers, text, texts
+from recon.io.dicom.kind import NO_PIXELS, component_of, pixel_problem, reason_against
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

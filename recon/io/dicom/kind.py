@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, BinaryIO
 
-from recon.io.dicom_header import integer, text, texts
+from recon.io.dicom.header import integer, text, texts
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

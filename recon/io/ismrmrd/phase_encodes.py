@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from recon.io.encoding import Encoding
+    from recon.io.ismrmrd.encoding import Encoding
 
 # A header that claims so many times more phase encodes than were measured is damaged.
 _MAX_EMPTY = 256
