@@ -7,6 +7,7 @@ MRIError
 ├── DeviceError    the device is missing, too small or failed                (exit status 1)
 │   └── UnknownDeviceError     there is no such kind of device               (exit status 2)
 ├── ExportError    a result could not be written                             (exit status 1)
+├── NetworkError   another computer cannot be reached, or refuses            (exit status 1)
 └── MissingPackageError        a Python package is not installed             (exit status 1)
 
 A message is one or two sentences: what was found, what was expected, what to do.
@@ -78,6 +79,10 @@ class UnknownDeviceError(DeviceError):
 
 class ExportError(MRIError):
     """A result could not be written; nothing half-written is left behind."""
+
+
+class NetworkError(MRIError):
+    """Another computer, such as a PACS, cannot be reached, does not answer or refuses to talk."""
 
 
 class MissingPackageError(MRIError):

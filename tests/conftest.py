@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import faulthandler
 import gc
+import itertools
 import os
 import re
+import socket
 import sys
 import tempfile
 import weakref
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -137,3 +140,111 @@ def _screenshots(stem: str) -> list[Path]:
         if widget.grab().save(str(path)):
             paths.append(path)
     return paths
+
+
+@dataclass(eq=False)
+class PACS:
+    """A storage service in this process, on a free port of this computer.
+
+    Attributes
+    ----------
+    destination
+        Where it is, as the program is told.
+    received
+        The data set of each instance, byte for byte, by its identity; in the order in which they came.
+    callers
+        AE titles of those who asked for an association.
+    """
+
+    destination: str
+    received: dict[str, bytes]
+    callers: list[str]
+
+
+@pytest.fixture
+def start_pacs() -> Iterator[Callable[..., PACS]]:
+    """Start a PACS; ``answer`` gets the number of an instance, from 1, and its event, and gives the status."""
+    from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, evt
+
+    servers = []
+
+    def start(
+        answer: Callable[[int, Any], Any] = lambda *_: 0,
+        syntaxes: Sequence[str] = (),
+        classes: tuple[str, ...] = ("1.2.840.10008.1.1", "1.2.840.10008.5.1.4.1.1.4"),
+        callers: tuple[str, ...] = (),
+        title: str = "PACS",
+    ) -> PACS:
+        entity = AE(title)
+        entity.require_called_aet = True
+        entity.require_calling_aet = list(callers)
+        for sop_class in classes:
+            entity.add_supported_context(sop_class, list(syntaxes) or ALL_TRANSFER_SYNTAXES)
+        received: dict[str, bytes] = {}
+        known: list[str] = []
+        count = itertools.count(1)
+
+        def store(event: Any) -> Any:
+            status = answer(next(count), event)
+            if status in (0x0000, 0xB000):
+                received[str(event.request.AffectedSOPInstanceUID)] = event.request.DataSet.getvalue()
+            return status
+
+        handlers = [
+            (evt.EVT_C_STORE, store),
+            (evt.EVT_REQUESTED, lambda event: known.append(event.assoc.requestor.primitive.calling_ae_title)),
+        ]
+        server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+        servers.append(server)
+        return PACS(f"PACS@127.0.0.1:{server.server_address[1]}", received, known)
+
+    yield start
+    for server in servers:
+        server.shutdown()
+
+
+@pytest.fixture
+def silent_pacs() -> Iterator[str]:
+    """Give a destination that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"PACS@127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.fixture
+def no_pacs() -> str:
+    """Give a destination where nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"PACS@127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.fixture
+def write_instances() -> Callable[..., list[Path]]:
+    """Write small MR images into a folder; ``changes`` are elements of all of them."""
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+    def write(folder: Path, n: int = 3, syntax: str = ExplicitVRLittleEndian, **changes: Any) -> list[Path]:
+        folder.mkdir(parents=True, exist_ok=True)
+        files = []
+        for number in range(n):
+            dataset = Dataset()
+            dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.4"
+            dataset.SOPInstanceUID = generate_uid(prefix=None)
+            dataset.PatientName, dataset.PatientID, dataset.Modality = "Doe^Jane", "4711", "MR"
+            dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+            dataset.Rows = dataset.Columns = 16
+            dataset.BitsAllocated = dataset.BitsStored = 16
+            dataset.HighBit, dataset.PixelRepresentation, dataset.InstanceNumber = 15, 0, number + 1
+            dataset.PixelData = bytes([number]) * 512
+            dataset["PixelData"].VR = "OW"
+            for keyword, value in changes.items():
+                setattr(dataset, keyword, value)
+            dataset.file_meta = FileMetaDataset()
+            dataset.file_meta.TransferSyntaxUID = syntax
+            dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+            dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+            files.append(folder / f"image_{number + 1:03d}.dcm")
+            dataset.save_as(files[-1], enforce_file_format=True)
+        return files
+
+    return write
