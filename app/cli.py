@@ -32,6 +32,7 @@ COMMANDS = {
     "reconstruct": "reconstruct scans with one or more models, write images and records",
     "evaluate": "compare models on fully sampled scans: scores, tables, paired tests, figures",
     "export": "write a stored reconstruction in more formats",
+    "send": "send DICOM files to a PACS, with a report on each",
     "simulate": "make a fastMRI-style raw data file from magnitude images",
     "train": "train a model from a TOML file",
     "models": "list, show, install and verify models and their weights",

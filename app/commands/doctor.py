@@ -63,6 +63,7 @@ _PACKAGES: dict[str, str | None] = {
     "pyqtgraph": "the window",
     "qtawesome": "the window",
     "pydicom": "DICOM in and out",
+    "pynetdicom": "sending to a PACS",
     "matplotlib": "figures",
     "platformdirs": "the window's settings",
     "rich": "the progress bar with colours",
