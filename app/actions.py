@@ -80,6 +80,10 @@ def _has_result(session: Session) -> bool:
     return session.result is not None and session.result.reconstruction is not None
 
 
+def _can_send(session: Session) -> bool:
+    return _has_result(session) and not session.sending.is_running
+
+
 def _has_several(session: Session) -> bool:
     return sum(result.series is session.series for result in session.results) > 1
 
@@ -111,6 +115,15 @@ COMMANDS: tuple[Command, ...] = (
         ("Ctrl+E",),
         _has_result,
         gap=True,
+    ),
+    Command(
+        "send",
+        "File",
+        "Send to a PACS…",
+        lambda w: w.sending_desk.ask(),
+        "send-outline",
+        ("Ctrl+Shift+E",),
+        _can_send,
     ),
     Command("settings", "File", "Settings…", lambda w: w.ask_settings(), "cog-outline", ("Ctrl+,",), gap=True),
     Command("quit", "File", "Quit", lambda w: w.close(), "", ("Ctrl+Q",), gap=True),

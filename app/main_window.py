@@ -25,6 +25,7 @@ from app import theme
 from app.actions import Actions
 from app.presenter import GridPresenter, StagePresenter
 from app.recipe_presenter import RecipePresenter
+from app.sending_desk import SendingDesk
 from app.status_presenter import StatusPresenter
 from app.training_desk import TrainingDesk
 from app.views.banner import Banner
@@ -58,6 +59,7 @@ class MainWindow(QMainWindow):
     session: Session
     grid: ImageGrid
     training_desk: TrainingDesk
+    sending_desk: SendingDesk
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -163,6 +165,7 @@ class MainWindow(QMainWindow):
         self.stage_presenter = StagePresenter(session, self.scrubber, self.metrics, self)
         self.recipe_presenter = RecipePresenter(session, self.recipe, self.mask_preview, self)
         self.training_desk = TrainingDesk(self, self.status.labels["training"])
+        self.sending_desk = SendingDesk(self)
         self._log_handler.bridge.line.connect(self.log_view.add)
         self.banner.acted.connect(self._act)
         self.banner.details_wanted.connect(self.show_details)
@@ -299,7 +302,18 @@ class MainWindow(QMainWindow):
 
     def _open_menu(self, _key: str, position: Any) -> None:
         menu = self.commands.menu(
-            ("fit", "level-matched", "level-auto", "level-full", "errorRow", "layout", "crosshair", "invert", "export"),
+            (
+                "fit",
+                "level-matched",
+                "level-auto",
+                "level-full",
+                "errorRow",
+                "layout",
+                "crosshair",
+                "invert",
+                "export",
+                "send",
+            ),
             self,
         )
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -427,7 +441,7 @@ class MainWindow(QMainWindow):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Ask only when work would be lost; then end the threads."""
-        if self.session.is_running and not self._may_close():
+        if (self.session.is_running or self.session.sending.is_running) and not self._may_close():
             event.ignore()
             return
         if self.session.studies:
@@ -441,7 +455,8 @@ class MainWindow(QMainWindow):
         super().closeEvent(event)
 
     def _may_close(self) -> bool:
-        answer = QMessageBox.question(self, TITLE, "A reconstruction is running. Stop it and quit?")
+        running = "A reconstruction is running. Stop it" if self.session.is_running else "Images are being sent. Stop"
+        answer = QMessageBox.question(self, TITLE, f"{running} and quit?")
         return answer == QMessageBox.StandardButton.Yes
 
 

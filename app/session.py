@@ -24,6 +24,7 @@ from app.preferences import Preferences
 from app.previews import Previews
 from app.recipe import Recipe
 from app.runner import Runner
+from app.sending import Sending
 from app.shelf import Shelf
 from app.training_memory import TrainingMemory
 from app.training_run import TrainingRun
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from app.results import Result, SliceResult, Step
     from app.settings import Settings
     from recon.data import Series, Study
+    from recon.export.pacs import Destination
     from recon.masks import SamplingMask
     from recon.simulate import SimulationSpec
 
@@ -129,6 +131,7 @@ class Session(QObject):
         self.previews = Previews(self._engine, self)
         self.runner = Runner(self._engine, self)
         self.exports = Exports(self, self._file)
+        self.sending = Sending(self)
         self._trainings = TrainingMemory(self)
         self._connect()
 
@@ -174,6 +177,7 @@ class Session(QObject):
     def close(self) -> None:
         """Cancel what runs and end the threads; a training goes on."""
         self.runner.stop()
+        self.sending.stop()
         self.training.close()
         self.previews.stop()
         self._filer.stop()
@@ -475,6 +479,10 @@ class Session(QObject):
         if result is not None:
             self.show_result(result)
 
+    def send(self, destination: Destination | str, **how: Any) -> bool:
+        """Send a result to a PACS as DICOM, see `Sending.send`; False when a message says what stands in the way."""
+        return self.sending.send(destination, **how)
+
     # ---------------------------------------------------------------- settings, training
 
     def change_settings(self, **values: Any) -> None:
@@ -488,13 +496,5 @@ class Session(QObject):
         self.preferences.change(**values)
 
     def train(self, config: Path | str | dict[str, Any] | None = None, output: Path | str | None = None) -> bool:
-        """Start training in a process of its own, which outlives the window; `training` reports.
-
-        Parameters
-        ----------
-        config
-            A TOML file, or the values of one; None takes the training settings.
-        output
-            Run folder; None makes one in the output folder of the settings.
-        """
+        """Start training in a process of its own; `training` reports. See `TrainingMemory.start`."""
         return self._trainings.start(config, output)

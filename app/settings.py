@@ -15,7 +15,7 @@ from typing import Any
 import platformdirs
 
 APPLICATION = "mri-workstation"
-_LISTS = ("recent", "training_compared")
+_LISTS = ("recent", "training_compared", "pacs_destinations", "pacs_confirmed")
 
 
 def _setting(default: Any, label: str, help_text: str, page: str = "General", **extra: Any) -> Any:
@@ -112,6 +112,9 @@ class Settings:
     training_started: str = field(default="", metadata={"hidden": True})
     training_axis: str = field(default="steps", metadata={"hidden": True, "choices": ("steps", "epochs", "minutes")})
     training_compared: tuple[str, ...] = field(default=(), metadata={"hidden": True})
+    pacs_destinations: tuple[str, ...] = field(default=(), metadata={"hidden": True})
+    pacs_confirmed: tuple[str, ...] = field(default=(), metadata={"hidden": True})
+    pacs_calling: str = field(default="MRIWS", metadata={"hidden": True})
     recent: tuple[str, ...] = field(default=(), metadata={"hidden": True})
     layout: str = field(default="", metadata={"hidden": True})
 

@@ -35,7 +35,20 @@ class TrainingMemory(QObject):
             self._session.training.adopt(Path(settings.training_folder), identity, is_found=identity is not None)
 
     def start(self, config: Path | str | dict[str, Any] | None = None, output: Path | str | None = None) -> bool:
-        """Start a training; see `Session.train`."""
+        """Start a training in a process of its own, which outlives the window.
+
+        Parameters
+        ----------
+        config
+            A TOML file, or the values of one; None takes the training settings.
+        output
+            Run folder; None makes one in the output folder of the settings.
+
+        Returns
+        -------
+        started
+            False when something stands in the way; a message says what.
+        """
         session = self._session
         settings = session.settings
         if not output and not settings.training_output:

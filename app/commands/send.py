@@ -78,8 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
             failure = str(error)
         except KeyboardInterrupt as interrupt:
             stored = sum(report.is_stored for report in reports)
-            words = f"{str(interrupt) or 'interrupted'}; {stored} of {count(n_instances, 'instance')} were stored"
-            interrupt.args = (words,)
+            how_far = f"stored {stored} of {count(n_instances, 'instance')}"
+            interrupt.args = (f"{str(interrupt) or 'interrupted'}; {how_far}",)
             if arguments.json:
                 _write_json(_complete(reports, findings, "interrupted"), findings, arguments)
             raise

@@ -23,6 +23,7 @@ from PySide6.QtWidgets import (
 )
 
 from app import theme
+from app.output import count
 from app.views.fields import describe
 from app.views.named import named
 
@@ -56,9 +57,7 @@ class ExportDialog(QDialog):
         self.setWindowTitle("Export result")
         self.result_choice = named("exportResult", QComboBox())
         for result in results:
-            count = len(result.finished)
-            words = f"{result.title} · {count} slice{'s' if count != 1 else ''} · {result.series.title}"
-            self.result_choice.addItem(words, result)
+            self.result_choice.addItem(result_words(result), result)
         if current in results:
             self.result_choice.setCurrentIndex(results.index(current))
         self.formats: dict[str, QCheckBox] = {}
@@ -142,16 +141,31 @@ class ExportDialog(QDialog):
         self.problem.setText(problem)
         self.export_button.setEnabled(not problem and self.result_choice.count() > 0)
         self.stages.setEnabled(self.formats["hdf5"].isChecked())
-        self.note.setText(f"Images are marked for research use only. {self._said_of_the_patient()}")
-
-    def _said_of_the_patient(self) -> str:
-        result = self.result_choice.currentData()
-        if result is not None and result.series.kind == "dicom" and self.formats["dicom"].isChecked():
-            return "DICOM files keep the patient and the study of their source, names included."
-        return "Patient names are not written."
+        said = said_of_the_patient(self.result_choice.currentData(), is_dicom=self.formats["dicom"].isChecked())
+        self.note.setText(f"Images are marked for research use only. {said}")
 
     def _export(self) -> None:
         chosen = [key for key, box in self.formats.items() if box.isChecked()]
         wants_stages = self.stages.isEnabled() and self.stages.isChecked()
         self.export_wanted.emit(self.folder.text().strip(), chosen, wants_stages, self.result_choice.currentData())
         self.accept()
+
+
+def result_words(result: Result) -> str:
+    """Return what a list of results calls one, such as ``#2 · PC-RNN · Random lines 4× · 3 slices · brain``."""
+    return f"{result.title} · {count(len(result.finished), 'slice')} · {result.series.title}"
+
+
+def said_of_the_patient(result: Result | None, *, is_dicom: bool = True) -> str:
+    """Return whose names the files of a result carry.
+
+    Parameters
+    ----------
+    result
+        The result.
+    is_dicom
+        Whether DICOM files are among them.
+    """
+    if result is not None and result.series.kind == "dicom" and is_dicom:
+        return "DICOM files keep the patient and the study of their source, names included."
+    return "Patient names are not written."

@@ -163,5 +163,5 @@ def test_an_interrupt_says_what_was_stored(start_pacs, write_instances, tmp_path
     finally:
         end.set()
     assert process.returncode == status
-    assert len(err.splitlines()) == 1 and "1 of 3 instances were stored" in err, err
+    assert len(err.splitlines()) == 1 and "; stored 1 of 3 instances" in err, err
     assert [one["state"] for one in json.loads(out)["instances"]] == ["stored", "not sent", "not sent"]
