@@ -177,7 +177,6 @@ def write(
             if show is not None:
                 show(f"slice {index}", (index + 1) / n_slices)
 
-    row_mm, column_mm = images[0].pixel_spacing_mm or (1.0, 1.0)
     names = ", ".join(item.path.name for item in images)
     if len(names) > _LONGEST_NAMES:
         names = f"{len(images)} image{'s' if len(images) > 1 else ''}"
@@ -186,11 +185,19 @@ def write(
         vendor="mri-workstation",
         scanner="simulated k-space",
         patient_id=path.stem,
-        encoded_fov_mm=(n_y * row_mm, n_x * column_mm, images[0].thickness_mm or 5.0),
+        encoded_fov_mm=_field_of_view(images[0]),
         source=f"simulated from {names}",
     )
     attributes = {"flip_rows": False, "simulation": spec.to_json()}
     return fastmri.write(path, (n_slices, spec.n_coils, n_y, n_x), slices(), header, attributes)
+
+
+def _field_of_view(images: Images) -> tuple[float, float, float] | None:
+    """Of the readout, the phase encodes and a slice; pictures do not say how large a pixel is."""
+    if images.pixel_spacing_mm is None:
+        return None
+    (row_mm, column_mm), (n_y, n_x) = images.pixel_spacing_mm, images.slices.shape[1:]
+    return n_y * row_mm, n_x * column_mm, images.thickness_mm or 0.0
 
 
 def _check_sizes(images: Sequence[Images]) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from recon import interruption
 from recon.errors import FileError, needs_package
 from recon.io import folders
-from recon.io.dicom_frame import BROKEN, is_dicom
+from recon.io.dicom.frame import BROKEN, is_dicom
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -56,6 +56,9 @@ def test_pictures_become_slices(run, tmp_path):
     status, out, _ = run("simulate", tmp_path / "a.png", tmp_path / "b.png", "--out", tmp_path / "scan.h5", "--json")
     assert status == 0
     assert json.loads(out)["shape"] == [2, 4, 48, 40]
+    # A picture does not say how large a pixel is, and neither does the file that is made of it.
+    geometry = recon.open_study(tmp_path / "scan.h5").series[0].geometry
+    assert geometry.spacing_is_assumed and geometry.thickness_is_assumed
 
 
 def test_a_folder_of_dicom_files_is_named_as_it_was_given(run, scan, tmp_path):
