@@ -225,7 +225,7 @@ def _send(
     show: Callable[[int, int, Any], None],
 ) -> Outcome:
     """Write the DICOM files of an export into a folder of their own and send them; runs in a thread."""
-    from recon.export import instances
+    from recon.export.pacs import instances
 
     reports: list[Report] = []
     n_images = len(reconstruction.indices)

@@ -20,7 +20,7 @@ from recon.export.pacs import OWN_AE_TITLE, TIMEOUT_S, Destination, Report, chec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from recon.export.instances import Findings
+    from recon.export.pacs.instances import Findings
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _verify(arguments)
     if not arguments.paths:
         raise RequestError("there is nothing to send; give DICOM files or folders, or --verify to ask for an answer.")
-    from recon.export import instances
+    from recon.export.pacs import instances
 
     reports: list[Report] = []
     failure = ""

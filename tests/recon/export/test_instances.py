@@ -8,7 +8,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, 
 
 from recon import interruption
 from recon.errors import FileError
-from recon.export.instances import find
+from recon.export.pacs.instances import find
 
 
 def test_series_of_several_folders_are_found_and_other_files_counted(write_instances, tmp_path):

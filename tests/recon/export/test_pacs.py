@@ -16,8 +16,8 @@ from pynetdicom import AllStoragePresentationContexts
 from recon import interruption
 from recon.errors import NetworkError, RequestError
 from recon.export import pacs
-from recon.export.instances import find
 from recon.export.pacs import Destination
+from recon.export.pacs.instances import find
 
 ENHANCED = "1.2.840.10008.5.1.4.1.1.4.1"
 
@@ -357,7 +357,7 @@ def test_a_peer_that_takes_no_more_bytes_is_given_up(start_pacs, write_instances
         for thread in threads:
             thread.start()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("recon.export.association._SLOWEST_BYTES_PER_S", 1 << 26)
+            patch.setattr("recon.export.pacs.association._SLOWEST_BYTES_PER_S", 1 << 26)
             start = time.monotonic()
             try:
                 reports = send(tmp_path, f"PACS@127.0.0.1:{door.getsockname()[1]}", timeout_s=0.5)

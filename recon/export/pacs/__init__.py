@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 from recon import interruption
 from recon.errors import NetworkError, RequestError, needs_package
-from recon.export.association import Association, LostError
-from recon.export.pacs_words import explain_refusal, explain_status
+from recon.export.pacs.association import Association, LostError
+from recon.export.pacs.words import explain_refusal, explain_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from recon.export.instances import Instance
-    from recon.export.pacs_words import State
+    from recon.export.pacs.instances import Instance
+    from recon.export.pacs.words import State
 
 OWN_AE_TITLE = "MRIWS"
 """Under which this program calls, unless told otherwise."""
@@ -199,7 +199,7 @@ def send(
     Parameters
     ----------
     instances
-        What `recon.export.instances.find` found.
+        What `recon.export.pacs.instances.find` found.
     destination
         Where they go.
     calling

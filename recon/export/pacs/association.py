@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from recon import __version__, interruption
 from recon.errors import NetworkError
 from recon.export.dicom_values import uid
-from recon.export.pacs_words import explain_rejection
+from recon.export.pacs.words import explain_rejection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from pynetdicom.association import Association as Peer
     from pynetdicom.events import Event
 
-    from recon.export.instances import Instance
     from recon.export.pacs import Destination
+    from recon.export.pacs.instances import Instance
 
 _CONNECTING_S = 10.0
 _PARTING_S = 2.0
