@@ -106,7 +106,8 @@ class _Delegate(QStyledItemDelegate):
         for (font, colour, line), height in zip(lines, heights, strict=True):
             painter.setFont(font)
             painter.setPen(QColor(colour))
-            elided = QFontMetrics(font).elidedText(line, Qt.TextElideMode.ElideRight, text.width())
+            # Series of one scan differ at the end of their titles.
+            elided = QFontMetrics(font).elidedText(line, Qt.TextElideMode.ElideMiddle, text.width())
             painter.drawText(QRect(text.left(), top, text.width(), height), Qt.AlignmentFlag.AlignVCenter, elided)
             top += height + 2
         painter.restore()

@@ -128,5 +128,5 @@ def _load_study(path: Path) -> Images:
         raise FileError(path, f"holds raw data, which needs no simulation; {_EXPECTED}.")
     if len(found) > 1:
         titles = ", ".join(series.title for series in found[:5])
-        raise FileError(path, f"holds {len(found)} series ({titles}); name the files of one.")
+        raise FileError(path, f"holds {len(found)} volumes ({titles}); name the files of one, or extract it.")
     return replace(read_series(found[0]), path=path)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recon.data import Geometry, Header, Series, Study
+from recon.data import Declined, Geometry, Header, Series, Study
 from recon.errors import FileError, needs_package
 from recon.io.simulated import SimulatedSource
 
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 ENDINGS = (".nii", ".nii.gz")
 
+MAX_VOLUMES = 64
+"""So many volumes of one file are opened: more would bury the rest of a study."""
 _SMALLEST_SIDE = 16
 # gzip cannot shrink data further than about 1 : 1032, so a header that announces more is not that of its file.
 _MAX_COMPRESSION = 1100
@@ -42,7 +44,6 @@ _MM = {1: 1000.0, 3: 1e-3}
 _RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
 # Directions count as at right angles within this.
 _TOLERANCE = 0.02
-_COLOUR = "holds colours or vectors; one grey value for each voxel was expected"
 
 
 @dataclass(frozen=True)
@@ -55,21 +56,24 @@ class Frame:
         The file.
     number
         Place along the volume's third axis.
+    volume
+        Which of the file's volumes.
     size
         ``(rows, columns)`` as they are shown.
     typical_maximum
-        Largest value of the middle slice.
+        Largest value of the middle slice of the first volume.
     """
 
     path: Path
     number: int
+    volume: int
     size: tuple[int, int]
     typical_maximum: float
 
     @property
     def key(self) -> str:
         """Names the image wherever its file lies."""
-        return f"{self.path.name}/{self.number}"
+        return f"{self.path.name}/{self.volume}/{self.number}"
 
 
 @dataclass(frozen=True)
@@ -106,19 +110,19 @@ class NiftiSource(SimulatedSource):
     def image(self, index: int) -> NDArray[np.float32]:
         """Return the magnitude ``(y, x)`` of a slice."""
         frame = self.frames[index]
-        plane = self._turn(_plane(_load(frame.path), frame.path, frame.number))
+        plane = self._turn(_plane(_load(frame.path), frame.path, frame.number, frame.volume))
         if plane.shape != frame.size:
             raise FileError(frame.path, "was changed since it was opened; open it again.")
         return np.ascontiguousarray(plane)
 
 
 def read(path: Path, simulation: SimulationSpec | None = None) -> Study:
-    """Open a NIfTI volume as a study of one series.
+    """Open a NIfTI file as a study of one series for each of its volumes.
 
     Parameters
     ----------
     path
-        The file, ``.nii`` or ``.nii.gz``.
+        The file, ``.nii`` or ``.nii.gz``, or the header of a pair.
     simulation
         How k-space is made from the images; None takes the defaults.
 
@@ -133,30 +137,39 @@ def read(path: Path, simulation: SimulationSpec | None = None) -> Study:
 
     simulation = simulation or SimulationSpec()
     image = _load(path)
-    shape = _shape(image, path)
-    middle = _plane(image, path, shape[2] // 2)
+    shape, n_volumes = _shape(image, path)
     notes = [simulation.note]
     geometry, turn, numbers = _geometry(image, shape, notes)
-    size = turn(middle).shape
-    maximum = float(middle.max())
-    frames = tuple(Frame(path, number, (size[0], size[1]), maximum) for number in numbers)
-    series = Series(
-        path=path,
-        title=stem(path),
-        kind="nifti",
-        n_slices=shape[2],
-        n_coils=simulation.n_coils,
-        matrix=frames[0].size,
-        recon_size=frames[0].size,
-        source=NiftiSource(frames, simulation, turn),
-        has_reference=True,
-        header=Header(source=f"magnitude images of {path.name}"),
-        geometry=geometry,
-        simulation=simulation,
-        notes=tuple(notes),
-        fingerprint=hashlib.sha256(np.ascontiguousarray(middle).tobytes()).hexdigest(),
-    )
-    return Study(path=path, title=series.title, series=(series,))
+    title, width = stem(path), len(str(n_volumes))
+    # Only of the first volume: in a compressed file what comes later takes seconds to reach.
+    middle = _plane(image, path, shape[2] // 2, 0)
+    (rows, columns), maximum = turn(middle).shape, float(middle.max())
+    shown = np.ascontiguousarray(middle).tobytes()
+    series = []
+    for volume in range(min(n_volumes, MAX_VOLUMES)):
+        frames = tuple(Frame(path, number, volume, (rows, columns), maximum) for number in numbers)
+        of = f" · volume {volume + 1:0{width}d} of {n_volumes}" if n_volumes > 1 else ""
+        series.append(
+            Series(
+                path=path,
+                title=f"{title}{of}",
+                kind="nifti",
+                n_slices=shape[2],
+                n_coils=simulation.n_coils,
+                matrix=(rows, columns),
+                recon_size=(rows, columns),
+                source=NiftiSource(frames, simulation, turn),
+                has_reference=True,
+                header=Header(source=f"magnitude images of {path.name}"),
+                geometry=geometry,
+                simulation=simulation,
+                notes=tuple(notes),
+                fingerprint=hashlib.sha256(shown + str(volume).encode()).hexdigest(),
+            )
+        )
+    rest = f"has {n_volumes} volumes, of which the first {MAX_VOLUMES} are opened; extract others, as `fslroi` does."
+    declined = (Declined(path, rest),) if n_volumes > MAX_VOLUMES else ()
+    return Study(path=path, title=title, series=tuple(series), declined=declined)
 
 
 def stem(path: Path) -> str:
@@ -201,10 +214,11 @@ def _load(path: Path) -> Any:
         return nibabel.load(path)
 
 
-def _plane(image: Any, path: Path, number: int) -> NDArray[np.float32]:
+def _plane(image: Any, path: Path, number: int, volume: int) -> NDArray[np.float32]:
     """Magnitude ``(i, j)`` of one slice of the file, as it lies there."""
     with _told(path):
-        where = (slice(None), slice(None), number, *(0,) * (len(image.shape) - 3))
+        # Of more than four axes no other than one is longer than 1.
+        where = (slice(None), slice(None), number, *(volume if size > 1 else 0 for size in image.shape[3:]))
         values = np.asarray(image.dataobj[where[: len(image.shape)]])
         if values.dtype.kind == "c":
             values = np.abs(values)
@@ -216,23 +230,15 @@ def _plane(image: Any, path: Path, number: int) -> NDArray[np.float32]:
     return np.maximum(plane, 0)
 
 
-def _shape(image: Any, path: Path) -> tuple[int, int, int]:
-    """Numbers of voxels along the three axes, after everything that can be wrong without reading one."""
+def _shape(image: Any, path: Path) -> tuple[tuple[int, int, int], int]:
+    """Numbers of voxels along the three axes and of volumes, after everything that can be wrong unread."""
     shape = tuple(int(size) for size in getattr(image, "shape", ()))
     dtype = image.get_data_dtype()
-    if dtype.kind not in "buifc":
-        raise FileError(path, f"{_COLOUR}.")
+    if dtype.kind not in "buifc" or (len(shape) > 4 and math.prod(shape[4:]) > 1):
+        raise FileError(path, "holds colours or vectors; one grey value for each voxel was expected.")
     if len(shape) < 2 or 0 in shape:
         raise FileError(path, f"holds an array of shape {shape}; a volume (x, y, slices) was expected.")
-    if math.prod(shape[3:]) > 1:
-        vectors = len(shape) > 4 and math.prod(shape[3:-1]) == 1
-        raise FileError(
-            path,
-            f"{_COLOUR}."
-            if vectors
-            else f"holds {math.prod(shape[3:])} volumes, as a time series or diffusion scan does; only single volumes "
-            "are opened. Extract one, such as with `fslroi`.",
-        )
+    n_volumes = math.prod(shape[3:])
     i, j, k = (*shape, 1)[:3]
     if min(i, j) < _SMALLEST_SIDE:
         raise FileError(
@@ -241,14 +247,14 @@ def _shape(image: Any, path: Path) -> tuple[int, int, int]:
     data = Path(image.file_map["image"].filename or path)
     with _told(path):
         stored = data.stat().st_size
-    n_bytes = i * j * k * dtype.itemsize
+    n_bytes = i * j * k * n_volumes * dtype.itemsize
     if stored * (_MAX_COMPRESSION if data.name.lower().endswith((".gz", ".bz2", ".zst")) else 1) < n_bytes:
         raise FileError(
             path,
             f"announces {n_bytes / 1e6:.1f} MB of voxels, and {data.name} has {stored / 1e6:.1f} MB; the file was cut "
             "off. Copy or download it again.",
         )
-    return i, j, k
+    return (i, j, k), n_volumes
 
 
 def _geometry(image: Any, shape: tuple[int, int, int], notes: list[str]) -> tuple[Geometry, Turn, list[int]]:

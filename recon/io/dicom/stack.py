@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _SAME_PLACE_MM = 0.01
 # Directions of one stack may differ by rounding; a localizer's planes differ by far more.
 _SAME_DIRECTION = 0.005
+MAX_VOLUMES = 64
+"""So many volumes of one series are opened: more would bury the rest of a study."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def _volumes(frames: list[Frame], label: str, tried: int = 0) -> list[Stack]:
         for group in groups.values():
             result += _volumes(group, " ".join(part for part in (label, name(group[0])) if part), attempt + 1)
         return result
-    return [Stack(tuple(frames), label, _many_volumes(frames, len(places), crowd))]
+    return _repeated(places, label)
 
 
 def _places(frames: list[Frame]) -> list[list[Frame]]:
@@ -133,12 +135,35 @@ def _places(frames: list[Frame]) -> list[list[Frame]]:
     return places
 
 
-def _many_volumes(frames: list[Frame], n_places: int, crowd: int) -> str:
-    if len({frame.b_value for frame in frames}) > 1:
-        what = "a diffusion series"
-    elif len({frame.trigger_time_ms for frame in frames}) >= crowd:
-        what = "a cine series"
-    else:
-        what = "a time series"
-    slices = f"each of {n_places} slices" if n_places > 1 else "one slice"
-    return f"is {what}: {crowd} images of {slices}; only single volumes are opened"
+def _repeated(places: list[list[Frame]], label: str) -> list[Stack]:
+    """The volumes of a time, diffusion or cine series: at each place the first frame, the second, and so on."""
+    crowd = max(len(place) for place in places)
+    frames = [frame for place in places for frame in place]
+    if (least := min(len(place) for place in places)) < crowd:
+        reason = (
+            f"is a series of volumes with images missing: of some slices there are {least}, of others {crowd}, and "
+            "which belong together is unknown. Export it again as a whole"
+        )
+        return [Stack(tuple(frames), label, reason)]
+    volumes = list(zip(*places, strict=True))
+    width = len(str(crowd))
+    found = [
+        Stack(volume, " ".join(filter(None, (label, f"volume {number:0{width}d} of {crowd}", _moment(volume, frames)))))
+        for number, volume in enumerate(volumes[:MAX_VOLUMES], 1)
+    ]
+    if crowd > MAX_VOLUMES:
+        rest = tuple(frame for volume in volumes[MAX_VOLUMES:] for frame in volume)
+        reason = (
+            f"has {crowd} volumes, of which the first {MAX_VOLUMES} are opened; copy others to a folder of their own"
+        )
+        found.append(Stack(rest, label, reason))
+    return found
+
+
+def _moment(volume: tuple[Frame, ...], frames: list[Frame]) -> str:
+    """What tells a volume from the others of its series, besides its number; empty where nothing does."""
+    if len({frame.b_value for frame in frames}) > 1 and len({frame.b_value for frame in volume}) == 1:
+        return "" if volume[0].b_value is None else f"b {volume[0].b_value:g}"
+    if len({frame.trigger_time_ms for frame in frames}) > 1 and len({frame.trigger_time_ms for frame in volume}) == 1:
+        return "" if volume[0].trigger_time_ms is None else f"{volume[0].trigger_time_ms:g} ms"
+    return ""

@@ -55,8 +55,6 @@ def test_real_volumes_open_in_order_of_position(shared_data, only, folder, n_sli
 @pytest.mark.parametrize(
     ("folder", "words"),
     [
-        ("ge_epi_timeseries", "time series: 10 images of each of 15 slices"),
-        ("siemens_enhanced_xa10_epi", "time series: 4 images of each of 6 slices"),
         ("siemens_mosaic_epi", "Siemens mosaic: 35 slices"),
         ("siemens_enhanced_colour_fa", r"colour image \(RGB\)"),
     ],
@@ -64,6 +62,24 @@ def test_real_volumes_open_in_order_of_position(shared_data, only, folder, n_sli
 def test_real_objects_of_other_kinds_are_declined_by_name(shared_data, folder, words):
     with pytest.raises(FileError, match=words):
         read(shared_data / "dicom" / folder)
+
+
+@pytest.mark.parametrize(
+    ("folder", "n_volumes", "n_slices"), [("ge_epi_timeseries", 10, 15), ("siemens_enhanced_xa10_epi", 4, 6)]
+)
+def test_volumes_of_a_time_series_open_one_by_one(shared_data, folder, n_volumes, n_slices):
+    study = read(shared_data / "dicom" / folder)
+    assert [series.n_slices for series in study.series] == [n_slices] * n_volumes and not study.declined
+    titles = [series.title for series in study.series]
+    assert titles == sorted(titles) and titles[2].endswith(f"volume {3:0{len(str(n_volumes))}d} of {n_volumes}")
+    # Each image belongs to one volume, and in each the slices are in order.
+    frames = [frame for series in study.series for frame in series.source.frames]
+    assert len({frame.key for frame in frames}) == n_volumes * n_slices
+    for series in study.series:
+        assert len(np.unique(np.round(np.diff(series.geometry.positions_mm, axis=0), 2), axis=0)) == 1
+        numbers = [frame.instance_number for frame in series.source.frames]
+        assert max(numbers) - min(numbers) < n_slices
+    assert len({series.path for series in study.series}) == n_volumes
 
 
 def test_field_map_frames_are_declined_and_magnitude_frames_open(shared_data, only):
@@ -78,9 +94,9 @@ def test_field_map_frames_are_declined_and_magnitude_frames_open(shared_data, on
 
 def test_many_series_of_one_folder_get_paths_of_their_own(shared_data):
     study = read(shared_data / "dicom")
-    assert len(study.series) == 4
-    assert len({series.path for series in study.series}) == 4
-    assert len(study.declined) == 5
+    assert len(study.series) == 18
+    assert len({series.path for series in study.series}) == 18
+    assert len(study.declined) == 3
 
 
 # ---- declined ---------------------------------------------------------------------------------------------------

@@ -63,17 +63,38 @@ def test_image_sizes_split(tmp_path, write_dicom):
 @pytest.mark.parametrize(
     ("attribute", "values", "words"),
     [
-        ("AcquisitionNumber", (1, 2, 3), "a time series: 3 images of each of 2 slices"),
-        ("DiffusionBValue", (0.0, 500.0, 1000.0), "a diffusion series"),
-        ("TriggerTime", (0, 40, 80), "a cine series"),
+        ("AcquisitionNumber", (1, 2, 3), ("volume 1 of 3", "volume 2 of 3", "volume 3 of 3")),
+        ("DiffusionBValue", (0.0, 500.0, 1000.0), ("volume 1 of 3 b 0", "volume 2 of 3 b 500", "volume 3 of 3 b 1000")),
+        ("TriggerTime", (0, 40, 80), ("volume 1 of 3 0 ms", "volume 2 of 3 40 ms", "volume 3 of 3 80 ms")),
     ],
 )
-def test_series_of_many_volumes_are_declined_by_name(tmp_path, write_dicom, attribute, values, words):
+def test_volumes_of_one_series_open_one_by_one(tmp_path, write_dicom, attribute, values, words):
     for number in range(2):
-        for value in values:
-            write_dicom(tmp_path / f"{number}_{value}", slice=number, **{attribute: value})
-    with pytest.raises(FileError, match=words):
+        for place, value in enumerate(values):
+            write_dicom(tmp_path / f"{number}_{place}", slice=number, **{attribute: value})
+    study = read(tmp_path)
+    assert [series.title.partition(" · ")[2].partition(" · ")[2] for series in study.series] == list(words)
+    assert [series.n_slices for series in study.series] == [2, 2, 2] and not study.declined
+
+
+def test_a_series_of_volumes_with_an_image_missing_is_declined(tmp_path, write_dicom):
+    for number in range(2):
+        for value in (1, 2, 3)[: 3 - number]:
+            write_dicom(tmp_path / f"{number}_{value}", slice=number, AcquisitionNumber=value)
+    with pytest.raises(
+        FileError, match="of some slices there are 2, of others 3, and which belong together is unknown"
+    ):
         read(tmp_path)
+
+
+def test_more_volumes_than_anyone_looks_at(tmp_path, write_dicom, monkeypatch):
+    monkeypatch.setattr("recon.io.dicom.stack.MAX_VOLUMES", 2)
+    for value in (1, 2, 3):
+        write_dicom(tmp_path / str(value), slice=0, AcquisitionNumber=value)
+    study = read(tmp_path)
+    assert [series.title.rpartition("volume")[2] for series in study.series] == [" 1 of 3", " 2 of 3"]
+    [declined] = study.declined
+    assert "has 3 volumes, of which the first 2 are opened" in declined.reason
 
 
 def test_a_copy_of_a_file_counts_once(tmp_path, write_dicom, only):

@@ -103,6 +103,19 @@ def test_scaled_single_and_flat_volumes(save, only, voxels):
     assert (flat.n_slices, flat.matrix) == (1, (23, 18))
 
 
+def test_volumes_of_a_time_series_open_one_by_one(save, voxels, monkeypatch):
+    series = [voxels + 3000 * time for time in range(11)]
+    study = recon.open_study(save(np.stack(series, axis=-1), name="bold.nii.gz"))
+    assert [item.title for item in study.series][8:] == [f"bold · volume {n:02d} of 11" for n in (9, 10, 11)]
+    assert len({item.fingerprint for item in study.series}) == 11 and not study.declined
+    for time in (0, 10):
+        found = sorted(study.series[time].source.image(4).ravel())
+        assert np.array_equal(found, sorted(series[time][..., 4].ravel()))
+    monkeypatch.setattr("recon.io.nifti.MAX_VOLUMES", 3)
+    study = recon.open_study(save(np.stack(series, axis=-1), name="bold.nii.gz"))
+    assert len(study.series) == 3 and "has 11 volumes, of which the first 3 are opened" in study.declined[0].reason
+
+
 def test_units_are_millimetres(save, only, voxels):
     series = only(
         recon.open_study(save(voxels, np.diag([800.0, 900.0, 2000.0, 1.0]), change=lambda h: h.set_xyzt_units(3)))
@@ -163,7 +176,6 @@ def test_a_pair_of_header_and_image(tmp_path, only, voxels):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        (np.ones((20, 20, 4, 7), np.float32), "7 volumes, as a time series or diffusion scan does"),
         (np.ones((20, 20, 4, 1, 3), np.float32), "colours or vectors"),
         (np.zeros((20, 20, 4), [("R", "u1"), ("G", "u1"), ("B", "u1")]), "colours or vectors"),
         (np.ones((8, 20, 4), np.float32), "at least 16 × 16"),
