@@ -108,7 +108,7 @@ def _files(path: Path) -> Iterator[Path]:
 
 def _unique(frames: Iterator[Frame]) -> list[Frame]:
     """The same object copied twice into a folder counts once."""
-    return list({(frame.sop_instance_uid, frame.number): frame for frame in frames}.values())
+    return list({frame.key: frame for frame in frames}.values())
 
 
 def _named(title: str, reason: str) -> str:
@@ -170,7 +170,7 @@ def _series(path: Path, stack: Stack, simulation: SimulationSpec) -> Series:
         recon_size=first.size,
         source=DicomSource(frames, simulation),
         has_reference=True,
-        header=_with_echo(header, first),
+        header=_of_frame(header, first),
         geometry=geometry,
         simulation=simulation,
         instances=tuple(dict.fromkeys(frame.path for frame in frames)),
@@ -178,8 +178,17 @@ def _series(path: Path, stack: Stack, simulation: SimulationSpec) -> Series:
     )
 
 
-def _with_echo(header: Header, frame: Frame) -> Header:
-    return replace(header, echo_time_ms=frame.echo_time_ms, inversion_time_ms=frame.inversion_time_ms or None)
+def _of_frame(header: Header, frame: Frame) -> Header:
+    """The header with what is the frame's own."""
+    header = replace(header, echo_time_ms=frame.echo_time_ms, inversion_time_ms=frame.inversion_time_ms or None)
+    if frame.tile is None:
+        return header
+    # A mosaic's header tells of the whole picture.
+    rows, columns = frame.size
+    fov_mm = None
+    if frame.spacing_mm is not None:
+        fov_mm = (columns * frame.spacing_mm[1], rows * frame.spacing_mm[0], frame.thickness_mm or 0.0)
+    return replace(header, recon_matrix=(columns, rows, 1), recon_fov_mm=fov_mm)
 
 
 def _geometry(frames: Sequence[Frame], notes: list[str]) -> Geometry:

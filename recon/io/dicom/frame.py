@@ -14,6 +14,7 @@ import numpy as np
 from pydicom.errors import BytesLengthException
 
 from recon.errors import FileError
+from recon.io.dicom import mosaic
 from recon.io.dicom.header import classic, integer, number, numbers, text, texts
 from recon.io.dicom.kind import NO_PIXELS, component_of, pixel_problem, reason_against
 
@@ -73,6 +74,8 @@ class Frame:
         Low bits of a stored value that belong to the image; 0 means all.
     typical_maximum
         Top of the display window, 0 where the file does not say.
+    tile, corner
+        Which slice of a mosaic it is, and the row and column of its first pixel there; None of other images.
     """
 
     path: Path
@@ -98,11 +101,14 @@ class Frame:
     inverted: bool
     bits_stored: int
     typical_maximum: float
+    tile: int | None = None
+    corner: tuple[int, int] | None = None
 
     @property
     def key(self) -> str:
         """Names the image wherever its file lies."""
-        return f"{self.sop_instance_uid}/{self.number or 0}"
+        name = f"{self.sop_instance_uid}/{self.number or 0}"
+        return name if self.tile is None else f"{name}/{self.tile}"
 
 
 @dataclass(frozen=True)
@@ -216,6 +222,9 @@ def read_image(frame: Frame) -> NDArray[np.float32]:
         raise FileError(
             frame.path, f"the pixels cannot be read ({_detail(error)}); copy or export the file again."
         ) from error
+    if frame.corner is not None:
+        (top, left), (rows, columns) = frame.corner, frame.size
+        stored = stored[top : top + rows, left : left + columns]
     if stored.shape != frame.size:
         raise FileError(frame.path, f"holds an image of shape {stored.shape}; {frame.size} was expected.")
     image = _signal(stored, frame.bits_stored) * np.float32(frame.slope) + np.float32(frame.intercept)
@@ -260,6 +269,7 @@ def _frames(path: Path, dataset: Dataset, syntax: str) -> tuple[list[Frame], lis
     is_multi_frame = "PerFrameFunctionalGroupsSequence" in dataset or n_frames > 1
     frames: list[Frame] = []
     others: dict[str, int] = {}
+    layout = mosaic.layout_of(dataset) if mosaic.is_mosaic(dataset) else None
     for index in range(n_frames):
         # A classic header is read where it lies: bringing every value over would be most of the time of a scan.
         said = classic(dataset, index) if is_multi_frame else dataset
@@ -267,7 +277,8 @@ def _frames(path: Path, dataset: Dataset, syntax: str) -> tuple[list[Frame], lis
         if component is not None:
             others[component] = others.get(component, 0) + 1
         else:
-            frames.append(_frame(path, index if is_multi_frame else None, said, syntax))
+            frame = _frame(path, index if is_multi_frame else None, said, syntax)
+            frames += [frame] if layout is None else layout.split(frame)
     declined = []
     for name, count in others.items():
         where = f"{count} of its {n_frames} frames are each {name}" if n_frames > 1 else f"is {name}"

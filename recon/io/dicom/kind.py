@@ -5,9 +5,9 @@ Every reason is the rest of a sentence that starts with the name of the file.
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING, BinaryIO
 
+from recon.io.dicom import mosaic
 from recon.io.dicom.header import integer, text, texts
 
 if TYPE_CHECKING:
@@ -90,10 +90,8 @@ def _other_kind(dataset: Dataset) -> str | None:
     colour = text(dataset, "PhotometricInterpretation")
     if colour is not None and not colour.startswith("MONOCHROME"):
         return f"is a colour image ({colour}); only grey images are opened"
-    n_tiles = _mosaic_tiles(dataset)
-    if n_tiles:
-        count = f"{n_tiles} slices" if n_tiles > 1 else "many slices"
-        return f"is a Siemens mosaic: {count} tiled in one image; export it as single slices or Enhanced MR"
+    if mosaic.is_mosaic(dataset) and mosaic.layout_of(dataset) is None:
+        return "is a Siemens mosaic that does not say how many slices it tiles; export it as single slices"
     return None
 
 
@@ -143,35 +141,6 @@ def pixel_problem(file: BinaryIO, dataset: Dataset, syntax: str) -> str | None:
     if found < expected:
         return f"is cut off: {max(found, 0)} of {expected} bytes of its pixels are there; copy it again"
     return None
-
-
-def _mosaic_tiles(dataset: Dataset) -> int:
-    """Slices in a Siemens mosaic, 1 where the number is unknown, 0 for other images."""
-    marked = "MOSAIC" in texts(dataset, "ImageType")
-    for creator, group, element in (("SIEMENS CSA HEADER", 0x0029, 0x10), ("SIEMENS MR HEADER", 0x0019, 0x0A)):
-        try:
-            value = dataset.private_block(group, creator)[element].value
-        except (KeyError, ValueError, TypeError, NotImplementedError):
-            continue
-        if isinstance(value, bytes):
-            n_tiles = _csa_number(value, b"NumberOfImagesInMosaic")
-        else:
-            n_tiles = int(value) if str(value).isdigit() else 0
-        if n_tiles > 1:
-            return n_tiles
-    return int(marked)
-
-
-def _csa_number(header: bytes, name: bytes) -> int:
-    """First value of a tag of the CSA header: a name of 64 bytes, then counts, then values behind their lengths."""
-    at = header.find(name + b"\0")
-    if at < 0 or len(header) < at + 84 + 16:
-        return 0
-    length = struct.unpack_from("<i", header, at + 84)[0]
-    if not 0 < length <= 16:
-        return 0
-    digits = header[at + 84 + 16 : at + 84 + 16 + length].split(b"\0")[0].strip()
-    return int(digits) if digits.isdigit() else 0
 
 
 def component_of(dataset: Dataset, said: Dataset) -> str | None:

@@ -115,14 +115,14 @@ def _places(frames: list[Frame]) -> list[list[Frame]]:
     """Frames grouped by place, in order along the normal; frames without a place in the order of the instances."""
     orientation = frames[0].orientation
     if orientation is None or frames[0].position_mm is None:
-        return [[frame] for frame in sorted(frames, key=lambda frame: (frame.instance_number, frame.number or 0))]
+        return [[frame] for frame in sorted(frames, key=_order)]
     normal = normal_of(orientation)
 
     def distance(frame: Frame) -> float:
         return float(normal @ np.array(frame.position_mm))
 
     # Equal distances at different places in the plane are slabs side by side, so the place decides, not the distance.
-    ordered = sorted(frames, key=lambda frame: (round(distance(frame), 4), frame.instance_number, frame.number or 0))
+    ordered = sorted(frames, key=lambda frame: (round(distance(frame), 4), *_order(frame)))
     places: list[list[Frame]] = []
     for frame in ordered:
         here = np.array(frame.position_mm)
@@ -133,6 +133,11 @@ def _places(frames: list[Frame]) -> list[list[Frame]]:
         else:
             places.append([frame])
     return places
+
+
+def _order(frame: Frame) -> tuple[int, int, int]:
+    """In which order images were taken, as far as their numbers tell."""
+    return frame.instance_number, frame.number or 0, frame.tile or 0
 
 
 def _repeated(places: list[list[Frame]], label: str) -> list[Stack]:

@@ -1,6 +1,7 @@
 """DICOM files that make one volume: in order along its normal, split where they are several, gaps said."""
 
 import random
+import struct
 
 import numpy as np
 import pytest
@@ -127,3 +128,43 @@ def test_files_without_position_go_by_instance_number(tmp_path, write_dicom, onl
     assert series.geometry.spacing_is_assumed and not series.geometry.thickness_is_assumed
     assert any("instance numbers" in note for note in series.notes)
     assert any("1 mm is assumed" in note for note in series.notes)
+
+
+def csa_tag(name, *values):
+    """A tag of Siemens' CSA header: a name of 64 bytes, counts, and values behind their lengths, padded to words."""
+    items = b""
+    for value in values:
+        text = str(value).encode() + b"\0"
+        items += struct.pack("<4i", len(text), len(text), 77, len(text)) + text.ljust(-(-len(text) // 4) * 4, b"\0")
+    return name.encode().ljust(64, b"\0") + struct.pack("<i4s3i", len(values), b"FD\0\0", 6, len(values), 77) + items
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_mosaic_is_taken_apart(tmp_path, write_dicom, only, sign):
+    tiles = np.arange(9 * 20 * 24).reshape(9, 20, 24).astype(np.uint16)
+    picture = tiles.reshape(3, 3, 20, 24).transpose(0, 2, 1, 3).reshape(60, 72)
+
+    def mark(dataset, n_tiles=7):
+        csa = csa_tag("NumberOfImagesInMosaic", n_tiles) + csa_tag("SliceNormalVector", 0.0, 0.0, sign)
+        dataset.private_block(0x0029, "SIEMENS CSA HEADER", create=True).add_new(0x10, "OB", b"SV10" + csa)
+
+    values = {
+        "ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"],
+        "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
+        "ImagePositionPatient": [-50.0, -60.0, 10.0],
+        "PixelSpacing": [2.0, 1.5],
+        "SpacingBetweenSlices": 4.0,
+    }
+    write_dicom(tmp_path / "a", picture, prepare=mark, **values)
+    series = only(read(tmp_path))
+    assert (series.n_slices, series.matrix) == (7, (20, 24))
+    # Slices are in order along the normal of the image, whichever way the tiles follow one another.
+    order = range(7) if sign > 0 else range(6, -1, -1)
+    for index, tile in enumerate(order):
+        assert np.allclose(series.source.image(index), tiles[tile])
+        # Mosaic and slice share a centre: (72 - 24) / 2 columns and (60 - 20) / 2 rows from corner to corner.
+        expected = (-50.0 + 24 * 1.5, -60.0 + 20 * 2.0, 10.0 + sign * 4.0 * tile)
+        assert series.geometry.positions_mm[index] == pytest.approx(expected)
+    write_dicom(tmp_path / "a", picture, prepare=lambda dataset: mark(dataset, 17), **values)
+    with pytest.raises(FileError, match="is a Siemens mosaic that does not say how many slices it tiles"):
+        read(tmp_path)
