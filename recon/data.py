@@ -5,6 +5,7 @@ Nothing here reads files; the readers in ``recon.io`` fill a Series with a `Slic
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -194,6 +195,12 @@ class Series:
     fingerprint
         Hash of some of the raw data, which tells it from data of the same name and header; empty for DICOM, where the
         files name themselves.
+    part
+        Which scan of its file it is, such as ``contrast 2``; empty where the file holds one.
+    file_fingerprint
+        Hash of raw data that the scans of a file share: they are one patient's, and lie in one frame of reference.
+    is_result
+        True for images that this program exported: a reconstruction, not a measured image.
     """
 
     path: Path
@@ -214,6 +221,9 @@ class Series:
     notes: tuple[str, ...] = ()
     noise: NDArray[np.complex64] | None = None
     fingerprint: str = ""
+    part: str = ""
+    file_fingerprint: str = ""
+    is_result: bool = False
 
     @property
     def has_kspace(self) -> bool:
@@ -232,10 +242,11 @@ class Series:
 
     @property
     def stem(self) -> str:
-        """Name for output files: the file name without the ending of its format."""
+        """Name for output files: the file name without the ending of its format, and which scan of the file it is."""
         # A folder or a file named after a UID has dots, but no ending to take off.
         ending = next((ending for ending in _ENDINGS if self.name.lower().endswith(ending)), "")
-        return self.name[: len(self.name) - len(ending)] or self.name
+        name = self.name[: len(self.name) - len(ending)] or self.name
+        return f"{name}.{re.sub(r'[^0-9A-Za-z.]+', '-', self.part).strip('-')}" if self.part else name
 
     @property
     def reference(self) -> LazyReference | None:

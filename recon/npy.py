@@ -44,6 +44,10 @@ def load(path: str | Path, what: str, expected: str, *, is_mapped: bool = False)
     except Exception as error:  # noqa: BLE001  headers are Python to NumPy, and damaged bytes can raise anything
         if isinstance(error, OSError) and error.strerror:
             reason = error.strerror
+        elif is_mapped and "mmap length" in str(error):
+            raise FileError(
+                path, "was cut off: it is shorter than its header says; copy or download it again."
+            ) from None
         elif isinstance(error, (ValueError, EOFError)) and "pickle" not in str(error):
             reason = str(error)
         else:

@@ -139,6 +139,7 @@ class Reconstruction:
         return {
             "name": self.name,
             "input": self.series.name,
+            "series": self.series.title,
             "fingerprint": self.series.fingerprint,
             "slices": list(self.indices),
             "request": self.request.to_dict(),

@@ -253,7 +253,8 @@ def _description(result: Reconstruction) -> str:
         sampling = f"x{result.mask.acceleration:.3g} mask file"
     else:
         sampling = f"x{spec.acceleration:g} {spec.kind}"
-    end = f" {sampling} [research]"
+    which = f" {result.series.part}" if result.series.part else ""
+    end = f"{which} {sampling} [research]"
     return f"{str(clean('SeriesDescription', result.model_title) or 'model')[: 64 - len(end)].strip()}{end}"
 
 
@@ -276,6 +277,8 @@ def _derivation(result: Reconstruction) -> str:
     ]
     if result.parameters:
         parts.insert(2, f"parameters {result.parameter_text}")
+    if result.series.part:
+        parts.insert(1, f"{result.series.part} of its file")
     if result.series.header.source:
         parts.insert(1, f"data: {result.series.header.source}")
     simulation = result.series.simulation

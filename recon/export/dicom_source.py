@@ -95,6 +95,11 @@ def source_uid(series: Series) -> str:
     return "/".join((series.name, repr(series.header), str(shape), series.fingerprint))
 
 
+def _file_uid(series: Series) -> str:
+    """Words that name the scan's file: contrasts and repetitions in it are one patient's, and of one study."""
+    return "/".join((series.name, series.file_fingerprint)) if series.file_fingerprint else source_uid(series)
+
+
 def reference_source(dataset: Dataset, series: Series, index: int) -> None:
     """Name the instance, and in a multi-frame one the frame, that a slice was made from."""
     from pydicom.dataset import Dataset
@@ -196,7 +201,7 @@ def _from_header(dataset: Dataset, series: Series) -> None:
     """Write what a raw-data header says; identifiers are hashed, and what embeds a date or a scanner is left out."""
     header = series.header
     # Without an identity each scan is a person of its own: two of one name must not become one in an archive.
-    identity = header.patient_id or source_uid(series)
+    identity = header.patient_id or _file_uid(series)
     put(dataset, "PatientName", "ANON")
     dataset.PatientID = hashlib.sha256(identity.encode()).hexdigest()[:16]
     dataset.PatientIdentityRemoved = "YES"
@@ -262,7 +267,7 @@ def _body_part(series: Series) -> str | None:
 
 def _repair(dataset: Dataset, series: Series, now: datetime) -> None:
     """Give every attribute that must be there a value that is honest, and take out what contradicts another."""
-    key = source_uid(series)
+    key = _file_uid(series)
     for keyword, word in (("StudyInstanceUID", "study"), ("FrameOfReferenceUID", "frame of reference")):
         if keyword not in dataset:
             setattr(dataset, keyword, uid(word, key))
@@ -274,7 +279,7 @@ def _repair(dataset: Dataset, series: Series, now: datetime) -> None:
         if keyword not in dataset:
             setattr(dataset, keyword, value)
     if "StudyID" not in dataset:
-        put(dataset, "StudyID", series.stem if series.kind != "dicom" else uid(key)[-8:])
+        put(dataset, "StudyID", series.path.stem if series.kind != "dicom" else uid(key)[-8:])
     if "ScanningSequence" not in dataset:
         dataset.ScanningSequence = "RM"
     if "SequenceVariant" not in dataset:

@@ -85,6 +85,7 @@ def _attributes(result: Reconstruction) -> dict[str, Any]:
         "acceleration": float(result.mask.acceleration),
         "slices": np.asarray(result.indices, np.int64),
         "input": series.name,
+        "series": series.title,
         "acquisition": series.header.acquisition,
         "request": json.dumps(record["request"]),
         "parameters": json.dumps(record["parameters"]) if record.get("parameters") else None,

@@ -196,6 +196,8 @@ def describe_origin(series: Series) -> dict[str, Any]:
         "simulation": None if series.simulation is None else series.simulation.to_dict(),
         "geometry": asdict(series.geometry),
         "fingerprint": series.fingerprint,
+        "part": series.part,
+        "file_fingerprint": series.file_fingerprint,
         "header": None if series.kind == "dicom" else asdict(series.header) | {"extra": dict(series.header.extra)},
     }
 
@@ -233,6 +235,8 @@ def _series(origin: Mapping[str, Any], mask: NDArray[Any]) -> Series:
         acquired_mask=mask.astype(bool) if values["is_undersampled"] else None,
         simulation=None if values["simulation"] is None else SimulationSpec(**values["simulation"]),
         fingerprint=str(values["fingerprint"]),
+        part=str(values.get("part", "")),
+        file_fingerprint=str(values.get("file_fingerprint", "")),
     )
 
 

@@ -28,6 +28,7 @@ _EXPECTED = (
 )
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _HEAD_BYTES = 4096
+_IS_RESULT = "is a result that this program exported, not a measured image; open it by its own name."
 # What `sniff` calls that which opens: raw data, and images; a complex npy array, by exception, is raw data.
 RAW = ("hdf5", "cfl")
 IMAGES = ("dicom", "nifti", "npy")
@@ -36,8 +37,6 @@ _SUFFIXES = {
     ".h5": "HDF5", ".hdf5": "HDF5", ".mrd": "HDF5", ".dcm": "DICOM", ".nii": "NIfTI", ".npy": "NumPy array",
     ".cfl": "BART array",
 }  # fmt: skip
-# Endings that nibabel knows; others it does not read.
-_NIFTI_ENDINGS = (".nii", ".nii.gz", ".hdr")
 # What people try to open, by the bytes that they start with.
 _SIGNATURES = (
     (b"\x89PNG", "a PNG image"),
@@ -128,9 +127,14 @@ def sniff(path: Path) -> str:
         return "dicom"
     if head.startswith(b"\x93NUMPY"):
         return "npy"
-    if _is_nifti(_unpacked(head)):
-        is_named = path.name.lower().endswith(_NIFTI_ENDINGS)
-        return "nifti" if is_named else "is a NIfTI image; give its name the ending .nii, or .nii.gz if compressed"
+    if _is_nifti(unpacked := _unpacked(head)):
+        is_packed = unpacked is not head
+        if path.name.lower().endswith((".nii.gz",) if is_packed else (".nii", ".hdr")):
+            return "nifti"
+        ending = ".nii.gz" if is_packed else ".nii"
+        return f"is a {'compressed ' if is_packed else ''}NIfTI image; give its name the ending {ending}"
+    if path.suffix.lower() == ".img" and path.with_suffix(".hdr").is_file():
+        return f"holds the voxels of a pair; open {path.with_suffix('.hdr').name}"
     if (words := _bart(path, head)) is not None:
         return words
     for signature, words in _SIGNATURES:
@@ -204,6 +208,8 @@ def _open_folder(folder: Path, simulation: SimulationSpec | None) -> Study:
                     inside = _open_file(path, found, simulation)
                     series += inside.series
                     declined += inside.declined
+                elif path.suffix == ".cfl":
+                    declined.append(Declined(path, f"{found}."))
                 elif reason := misnamed(path, found):
                     declined.append(Declined(path, reason))
                 else:
@@ -233,6 +239,11 @@ def _open_folder(folder: Path, simulation: SimulationSpec | None) -> Study:
         else:
             series += study.series
             declined += study.declined
+    if any(not one.is_result for one in series):
+        # Earlier results beside the scans are no scans: nobody wants to reconstruct or score them again.
+        results = [one for one in series if one.is_result]
+        series = [one for one in series if not one.is_result]
+        declined += [Declined(one.path, f"(“{one.title}”) {_IS_RESULT}") for one in results]
     if series:
         # A read-me beside the data is no news; a file that should have opened and did not is.
         return Study(
@@ -247,11 +258,11 @@ def _not_for_folders(path: Path, found: str) -> str:
     """What keeps a file from opening with its folder, though it opens by its own name; empty where nothing does."""
     if found == "cfl" and path.suffix.lower() == ".hdr":
         return "is the header of a BART array"
-    if found == "npy":
+    if found in ("npy", "cfl"):
         from recon.io import arrays
 
-        if not arrays.is_npy_kspace(path):
-            return "is a NumPy array that may be a mask, a map or images; open it by its own name"
+        if not arrays.is_surely_kspace(path):
+            return "is an array that may be a mask, maps or images; open it by its own name"
     return ""
 
 

@@ -16,10 +16,10 @@ from recon import npy
 from recon.data import Geometry, Header, Series, Study
 from recon.errors import FileError
 from recon.io import cfl, reference, sampling
-from recon.io.simulated import SimulatedSource
+from recon.io.simulated import Plane, SimulatedSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from recon.simulate import SimulationSpec
 
 _SMALLEST_SIDE = 16
+# Rows through the middle of k-space, in which every acquired column holds something.
+_BAND_ROWS = 16
+# Least share of the energy of k-space in the middle eighth of both axes; real scans hold 0.8 there, images below 0.1.
+_LEAST_CENTRAL = 0.25
 _NPY_EXPECTED = (
     "complex k-space (slices, coils, y, x), (coils, y, x) or (y, x), or real images (slices, y, x) or (y, x), was "
     "expected."
@@ -52,6 +56,8 @@ class KSpaceSource:
         Maps the file as ``(slices, coils, y, x)``.
     recon_size
         ``(y, x)`` of the reference.
+    stamp
+        Size and time of the file when it was opened.
     is_volume
         True where the first axis is the readout of a 3-D scan in k-space; slices lie along it in the image.
     """
@@ -59,13 +65,16 @@ class KSpaceSource:
     path: Path
     view: Callable[[Path], NDArray[Any]]
     recon_size: tuple[int, int]
+    stamp: tuple[int, int]
     is_volume: bool = False
 
     def kspace(self, index: int) -> NDArray[np.complex64]:
         """Return k-space ``(coil, y, x)`` of a slice."""
+        _check_stamp(self.path, self.stamp)
         values = self.view(self.path)
         if not self.is_volume:
-            return np.array(values[index], np.complex64)
+            with np.errstate(over="ignore"):  # what overflows is found and named by whoever reads the slice
+                return np.array(values[index], np.complex64)
         # One row of the centred, orthonormal inverse Fourier transform, laid over the readouts of a coil at a time.
         n_slices = len(values)
         place = np.arange(n_slices) - n_slices // 2
@@ -81,40 +90,18 @@ class KSpaceSource:
         return reference.computed(self.kspace(index), self.recon_size)
 
 
-@dataclass(frozen=True)
-class Frame:
-    """One image of an array.
-
-    Attributes
-    ----------
-    path
-        The file.
-    number
-        Place along the first of its axes.
-    size
-        ``(rows, columns)``.
-    typical_maximum
-        Largest value of the middle image.
-    """
-
-    path: Path
-    number: int
-    size: tuple[int, int]
-    typical_maximum: float
-
-    @property
-    def key(self) -> str:
-        """Names the image wherever its file lies."""
-        return f"{self.path.name}/{self.number}"
-
-
 class ImageSource(SimulatedSource):
     """Reads the images of one array; the file is mapped only during a call."""
+
+    def __init__(self, frames: Sequence[Plane], simulation: SimulationSpec, stamp: tuple[int, int]) -> None:
+        super().__init__(frames, simulation)
+        self._stamp = stamp
 
     def image(self, index: int) -> NDArray[np.float32]:
         """Return the magnitude ``(y, x)`` of a slice."""
         path = self.frames[index].path
-        return _magnitude(_images(path), index, path)
+        _check_stamp(path, self._stamp)
+        return np.maximum(_values(_images(path), index, path), 0)
 
 
 def read_npy(path: Path, simulation: SimulationSpec | None = None) -> Study:
@@ -145,16 +132,26 @@ def read_npy(path: Path, simulation: SimulationSpec | None = None) -> Study:
     return _simulated(path, simulation)
 
 
-def is_npy_kspace(path: Path) -> bool:
-    """Tell whether an array of a folder is surely k-space; masks, maps and noise lie beside scans too.
+def is_surely_kspace(path: Path) -> bool:
+    """Tell whether an array of a folder is Cartesian k-space; masks, maps, noise, trajectories lie beside scans too.
 
     Raises
     ------
     FileError
-        If it holds no array.
+        If it is damaged.
     """
-    values = npy.load(path, "k-space", _NPY_EXPECTED, is_mapped=True)
-    return values.dtype.kind == "c" and values.ndim in (3, 4)
+    if path.suffix == ".npy":
+        values = npy.load(path, "k-space", _NPY_EXPECTED, is_mapped=True)
+        if values.dtype.kind != "c" or values.ndim not in (3, 4) or 0 in values.shape:
+            return False
+        values = _npy_kspace(path)
+    else:
+        values = _bart_kspace(path)
+    # The energy of k-space lies around its middle, that of images and maps wherever the object is.
+    energy = np.square(np.abs(values[len(values) // 2])).sum(axis=0)
+    top, left = (size // 2 - size // 16 for size in energy.shape)
+    middle = energy[top : energy.shape[0] - top, left : energy.shape[1] - left]
+    return bool(np.iscomplex(values[len(values) // 2, 0]).any() and middle.sum() > _LEAST_CENTRAL * energy.sum())
 
 
 def read_cfl(path: Path) -> Study:
@@ -189,8 +186,10 @@ def read_cfl(path: Path) -> Study:
 def _kspace(
     path: Path, kind: Kind, view: Callable[[Path], NDArray[Any]], note: str, *, is_volume: bool = False
 ) -> Study:
+    stamp = _stamp_of(path)
     values = view(path)
     n_slices, n_coils, rows, columns = values.shape
+    _check_patterns(values, path)
     # In a 3-D scan the middle of the first axis is the middle of the readout, where every phase encode has signal.
     acquired = sampling.analyse(values, None, None)
     notes = [note, "The file does not say how large a pixel is; 1 mm is assumed."]
@@ -206,7 +205,7 @@ def _kspace(
         n_coils=n_coils,
         matrix=(rows, columns),
         recon_size=(rows, columns),
-        source=KSpaceSource(path, view, (rows, columns), is_volume),
+        source=KSpaceSource(path, view, (rows, columns), stamp, is_volume),
         has_reference=acquired.has_full_kspace,
         header=Header(),
         geometry=_unknown(),
@@ -216,6 +215,35 @@ def _kspace(
         fingerprint=acquired.fingerprint,
     )
     return Study(path=path, title=series.title, series=(series,))
+
+
+def _check_patterns(values: NDArray[Any], path: Path) -> None:
+    """One mask serves all slices of a series, so they must have been sampled alike."""
+    rows = values.shape[2]
+    band = slice(max(rows // 2 - _BAND_ROWS // 2, 0), rows // 2 + _BAND_ROWS // 2)
+    patterns = ((values[index, 0, band] != 0).any(axis=0) for index in range(len(values)))
+    # A slice of zeros says so when it is read; the ends of a readout may be empty.
+    seen = [(index, pattern) for index, pattern in enumerate(patterns) if pattern.any()]
+    for index, pattern in seen:
+        if not np.array_equal(pattern, seen[0][1]):
+            raise FileError(
+                path,
+                f"slice {index} (counted from 0) was sampled at other phase encodes than slice {seen[0][0]}; one "
+                "pattern for all slices was expected. Save slices of different patterns as files of their own.",
+            )
+
+
+def _stamp_of(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise FileError(path, f"cannot be read ({error.strerror or error}).") from None
+    return status.st_size, status.st_mtime_ns
+
+
+def _check_stamp(path: Path, stamp: tuple[int, int]) -> None:
+    if _stamp_of(path) != stamp:
+        raise FileError(path, "was changed since it was opened; open it again.")
 
 
 def _unknown() -> Geometry:
@@ -235,26 +263,30 @@ def _images(path: Path) -> NDArray[Any]:
     return values[None] if values.ndim == 2 else values
 
 
-def _magnitude(values: NDArray[Any], index: int, path: Path) -> NDArray[np.float32]:
+def _values(values: NDArray[Any], index: int, path: Path) -> NDArray[np.float32]:
     with np.errstate(over="ignore"):
         image = np.array(values[index], np.float32)
     if not np.isfinite(image).all():
         raise FileError(path, f"slice {index} (counted from 0) holds NaN or infinity; finite values were expected.")
-    return np.maximum(image, 0)
+    return image
 
 
 def _simulated(path: Path, simulation: SimulationSpec | None) -> Study:
     from recon.simulate import SimulationSpec
 
     simulation = simulation or SimulationSpec()
+    stamp = _stamp_of(path)
     values = _images(path)
     n_slices, rows, columns = values.shape
     if min(rows, columns) < _SMALLEST_SIDE:
         raise FileError(
             path, f"its images have {rows} × {columns} pixels; at least {_SMALLEST_SIDE} × {_SMALLEST_SIDE} are needed."
         )
-    middle = _magnitude(values, n_slices // 2, path)
-    frames = tuple(Frame(path, number, (rows, columns), float(middle.max())) for number in range(n_slices))
+    middle = _values(values, n_slices // 2, path)
+    notes = [simulation.note, "The file does not say how large a pixel is; 1 mm is assumed."]
+    if middle.min() < 0:
+        notes.append("Values below 0 are taken as 0: k-space is simulated from magnitudes, which have none.")
+    frames = tuple(Plane(path, number, (rows, columns), float(middle.max())) for number in range(n_slices))
     series = Series(
         path=path,
         title=path.stem,
@@ -263,12 +295,12 @@ def _simulated(path: Path, simulation: SimulationSpec | None) -> Study:
         n_coils=simulation.n_coils,
         matrix=(rows, columns),
         recon_size=(rows, columns),
-        source=ImageSource(frames, simulation),
+        source=ImageSource(frames, simulation, stamp),
         has_reference=True,
         header=Header(source=f"magnitude images of {path.name}"),
         geometry=_unknown(),
         simulation=simulation,
-        notes=(simulation.note, "The file does not say how large a pixel is; 1 mm is assumed."),
+        notes=tuple(notes),
         fingerprint=hashlib.sha256(middle.tobytes()).hexdigest(),
     )
     return Study(path=path, title=series.title, series=(series,))

@@ -76,10 +76,13 @@ def read_series(series: Series) -> Images:
     """Read the images behind a series of magnitude images; see `read_images`."""
     # The reader's own simulation is for viewing; here the pixels themselves are wanted.
     source: Any = series.source
-    slices = np.stack([np.asarray(source.image(index), np.float32) for index in range(series.n_slices)])
     geometry = series.geometry
-    volume = _volume(series.path, slices)
-    images = Images(series.path, volume, geometry.pixel_spacing_mm, geometry.slice_thickness_mm)
+    images = Images(
+        series.path,
+        _volume(series.path, source.volume()),
+        None if geometry.spacing_is_assumed else geometry.pixel_spacing_mm,
+        None if geometry.thickness_is_assumed else geometry.slice_thickness_mm,
+    )
     return _without_empty(images)
 
 
@@ -102,7 +105,7 @@ def _volume(path: Path, array: NDArray[Any]) -> NDArray[np.float32]:
             path, f"its images have {array.shape[1]} × {array.shape[2]} pixels; at least 16 × 16 are needed."
         )
     if array.dtype.kind == "c":
-        array = np.abs(array)
+        raise FileError(path, f"holds complex values, as raw data does, which needs no simulation; {_EXPECTED}.")
     if array.dtype.kind not in "buif":
         raise FileError(path, f"holds {array.dtype} values; numbers were expected.")
     return np.maximum(array.astype(np.float32), 0.0)

@@ -12,6 +12,7 @@ posterior and superior as positive.
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import zlib
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ import numpy as np
 
 from recon.data import Declined, Geometry, Header, Series, Study
 from recon.errors import FileError, needs_package
-from recon.io.simulated import SimulatedSource
+from recon.io.simulated import RESULT_NOTE, Plane, SimulatedSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,9 +35,12 @@ if TYPE_CHECKING:
 
 ENDINGS = (".nii", ".nii.gz")
 
+
 MAX_VOLUMES = 64
 """So many volumes of one file are opened: more would bury the rest of a study."""
 _SMALLEST_SIDE = 16
+# What lies outside is no size of a voxel.
+_SMALLEST_MM, _LARGEST_MM = 1e-3, 1e3
 # gzip cannot shrink data further than about 1 : 1032, so a header that announces more is not that of its file.
 _MAX_COMPRESSION = 1100
 # Codes of the unit of length: metres and micrometres; all others are taken as millimetres.
@@ -44,36 +48,6 @@ _MM = {1: 1000.0, 3: 1e-3}
 _RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
 # Directions count as at right angles within this.
 _TOLERANCE = 0.02
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One slice of a NIfTI volume.
-
-    Attributes
-    ----------
-    path
-        The file.
-    number
-        Place along the volume's third axis.
-    volume
-        Which of the file's volumes.
-    size
-        ``(rows, columns)`` as they are shown.
-    typical_maximum
-        Largest value of the middle slice of the first volume.
-    """
-
-    path: Path
-    number: int
-    volume: int
-    size: tuple[int, int]
-    typical_maximum: float
-
-    @property
-    def key(self) -> str:
-        """Names the image wherever its file lies."""
-        return f"{self.path.name}/{self.volume}/{self.number}"
 
 
 @dataclass(frozen=True)
@@ -101,19 +75,34 @@ class Turn:
 class NiftiSource(SimulatedSource):
     """Reads the slices of one volume; the file is open only during a call."""
 
-    def __init__(self, frames: tuple[Frame, ...], simulation: SimulationSpec, turn: Turn) -> None:
+    frames: tuple[Plane, ...]
+
+    def __init__(self, frames: tuple[Plane, ...], simulation: SimulationSpec, turn: Turn) -> None:
         super().__init__(frames, simulation)
         self._turn = turn
-
-    frames: tuple[Frame, ...]
 
     def image(self, index: int) -> NDArray[np.float32]:
         """Return the magnitude ``(y, x)`` of a slice."""
         frame = self.frames[index]
-        plane = self._turn(_plane(_load(frame.path), frame.path, frame.number, frame.volume))
-        if plane.shape != frame.size:
+        return self._picture(_plane(_load(frame.path), frame.path, frame.number, frame.volume), frame)
+
+    def volume(self) -> NDArray[np.float32]:
+        """Return all magnitudes ``(slices, y, x)``; of a compressed file, slice by slice would take for ever."""
+        first = self.frames[0]
+        image = _load(first.path)
+        with _told(first.path):
+            voxels = np.asarray(image.dataobj[_where(image, slice(None), first.volume)])
+        voxels = voxels.reshape((*voxels.shape, 1)[:3])
+        if voxels.shape[2] != len(self.frames):
+            raise FileError(first.path, "was changed since it was opened; open it again.")
+        planes = (_magnitude(voxels[..., one.number], one.path, one.number) for one in self.frames)
+        return np.stack([self._picture(plane, one) for plane, one in zip(planes, self.frames, strict=True)])
+
+    def _picture(self, plane: NDArray[np.float32], frame: Plane) -> NDArray[np.float32]:
+        picture: NDArray[np.float32] = self._turn(plane)
+        if picture.shape != frame.size:
             raise FileError(frame.path, "was changed since it was opened; open it again.")
-        return np.ascontiguousarray(plane)
+        return np.ascontiguousarray(np.maximum(picture, 0))
 
 
 def read(path: Path, simulation: SimulationSpec | None = None) -> Study:
@@ -139,20 +128,25 @@ def read(path: Path, simulation: SimulationSpec | None = None) -> Study:
     image = _load(path)
     shape, n_volumes = _shape(image, path)
     notes = [simulation.note]
-    geometry, turn, numbers = _geometry(image, shape, notes)
+    geometry, turn, numbers = _geometry(image, _raw_header(path), shape, notes)
     title, width = stem(path), len(str(n_volumes))
     # Only of the first volume: in a compressed file what comes later takes seconds to reach.
     middle = _plane(image, path, shape[2] // 2, 0)
     (rows, columns), maximum = turn(middle).shape, float(middle.max())
     shown = np.ascontiguousarray(middle).tobytes()
+    if middle.min() < 0:
+        notes.append("Values below 0 are taken as 0: k-space is simulated from magnitudes, which have none.")
+    is_result = _is_result(image)
+    if is_result:
+        notes.append(RESULT_NOTE)
     series = []
     for volume in range(min(n_volumes, MAX_VOLUMES)):
-        frames = tuple(Frame(path, number, volume, (rows, columns), maximum) for number in numbers)
-        of = f" · volume {volume + 1:0{width}d} of {n_volumes}" if n_volumes > 1 else ""
+        frames = tuple(Plane(path, number, (rows, columns), maximum, volume) for number in numbers)
+        part = f"volume {volume + 1:0{width}d} of {n_volumes}" if n_volumes > 1 else ""
         series.append(
             Series(
                 path=path,
-                title=f"{title}{of}",
+                title=" · ".join(filter(None, (title, part))),
                 kind="nifti",
                 n_slices=shape[2],
                 n_coils=simulation.n_coils,
@@ -165,6 +159,9 @@ def read(path: Path, simulation: SimulationSpec | None = None) -> Study:
                 simulation=simulation,
                 notes=tuple(notes),
                 fingerprint=hashlib.sha256(shown + str(volume).encode()).hexdigest(),
+                part=part,
+                file_fingerprint=hashlib.sha256(shown).hexdigest() if part else "",
+                is_result=is_result,
             )
         )
     rest = f"has {n_volumes} volumes, of which the first {MAX_VOLUMES} are opened; extract others, as `fslroi` does."
@@ -183,15 +180,17 @@ def _told(path: Path) -> Iterator[None]:
     """What nibabel stumbles over becomes one sentence; what it remarks on stays unsaid, since nobody can mend it."""
     with needs_package():
         from nibabel.filebasedimages import ImageFileError
-        from nibabel.imageglobals import LoggingOutputSuppressor
         from nibabel.spatialimages import HeaderDataError
+    remarks = logging.getLogger("nibabel.global")
+    remarks.handlers, remarks.propagate = [logging.NullHandler()], False
     try:
-        with LoggingOutputSuppressor(), np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):
             yield
     except FileNotFoundError as error:
-        # The file itself is there when it is opened, but it may be one of a pair, or be moved away later.
-        missing = Path(error.filename).name if error.filename else "a part of it"
-        raise FileError(path, f"cannot be read: {missing} is not there; bring it back beside the other.") from None
+        missing = Path(error.filename) if error.filename else path
+        if missing.name == path.name:
+            raise FileError(path, "is not there any more; bring it back, or open the scan where it is now.") from None
+        raise FileError(path, f"cannot be read: {missing.name} is not there; bring it back beside the other.") from None
     except (
         ImageFileError,
         HeaderDataError,
@@ -211,23 +210,51 @@ def _load(path: Path) -> Any:
     with _told(path):
         import nibabel
 
-        return nibabel.load(path)
+        # By the header, and nothing else: by the name, nibabel also parses the XML that CIFTI files carry.
+        raw = _raw_header(path)
+        is_second, is_pair = type(raw).sizeof_hdr == nibabel.Nifti2Header.sizeof_hdr, path.suffix.lower() == ".hdr"
+        classes = (nibabel.Nifti1Image, nibabel.Nifti1Pair, nibabel.Nifti2Image, nibabel.Nifti2Pair)
+        return classes[2 * is_second + is_pair].from_filename(path)
+
+
+def _raw_header(path: Path) -> Any:
+    """The header as it stands in the file, before nibabel mends it."""
+    import nibabel
+    from nibabel.openers import ImageOpener
+
+    with ImageOpener(str(path)) as file:
+        head = file.read(nibabel.Nifti2Header.sizeof_hdr)
+    kind: Any = nibabel.Nifti2Header if head[4:8] in (b"n+2\0", b"ni2\0") else nibabel.Nifti1Header
+    return kind(head[: kind.sizeof_hdr], check=False)
+
+
+def _where(image: Any, number: int | slice, volume: int) -> tuple[int | slice, ...]:
+    """Index of a slice, or of all, of one volume; of more than four axes no other than one is longer than 1."""
+    where = (slice(None), slice(None), number, *(volume if size > 1 else 0 for size in image.shape[3:]))
+    return where[: len(image.shape)]
 
 
 def _plane(image: Any, path: Path, number: int, volume: int) -> NDArray[np.float32]:
-    """Magnitude ``(i, j)`` of one slice of the file, as it lies there."""
+    """Values ``(i, j)`` of one slice of the file, as it lies there; of complex ones the magnitude."""
     with _told(path):
-        # Of more than four axes no other than one is longer than 1.
-        where = (slice(None), slice(None), number, *(volume if size > 1 else 0 for size in image.shape[3:]))
-        values = np.asarray(image.dataobj[where[: len(image.shape)]])
-        if values.dtype.kind == "c":
-            values = np.abs(values)
-        plane = np.asarray(values, np.float32)
+        values = np.asarray(image.dataobj[_where(image, number, volume)])
+    return _magnitude(values, path, number)
+
+
+def _magnitude(values: NDArray[Any], path: Path, number: int) -> NDArray[np.float32]:
+    with np.errstate(all="ignore"):  # what overflows is found and named here
+        plane = np.asarray(np.abs(values) if values.dtype.kind == "c" else values, np.float32)
     if not np.isfinite(plane).all():
         raise FileError(
             path, f"slice {number} (counted from 0) holds NaN or infinity; finite values were expected. Mend the file."
         )
-    return np.maximum(plane, 0)
+    return plane
+
+
+def _is_result(image: Any) -> bool:
+    """True for a volume that this program exported."""
+    described = bytes(image.header["descrip"].tobytes()) if "descrip" in image.header else b""
+    return described.rstrip(b"\0").endswith(b"research use only")
 
 
 def _shape(image: Any, path: Path) -> tuple[tuple[int, int, int], int]:
@@ -251,23 +278,25 @@ def _shape(image: Any, path: Path) -> tuple[tuple[int, int, int], int]:
     if stored * (_MAX_COMPRESSION if data.name.lower().endswith((".gz", ".bz2", ".zst")) else 1) < n_bytes:
         raise FileError(
             path,
-            f"announces {n_bytes / 1e6:.1f} MB of voxels, and {data.name} has {stored / 1e6:.1f} MB; the file was cut "
-            "off. Copy or download it again.",
+            f"announces {n_bytes:,} bytes of voxels, and {data.name} has {stored:,}; the file was cut off. Copy or "
+            "download it again.",
         )
     return (i, j, k), n_volumes
 
 
-def _geometry(image: Any, shape: tuple[int, int, int], notes: list[str]) -> tuple[Geometry, Turn, list[int]]:
+def _geometry(image: Any, raw: Any, shape: tuple[int, int, int], notes: list[str]) -> tuple[Geometry, Turn, list[int]]:
     """Where the picture lies, how a plane is turned to it, and the planes from the first slice to the last."""
     header = image.header
     unit = int(header["xyzt_units"]) % 8 if "xyzt_units" in header else 0
     affine = np.array(image.affine, np.float64)[:3] * _MM.get(unit, 1.0)
     steps, origin = affine[:, :3] * _RAS_TO_LPS[:, None], affine[:, 3] * _RAS_TO_LPS
     sizes_mm = np.linalg.norm(steps, axis=0)
-    says_size = bool(np.isfinite(affine).all() and (sizes_mm > 0).all())
+    says_size = bool(np.isfinite(affine).all() and (sizes_mm > _SMALLEST_MM).all() and (sizes_mm < _LARGEST_MM).all())
+    if not _says_place(header):
+        says_size = says_size and bool((np.abs(raw["pixdim"][1:4]) > 0).all())
     is_placed = says_size and _says_place(header)
     if not says_size:
-        notes.append("The file does not say how large a voxel is; 1 mm is assumed.")
+        notes.append("The file does not say how large a voxel is, or nothing that could be; 1 mm is assumed.")
         steps, origin, sizes_mm = np.diag([-1.0, -1.0, 1.0]), np.zeros(3), np.ones(3)
     directions = steps / sizes_mm
     if is_placed and np.abs(directions.T @ directions - np.eye(3)).max() > _TOLERANCE:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recon.simulate import SimulationSpec
+
+
+RESULT_NOTE = "It is a result that this program exported: a reconstruction, not a measured image."
 
 
 class Frame(Protocol):
@@ -43,6 +47,36 @@ class Frame(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Plane:
+    """One image of a file that holds many and names none.
+
+    Attributes
+    ----------
+    path
+        The file.
+    number
+        Place along the axis of the slices.
+    size
+        ``(rows, columns)`` as they are shown.
+    typical_maximum
+        Largest value of the middle slice of the first volume.
+    volume
+        Which of the file's volumes.
+    """
+
+    path: Path
+    number: int
+    size: tuple[int, int]
+    typical_maximum: float
+    volume: int = 0
+
+    @property
+    def key(self) -> str:
+        """Names the image wherever its file lies."""
+        return f"{self.path.name}/{self.volume}/{self.number}"
+
+
 class SimulatedSource(ABC):
     """Reads one image and makes the k-space that a scanner might have measured of it.
 
@@ -62,6 +96,10 @@ class SimulatedSource(ABC):
     @abstractmethod
     def image(self, index: int) -> NDArray[np.float32]:
         """Return the magnitude ``(y, x)`` that the file holds."""
+
+    def volume(self) -> NDArray[np.float32]:
+        """Return all magnitudes ``(slices, y, x)`` at once."""
+        return np.stack([self.image(index) for index in range(len(self.frames))])
 
     def kspace(self, index: int) -> NDArray[np.complex64]:
         """Return simulated k-space ``(coil, y, x)``; the same for the same file and settings."""
@@ -101,7 +139,7 @@ class SimulatedSource(ABC):
         sigma = spec.noise * frame.typical_maximum
         if sigma <= 0:
             raise FileError(
-                frame.path, f"slice {index} (counted from 0) is blank: every pixel is 0. Leave this slice out."
+                frame.path, f"slice {index} (counted from 0) is blank: no pixel is above 0. Leave this slice out."
             )
         rng = np.random.default_rng([spec.seed, zlib.crc32(frame.key.encode())])
         parts = rng.standard_normal((2, spec.n_coils, *frame.size), np.float32) * np.float32(sigma)

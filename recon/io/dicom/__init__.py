@@ -16,15 +16,16 @@ from recon.data import Declined, Geometry, Header, Series, Study
 from recon.errors import FileError
 from recon.io import folders
 from recon.io.dicom.frame import Frame, Scan, is_dicom, quietly, read_header, read_image, scan
-from recon.io.dicom.header import classic, header_of, integer, text
+from recon.io.dicom.header import classic, header_of, integer, text, value_of
 from recon.io.dicom.stack import Stack, normal_of, stacks_of
-from recon.io.simulated import SimulatedSource
+from recon.io.simulated import RESULT_NOTE, SimulatedSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from pydicom.dataset import Dataset
 
     from recon.simulate import SimulationSpec
 
@@ -143,7 +144,9 @@ def _series(path: Path, stack: Stack, simulation: SimulationSpec) -> Series:
     frames = stack.frames
     first = frames[0]
     with quietly():
-        said = classic(read_header(first), first.number)
+        whole = read_header(first)
+        said = classic(whole, first.number)
+        is_result = _is_result(whole)
         header = header_of(said)
         number = integer(said, "SeriesNumber")
         name = (
@@ -157,6 +160,8 @@ def _series(path: Path, stack: Stack, simulation: SimulationSpec) -> Series:
     spacing_mm = _spacings(geometry)
     if spacing_mm.size:
         header = replace(header, extra={**header.extra, "Slice spacing (mm)": f"{float(np.median(spacing_mm)):g}"})
+    if is_result:
+        notes.append(RESULT_NOTE)
     if first.inverted:
         notes.append("Its grey values are stored inverted (MONOCHROME1) and were turned round.")
     title = name if number is None else f"{number} · {name}"
@@ -175,7 +180,14 @@ def _series(path: Path, stack: Stack, simulation: SimulationSpec) -> Series:
         simulation=simulation,
         instances=tuple(dict.fromkeys(frame.path for frame in frames)),
         notes=tuple(notes),
+        is_result=is_result,
     )
+
+
+def _is_result(dataset: Dataset) -> bool:
+    """True for an image that this program exported."""
+    items = value_of(dataset, "ContributingEquipmentSequence") or []
+    return any(text(item, "ManufacturerModelName") == "mri-workstation" for item in items)
 
 
 def _of_frame(header: Header, frame: Frame) -> Header:

@@ -118,7 +118,7 @@ def read(path: Path) -> Study:
         declined += refused
     if not series:
         raise FileError(path, declined[0].reason)
-    return Study(path=path, title=path.stem, series=tuple(series), declined=tuple(declined))
+    return Study(path=path, title=path.stem, series=_told_apart(series), declined=tuple(declined))
 
 
 # ---- the file ---------------------------------------------------------------------------------------------------
@@ -175,6 +175,16 @@ def _group(container: Any, path: Path) -> _Group:
 
 
 # ---- series -----------------------------------------------------------------------------------------------------
+
+
+def _told_apart(series: Sequence[Series]) -> tuple[Series, ...]:
+    """What several series of one file have in common, and what each is called among them."""
+    if len(series) < 2:
+        return tuple(series)
+    shared = hashlib.sha256("".join(one.fingerprint for one in series).encode()).hexdigest()
+    return tuple(
+        replace(one, part=one.title.removeprefix(f"{one.path.stem} · "), file_fingerprint=shared) for one in series
+    )
 
 
 def _read_group(file: readouts.File, group: _Group, title: str, n_most: int) -> tuple[list[Series], list[Declined]]:

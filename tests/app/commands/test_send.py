@@ -155,7 +155,14 @@ def test_an_interrupt_says_what_was_stored(start_pacs, write_instances, tmp_path
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     try:
         with subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # What starts the tests in the background may have them ignore the signal, and children inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         ) as process:
             assert second.wait(60)
             process.send_signal(number)

@@ -90,20 +90,65 @@ def test_pickles_archives_and_cut_files(save, tmp_path, kspace):
     with pytest.raises(FileError, match=r"is not a readable \.npy file"):
         recon.open_study(save(np.array([{}, {}], object)))
     whole = save(kspace).read_bytes()
-    for n_bytes in (8, 60, len(whole) - 8):
+    for n_bytes, words in ((8, "not a readable"), (60, "not a readable"), (len(whole) - 8, "was cut off")):
         (tmp_path / "cut.npy").write_bytes(whole[:n_bytes])
-        with pytest.raises(FileError, match=r"is not a readable \.npy file"):
+        with pytest.raises(FileError, match=words):
             recon.open_study(tmp_path / "cut.npy")
     np.savez(tmp_path / "many.npz", kspace=kspace)
     with pytest.raises(FileError, match="ZIP archive"):
         recon.open_study(tmp_path / "many.npz")
 
 
+def test_a_file_that_was_changed_is_not_read_on(save, tmp_path, kspace, noise, only):
+    cfl.write(tmp_path / "scan", kspace[0].transpose(1, 2, 0)[:, :, None])
+    opened = [only(recon.open_study(save(kspace))), only(recon.open_study(tmp_path / "scan"))]
+    images = only(recon.open_study(save(np.abs(kspace[0]), "images.npy")))
+    save(np.ones((20, 20), bool))
+    save(noise(20, 20), "images.npy")
+    cfl.write(tmp_path / "scan", noise(20, 20))
+    for series in (*opened, images):
+        for read in (series.read, series.source.reference):
+            with pytest.raises(FileError, match="was changed since it was opened; open it again"):
+                read(0)
+
+
+def test_slices_of_other_phase_encodes_are_refused(save, tmp_path, noise):
+    values = noise(3, 2, 32, 40)
+    for index in range(3):
+        values[index, :, :, index::4] = 0
+    with pytest.raises(FileError, match=r"slice 1 \(counted from 0\) was sampled at other phase encodes than slice 0"):
+        recon.open_study(save(values))
+
+
+def test_values_below_zero_are_said(save, only):
+    series = only(recon.open_study(save(np.random.default_rng(0).standard_normal((2, 20, 24)))))
+    assert float(series.source.image(0).min()) == 0
+    assert any("below 0 are taken as 0" in note for note in series.notes)
+
+
+def test_of_a_folder_of_bart_only_kspace_opens(tmp_path, kspace, noise):
+    images = ifft2c(torch.from_numpy(kspace[0])).numpy()
+    arrays = {
+        "kspace": kspace[0],
+        "images": images,
+        "maps": images / np.sqrt((np.abs(images) ** 2).sum(0)),
+        "pattern": (np.random.default_rng(0).random((1, 128, 128)) < 0.3).astype(np.complex64),
+        "trajectory": noise(40, 3, 128).real.astype(np.complex64),
+    }
+    for name, values in arrays.items():
+        cfl.write(tmp_path / name, values.transpose(1, 2, 0)[:, :, None])
+    (tmp_path / "alone.cfl").write_bytes(bytes(80))
+    study = recon.open_study(tmp_path)
+    assert [series.stem for series in study.series] == ["kspace"]
+    assert "without its header alone.hdr; bring it beside" in study.declined[0].reason
+    assert recon.open_study(tmp_path / "maps").series[0].n_coils == 2
+
+
 def test_masks_and_noise_beside_a_scan_do_not_open_with_its_folder(save, tmp_path, kspace, noise):
     save(np.ones((1, 128)), "mask.npy")
     save(noise(2, 500), "noise.npy")
     save(np.ones((3, 64, 64)), "images.npy")
-    with pytest.raises(FileError, match=r"images.npy is a NumPy array that may be a mask, a map or images; open it by"):
+    with pytest.raises(FileError, match=r"images.npy is an array that may be a mask, maps or images; open it by"):
         recon.open_study(tmp_path)
     save(kspace, "scan.npy")
     cfl.write(tmp_path / "bart", kspace[0].transpose(1, 2, 0)[:, :, None])

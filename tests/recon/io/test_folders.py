@@ -144,9 +144,7 @@ def test_dicom_without_pydicom_says_what_to_install(tmp_path, write, noise, with
     assert "pydicom" in study.declined[0].reason
 
 
-@pytest.mark.parametrize(
-    ("name", "module", "package"), [("a.png", "PIL", "pillow"), ("a.nii.gz", "nibabel", "nibabel")]
-)
+@pytest.mark.parametrize(("name", "module", "package"), [("a.png", "PIL", "pillow"), ("a.nii", "nibabel", "nibabel")])
 def test_images_without_their_package_say_what_to_install(tmp_path, without, name, module, package):
     (tmp_path / name).write_bytes(bytes(344) + b"n+1\0" + bytes(8))
     without(module)
@@ -164,3 +162,17 @@ def test_export_without_its_package_says_what_to_install(write, noise, tmp_path,
     with pytest.raises(MissingPackageError, match=rf"needs the Python package {package}.*`pip install {package}`"):
         result.save(tmp_path / "out", formats=[format_])
     assert not any(Path(tmp_path).glob("out/*"))
+
+
+def test_earlier_results_beside_a_scan_are_no_scans(write, noise, tmp_path):
+    scan = write("a.h5", kspace=noise(1, 32, 32))
+    result = recon.run(recon.open_study(scan).series[0], recon.Request(model="zero-filled"))
+    result.save(tmp_path / "results", formats=["dicom", "nifti", "hdf5"])
+    study = recon.open_study(tmp_path)
+    assert [series.path for series in study.series] == [scan]
+    reasons = [item.reason for item in study.declined]
+    assert sum("is a result that this program exported, not a measured image" in reason for reason in reasons) == 2
+    # By their own name they open, and say what they are.
+    results = recon.open_study(tmp_path / "results").series
+    assert {series.kind for series in results} == {"dicom", "nifti"} and all(series.is_result for series in results)
+    assert all("a reconstruction, not a measured image" in " ".join(series.notes) for series in results)

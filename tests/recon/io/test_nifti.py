@@ -9,6 +9,7 @@ import pytest
 
 import recon
 from recon.errors import FileError
+from recon.io.images import read_images
 from recon.simulate import SimulationSpec
 
 SHAPE = (18, 23, 5)
@@ -164,6 +165,46 @@ def test_blank_slices_are_air_and_kspace_is_the_same_again(save, only, voxels):
     assert first.fingerprint == again.fingerprint != ""
 
 
+def test_what_the_file_says_of_sizes_is_not_made_up(save, only, voxels, tmp_path, caplog, capfd):
+    path = save(voxels, name="a.nii")
+    head = bytearray(path.read_bytes())
+    head[80:92] = bytes(12)  # no size in any direction
+    head[252:256] = bytes(4)  # and no place
+    path.write_bytes(head)
+    series = only(recon.open_study(path))
+    assert series.geometry.spacing_is_assumed and any("1 mm is assumed" in note for note in series.notes)
+    assert read_images(path).pixel_spacing_mm is None
+    for size in (1e-30, 2e10):
+        series = only(recon.open_study(save(voxels, np.diag([size, size, size, 1.0]), name="b.nii")))
+        assert series.geometry.spacing_is_assumed and series.geometry.is_synthetic
+    assert not caplog.text and capfd.readouterr() == ("", "")
+
+
+def test_values_below_zero_are_said(save, only, voxels):
+    series = only(recon.open_study(save(voxels.astype(np.float32) - 1000)))
+    assert float(series.source.image(2).min()) == 0
+    assert any("below 0 are taken as 0" in note for note in series.notes)
+
+
+def test_a_volume_at_once_is_its_slices(save, only, voxels):
+    for values in (voxels, voxels[..., 0], voxels.astype(np.float64) / 7, voxels + 1j * voxels):
+        for name in ("a.nii", "a.nii.gz"):
+            series = only(recon.open_study(save(values, affine_of((2, 0, 1), (1.0, -1.0, -1.0)), name=name)))
+            each = np.stack([series.source.image(index) for index in range(series.n_slices)])
+            assert np.array_equal(series.source.volume(), each)
+
+
+def test_cifti_is_read_by_its_nifti_header_alone(save, voxels):
+    from nibabel.nifti1 import Nifti1Extension
+
+    image = nibabel.Nifti2Image(voxels, np.eye(4))
+    image.header.extensions.append(Nifti1Extension(32, b"<not xml"))
+    image.header["intent_code"] = 3006
+    path = save(voxels)
+    nibabel.save(image, path.with_name("c.nii"))
+    assert recon.open_study(path.with_name("c.nii")).series[0].n_slices == 5
+
+
 def test_a_pair_of_header_and_image(tmp_path, only, voxels):
     nibabel.save(nibabel.Nifti1Pair(voxels, affine_of((0, 1, 2), (1.0, 1.0, 1.0))), tmp_path / "pair.img")
     assert only(recon.open_study(tmp_path / "pair.hdr")).n_slices == 5
@@ -199,7 +240,7 @@ def test_damage_is_one_sentence(save, voxels, tmp_path):
     whole = save(voxels, name="a.nii").read_bytes()
     cut = tmp_path / "cut.nii"
     cut.write_bytes(whole[:2000])
-    with pytest.raises(FileError, match=r"cut.nii: announces 0.0 MB of voxels.*cut off"):
+    with pytest.raises(FileError, match=r"cut.nii: announces 4,140 bytes of voxels, and cut.nii has 2,000; .*cut off"):
         recon.open_study(cut)
     packed = gzip.compress(whole)
     squeezed = tmp_path / "cut.nii.gz"
@@ -226,11 +267,13 @@ def test_damage_is_one_sentence(save, voxels, tmp_path):
 def test_another_name_or_other_content(save, voxels, tmp_path):
     path = save(voxels)
     path.rename(tmp_path / "head.vol")
-    with pytest.raises(FileError, match=r"is a NIfTI image; give its name the ending .nii"):
+    with pytest.raises(FileError, match=r"is a compressed NIfTI image; give its name the ending .nii.gz"):
         recon.open_study(tmp_path / "head.vol")
+    (tmp_path / "head.vol").rename(tmp_path / "packed.nii")
     (tmp_path / "text.nii").write_text("no image")
     save(voxels, name="good.nii")
     study = recon.open_study(tmp_path)
     assert [series.stem for series in study.series] == ["good"]
-    [declined] = study.declined
+    packed, declined = study.declined
+    assert packed.path.name == "packed.nii" and "compressed" in packed.reason
     assert declined.path.name == "text.nii" and "though its name says NIfTI" in declined.reason
