@@ -307,7 +307,10 @@ def names_of(records: Sequence[Mapping[str, Any]], paths: Sequence[Path]) -> lis
     if all(len(found) == 1 for found in scans.values()):
         return [record["input"] for record in records]
     collection = collect(paths)
-    places = {volume.stem: collection.places[volume.series.path] for volume in collection.volumes}
+    places = {
+        volume.stem: " · ".join(filter(None, (collection.places[volume.series.path], volume.series.part)))
+        for volume in collection.volumes
+    }
     return [
         record["input"] if len(scans[record["input"]]) == 1 else places.get(stem, stem)
         for record, stem in zip(records, stems, strict=True)

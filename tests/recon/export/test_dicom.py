@@ -320,3 +320,23 @@ def test_a_source_that_is_gone_is_named(tmp_path, write_dicom, result_of):
     with pytest.raises(ExportError, match=r"scan\.dcm"):
         dicom.write(result, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_scans_of_one_file_are_one_patients_and_told_apart(raw_series, result_of, tmp_path, export, assert_valid):
+    written = []
+    for number in (1, 2):
+        series = raw_series(fingerprint=f"{number}", part=f"contrast {number} · repetition 3", file_fingerprint="file")
+        assert series.stem == f"file_brain_AXFLAIR_200_6002447.contrast-{number}-repetition-3"
+        result = result_of(series)
+        assert result.record()["series"] == series.title
+        files, datasets = export(result, tmp_path / str(number))
+        assert_valid(files)
+        written.append(datasets[0])
+    first, second = written
+    for keyword in ("PatientID", "StudyInstanceUID", "FrameOfReferenceUID", "StudyID"):
+        assert first[keyword].value == second[keyword].value, keyword
+    assert first.SeriesInstanceUID != second.SeriesInstanceUID
+    assert "contrast 2 · repetition 3" in second.SeriesDescription
+    # A file of one scan stays a study of its own.
+    _, alone = export(result_of(raw_series(fingerprint="1")), tmp_path / "alone")
+    assert alone[0].StudyInstanceUID != first.StudyInstanceUID
