@@ -243,9 +243,7 @@ class Series:
     @property
     def stem(self) -> str:
         """Name for output files: the file name without the ending of its format, and which scan of the file it is."""
-        # A folder or a file named after a UID has dots, but no ending to take off.
-        ending = next((ending for ending in _ENDINGS if self.name.lower().endswith(ending)), "")
-        name = self.name[: len(self.name) - len(ending)] or self.name
+        name = stem_of(self.path)
         return f"{name}.{re.sub(r'[^0-9A-Za-z.]+', '-', self.part).strip('-')}" if self.part else name
 
     @property
@@ -287,6 +285,13 @@ class Series:
             reference=None if reference is None else torch.from_numpy(np.ascontiguousarray(reference[index])),
             acquired_mask=self.acquired_mask,
         )
+
+
+def stem_of(path: Path) -> str:
+    """Return the name of a file without the ending of its format, of which ``.nii.gz`` is one."""
+    # A folder or a file named after a UID has dots, but no ending to take off.
+    ending = next((ending for ending in _ENDINGS if path.name.lower().endswith(ending)), "")
+    return path.name[: len(path.name) - len(ending)] or path.name
 
 
 @dataclass(frozen=True)

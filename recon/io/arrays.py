@@ -16,7 +16,7 @@ from recon import npy
 from recon.data import Geometry, Header, Series, Study
 from recon.errors import FileError
 from recon.io import cfl, reference, sampling
-from recon.io.simulated import Plane, SimulatedSource
+from recon.io.simulated import SMALLEST_SIDE, Plane, SimulatedSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from recon.data import Kind
     from recon.simulate import SimulationSpec
 
-_SMALLEST_SIDE = 16
 # Rows through the middle of k-space, in which every acquired column holds something.
 _BAND_ROWS = 16
 # Least share of the energy of k-space in the middle eighth of both axes; real scans hold 0.8 there, images below 0.1.
@@ -278,9 +277,9 @@ def _simulated(path: Path, simulation: SimulationSpec | None) -> Study:
     stamp = _stamp_of(path)
     values = _images(path)
     n_slices, rows, columns = values.shape
-    if min(rows, columns) < _SMALLEST_SIDE:
+    if min(rows, columns) < SMALLEST_SIDE:
         raise FileError(
-            path, f"its images have {rows} × {columns} pixels; at least {_SMALLEST_SIDE} × {_SMALLEST_SIDE} are needed."
+            path, f"its images have {rows} × {columns} pixels; at least {SMALLEST_SIDE} × {SMALLEST_SIDE} are needed."
         )
     middle = _values(values, n_slices // 2, path)
     notes = [simulation.note, "The file does not say how large a pixel is; 1 mm is assumed."]

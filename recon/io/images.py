@@ -10,6 +10,7 @@ import numpy as np
 from recon import npy
 from recon.errors import FileError, needs_package
 from recon.io import nifti
+from recon.io.simulated import SMALLEST_SIDE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,9 +101,11 @@ def _volume(path: Path, array: NDArray[Any]) -> NDArray[np.float32]:
         array = array[None]
     if array.ndim != 3 or 0 in array.shape:
         raise FileError(path, f"holds an array of shape {array.shape}; (y, x) or (slices, y, x) was expected.")
-    if min(array.shape[1:]) < 16:
+    if min(array.shape[1:]) < SMALLEST_SIDE:
         raise FileError(
-            path, f"its images have {array.shape[1]} × {array.shape[2]} pixels; at least 16 × 16 are needed."
+            path,
+            f"its images have {array.shape[1]} × {array.shape[2]} pixels; at least {SMALLEST_SIDE} × {SMALLEST_SIDE} "
+            "are needed.",
         )
     if array.dtype.kind == "c":
         raise FileError(path, f"holds complex values, as raw data does, which needs no simulation; {_EXPECTED}.")

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recon.data import Declined, Geometry, Header, Series, Study
+from recon.data import Declined, Geometry, Header, Series, Study, stem_of
 from recon.errors import FileError, needs_package
-from recon.io.simulated import RESULT_NOTE, Plane, SimulatedSource
+from recon.io.simulated import RESULT_NOTE, SMALLEST_SIDE, Plane, SimulatedSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,6 @@ ENDINGS = (".nii", ".nii.gz")
 
 MAX_VOLUMES = 64
 """So many volumes of one file are opened: more would bury the rest of a study."""
-_SMALLEST_SIDE = 16
 # What lies outside is no size of a voxel.
 _SMALLEST_MM, _LARGEST_MM = 1e-3, 1e3
 # gzip cannot shrink data further than about 1 : 1032, so a header that announces more is not that of its file.
@@ -129,7 +128,7 @@ def read(path: Path, simulation: SimulationSpec | None = None) -> Study:
     shape, n_volumes = _shape(image, path)
     notes = [simulation.note]
     geometry, turn, numbers = _geometry(image, _raw_header(path), shape, notes)
-    title, width = stem(path), len(str(n_volumes))
+    title, width = stem_of(path), len(str(n_volumes))
     # Only of the first volume: in a compressed file what comes later takes seconds to reach.
     middle = _plane(image, path, shape[2] // 2, 0)
     (rows, columns), maximum = turn(middle).shape, float(middle.max())
@@ -167,12 +166,6 @@ def read(path: Path, simulation: SimulationSpec | None = None) -> Study:
     rest = f"has {n_volumes} volumes, of which the first {MAX_VOLUMES} are opened; extract others, as `fslroi` does."
     declined = (Declined(path, rest),) if n_volumes > MAX_VOLUMES else ()
     return Study(path=path, title=title, series=tuple(series), declined=declined)
-
-
-def stem(path: Path) -> str:
-    """Return the name of a file without its ending, of which ``.nii.gz`` is one."""
-    ending = next((ending for ending in ENDINGS if path.name.lower().endswith(ending)), "")
-    return path.name[: len(path.name) - len(ending)] or path.name
 
 
 @contextmanager
@@ -267,9 +260,9 @@ def _shape(image: Any, path: Path) -> tuple[tuple[int, int, int], int]:
         raise FileError(path, f"holds an array of shape {shape}; a volume (x, y, slices) was expected.")
     n_volumes = math.prod(shape[3:])
     i, j, k = (*shape, 1)[:3]
-    if min(i, j) < _SMALLEST_SIDE:
+    if min(i, j) < SMALLEST_SIDE:
         raise FileError(
-            path, f"its images have {j} × {i} pixels; at least {_SMALLEST_SIDE} × {_SMALLEST_SIDE} are needed."
+            path, f"its images have {j} × {i} pixels; at least {SMALLEST_SIDE} × {SMALLEST_SIDE} are needed."
         )
     data = Path(image.file_map["image"].filename or path)
     with _told(path):

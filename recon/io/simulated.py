@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from recon.simulate import SimulationSpec
 
 
+SMALLEST_SIDE = 16
+"""Rows and columns that an image needs at least to have k-space simulated from it."""
 RESULT_NOTE = "It is a result that this program exported: a reconstruction, not a measured image."
 
 
