@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recon.data import Declined, Header, Series, Study
-from recon.errors import FileError
+from recon.errors import FileError, RequestError
 from recon.io import geometry, hdf5, reference, sampling
 from recon.io.ismrmrd import acquisitions, encoding, phase_encodes, readouts
 from recon.io.ismrmrd import header as ismrmrd_header
@@ -309,7 +309,7 @@ def _series(
     if source.rows[1] - source.rows[0] < grid.matrix[0] / 2:
         raise FileError(path, "its readouts cover less than half of k-space in common; such scans are not supported.")
     said += phase_encodes.row_notes(source.rows, grid.matrix[0]) + phase_encodes.column_notes(acquired, grid.matrix[1])
-    measured_noise = _noise(file, noise, lines, parsed.header, said)
+    measured_noise = _noise(file, noise, lines, said)
     if acquired.note:
         said.insert(0, acquired.note)
     if acquired.has_full_kspace:
@@ -394,41 +394,43 @@ def _slices(lines: NDArray[Any], slabs: NDArray[np.int64], n_slabs: int, grid: e
 
 
 def _noise(
-    file: readouts.File, noise: NDArray[Any], lines: NDArray[Any], header: Header, said: list[str]
+    file: readouts.File, noise: NDArray[Any], lines: NDArray[Any], said: list[str]
 ) -> NDArray[np.complex64] | None:
-    """Noise samples ``(coil, sample)`` of the strength that they have in the image's readouts.
+    """Noise samples ``(coil, sample)`` that determine the covariance of the coils.
 
-    Noise power goes with bandwidth, the inverse of the time of a sample. The receiver lets through less noise at the
-    ends of its band; where the header says how much remains, that is undone.
-
-    References
-    ----------
-    Kellman and McVeigh, Image reconstruction in SNR units, MRM 54:1439 (2005).
+    Samples that do not are left out, and it is said: the scan itself can be reconstructed without. Their level says
+    nothing, because whitening keeps that of the k-space, so they stay as they were measured.
     """
     if not len(noise):
         return None
     fits = (noise["n_channels"] == lines["n_channels"][0]) & (noise["n_samples"] > 0)
     fits &= noise["n_samples"] == noise["n_samples"][np.argmax(fits)]
     if not fits.any():
-        said.append("The noise measurement is ignored: it is from another number of coils.")
+        said.append("The noise scan is ignored: it is from another number of coils.")
         return None
     noise = noise[fits]
     n_lines = -(-_MAX_NOISE_SAMPLES // int(noise["n_samples"][0]))
     try:
         samples = readouts.read(file, noise[:n_lines])
     except FileError as error:
-        said.append(f"The noise measurement is ignored: {error.problem}")
+        said.append(f"The noise scan is ignored: {error.problem}")
         return None
     values = np.concatenate(list(samples), axis=1)[:, :_MAX_NOISE_SAMPLES]
-    times = float(noise["sample_time_us"][0]), float(lines["sample_time_us"][0])
-    power = times[0] / times[1] if all(np.isfinite(times)) and min(times) > 0 else 1.0
+    n_bad = int((~np.isfinite(values)).sum())
+    if n_bad:
+        said.append(f"The noise scan is ignored: {n_bad} of its {values.size} samples are NaN or infinite.")
+        return None
+    # Only files with noise wait for torch.
+    import torch
+
+    from recon.noise import whitening
+
     try:
-        remains = float(header.extra.get("acquisitionSystemInformation.relativeReceiverNoiseBandwidth", 1))
-    except ValueError:
-        remains = 1.0
-    if 0.1 < remains <= 1:
-        power /= remains
-    return np.asarray(values * np.float32(np.sqrt(power)), np.complex64)
+        whitening(torch.from_numpy(values), len(values))
+    except RequestError as error:
+        said.append(f"The noise scan is ignored: {error}")
+        return None
+    return values
 
 
 def _fingerprint(file: readouts.File, lines: NDArray[Any]) -> str:

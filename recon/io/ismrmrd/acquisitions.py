@@ -51,8 +51,6 @@ _FIELDS: dict[str, tuple[str, str, int]] = {
     "discard_post": ("discard_post", _INTEGERS, 1),
     "centre_sample": ("center_sample", _INTEGERS, 1),
     "encoding": ("encoding_space_ref", _INTEGERS, 1),
-    "trajectory_dimensions": ("trajectory_dimensions", _INTEGERS, 1),
-    "sample_time_us": ("sample_time_us", _FLOATS, 1),
     "position": ("position", _FLOATS, 3),
     "read_direction": ("read_dir", _FLOATS, 3),
     "phase_direction": ("phase_dir", _FLOATS, 3),
