@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from recon.io.ismrmrd.header import ParsedHeader
 
-# A pixel of the image that is smaller than this share of a measured one is made by interpolation, which is not done.
-_INTERPOLATED = 0.98
+# A pixel of the image that differs from a measured one by more is made by interpolation, which is not done.
+_INTERPOLATED = 0.02
 # A header that claims a grid so many times larger than what was measured is damaged.
 _MAX_EMPTY = 64
 _MAX_SIZE = 32768
@@ -88,9 +88,13 @@ def of(lines: NDArray[Any], parsed: ParsedHeader, path: Path) -> Encoding:
     columns, first_column, padding = _steps(
         lines["step_1"], encoded and encoded[1], parsed.phase_encode_limits, "phase encode", path, notes
     )
-    partitions, first_partition, _ = _steps(
-        lines["step_2"], encoded and encoded[2], parsed.partition_limits, "partition", path, notes
-    )
+    if (lines["step_2"] == lines["step_2"][0]).all():
+        # Slices, whatever the header's matrix says: some converters count the slices there.
+        partitions, first_partition = 1, -int(lines["step_2"][0])
+    else:
+        partitions, first_partition, _ = _steps(
+            lines["step_2"], encoded and encoded[2], parsed.partition_limits, "partition", path, notes
+        )
     n_measured = np.unique(lines["step_1"]).size
     is_empty = columns > _MAX_EMPTY * max(n_measured, 4) or rows > _MAX_EMPTY * int(lines["n_samples"][0])
     if max(rows, columns, partitions) > _MAX_SIZE or is_empty:
@@ -106,6 +110,11 @@ def of(lines: NDArray[Any], parsed: ParsedHeader, path: Path) -> Encoding:
         notes.append(
             f"The header asks for an image of {wanted[0]} × {wanted[1]} pixels, more than was measured; it is shown in "
             f"the {shown[0]} × {shown[1]} pixels that were."
+        )
+    elif wanted is not None and (shown[0] > wanted[0] or shown[1] > wanted[1]):
+        notes.append(
+            f"The header asks for an image of {wanted[0]} × {wanted[1]} pixels, coarser than were measured; it is "
+            f"shown in the {shown[0]} × {shown[1]} pixels that were."
         )
     return Encoding(
         matrix=(rows, columns),
@@ -201,7 +210,8 @@ def _image(matrix: tuple[int, int, int], parsed: ParsedHeader, fits: bool) -> tu
     ]
     if matrix[2] == 1:
         # A slice is as thick as the image's, not as the slab that was excited for it.
-        axes[2] = (1, recon_mm[2] / max(recon[2], 1) or encoded_mm[2])
+        n_encoded = header.encoded_matrix[2] if header.encoded_matrix else 1
+        axes[2] = (1, recon_mm[2] / max(recon[2], 1) or encoded_mm[2] / n_encoded)
     (height, dy), (width, dx), (depth, dz) = axes
     geometry = Geometry(
         pixel_spacing_mm=(dy, dx) if dy and dx else Geometry.pixel_spacing_mm,
@@ -216,10 +226,11 @@ def _axis(size: int, wanted: int, encoded_mm: float, recon_mm: float) -> tuple[i
     """Pixels shown of those measured along an axis, and the size of one; 0 where it is not known.
 
     Readouts are oversampled, phase encodes may be: the image is the centre of what was measured. An image that the
-    header wants in finer pixels than were measured keeps the measured ones, over the field of view of the header.
+    header wants in finer or coarser pixels than were measured keeps the measured ones, over the field of view of the
+    header.
     """
     measured_mm = encoded_mm / size
-    if encoded_mm and recon_mm and wanted and recon_mm / wanted < _INTERPOLATED * measured_mm:
+    if encoded_mm and recon_mm and wanted and abs(recon_mm / wanted - measured_mm) > _INTERPOLATED * measured_mm:
         return min(max(round(recon_mm / measured_mm), 1), size), measured_mm
     if not wanted or wanted > size:
         return size, measured_mm or recon_mm / size

@@ -82,6 +82,22 @@ def test_finer_pixels_than_were_measured_are_not_made_up(readouts, raw_header, w
     assert says(series, "more than was measured")
 
 
+@pytest.mark.parametrize(
+    ("n_wanted", "mm", "size", "shown_mm"),
+    [(16, 64, 32, 2), (32, 65, 32, 65 / 32), (32, 63, 32, 63 / 32), (8, 40, 20, 2)],
+)
+def test_coarser_pixels_than_were_measured_are_not_made_up(
+    readouts, raw_header, write_raw, noise, only, n_wanted, mm, size, shown_mm
+) -> None:
+    """The field of view that the header wants is kept; within 2 percent its pixels are the measured ones of 2 mm."""
+    before, after = raw_header((64, 48), (n_wanted, 48)).split("<reconSpace>")
+    xml = f"{before}<reconSpace>{after.replace(f'<x>{2 * n_wanted}</x>', f'<x>{mm}</x>', 1)}"
+    series = only(recon.open_study(write_raw(readouts(noise(1, 2, 64, 48)), xml)))
+    assert series.recon_size == (size, 48)
+    np.testing.assert_allclose(series.geometry.pixel_spacing_mm, (shown_mm, 3))
+    assert says(series, "coarser than were measured") == (size != n_wanted)
+
+
 def test_averages_are_averaged_and_segments_merged(readouts, raw_header, write_raw, noise, only) -> None:
     parts = [noise(2, 2, 32, 20, seed=seed) for seed in range(4)]
     found = [line for number, part in enumerate(parts) for line in readouts(part, average=number)]
@@ -448,6 +464,22 @@ def test_slab_without_the_corners_of_kspace(readouts, raw_header, write_raw, noi
     assert series.has_reference and says(series, "corners of k-space")
     expected = transformed(transformed(slices, 0) * kept[:, None, None], 0)[(-np.arange(16)) % 16]
     np.testing.assert_allclose(series.read(3).kspace.numpy(), expected[3], atol=1e-5)
+
+
+@pytest.mark.parametrize("step_2", [0, 12])
+@pytest.mark.parametrize("recon_depth", [25, None])
+def test_slices_whose_header_counts_them_as_partitions(
+    readouts, raw_header, write_raw, noise, only, step_2, recon_depth
+) -> None:
+    kspace = noise(3, 2, 32, 20)
+    xml = raw_header((32, 20, 25), partition_limits=(12, 24))
+    if recon_depth is None:
+        before, after = xml.split("<reconSpace>")
+        xml = before + after.split("</reconSpace>")[1]
+    series = only(recon.open_study(write_raw(readouts(kspace, kspace_encode_step_2=step_2), xml)))
+    assert_holds(series, kspace)
+    assert series.geometry.slice_thickness_mm == 5 and not series.geometry.is_synthetic
+    assert not says(series, "artition")
 
 
 # ---- geometry ---------------------------------------------------------------------------------------------------

@@ -286,7 +286,9 @@ def test_readouts_beyond_the_matrix(scan, raw_header, write_raw) -> None:
     refused(write_raw(changed(found, 7, idx=idx), raw_header((32, 20)), name="z.h5"), "partition 3")
     refused(write_raw(found, raw_header((32, 30000)), name="huge.h5"), "header is damaged")
     refused(write_raw(found, raw_header((30000, 20)), name="long.h5"), "header is damaged")
-    refused(write_raw(found, raw_header((32, 20, 30000)), name="deep.h5"), "far more phase encodes")
+    idx["kspace_encode_step_2"] = 1
+    deep = changed(found, 7, idx=idx)
+    refused(write_raw(deep, raw_header((32, 20, 30000)), name="deep.h5"), "far more phase encodes")
 
 
 def test_nothing_to_reconstruct(readouts, raw_header, write_raw, noise, tmp_path, write) -> None:
