@@ -298,6 +298,9 @@ def _series(
     _check_kind(lines, group.table, parsed, path)
     if (lines["n_trajectory"] > 0).any():
         said.append("Its readouts bring trajectories, which are not used: the header says that the scan is Cartesian.")
+    lines, centres = encoding.turned_round(lines)
+    _check_centres(lines, centres, path)
+    calibration, _ = encoding.turned_round(calibration, centres)
     grid = encoding.of(lines, parsed, path)
     said += grid.notes
     lines = phase_encodes.with_calibration(lines, calibration, grid, said)
@@ -362,6 +365,19 @@ def _check_kind(lines: NDArray[Any], table: NDArray[Any], parsed: ismrmrd_header
     if (lines["channel_mask"] != lines["channel_mask"][0]).any():
         raise FileError(
             path, "its readouts are from different sets of coils (the channel mask varies); one was expected."
+        )
+
+
+def _check_centres(lines: NDArray[Any], centres: NDArray[np.int64], path: Path) -> None:
+    """Refuse reversed readouts whose centre of k-space is neither that of forward ones nor its mirror image."""
+    strange = lines["centre_sample"][~np.isin(lines["centre_sample"], centres)]
+    if len(strange):
+        few = ", ".join(map(str, centres[:4].tolist()))
+        raise FileError(
+            path,
+            f"its reversed readouts have the centre of k-space at sample {strange[0]}, the others at {few}"
+            f"{' …' if len(centres) > 4 else ''}; the same sample, or its mirror image, was expected. Convert the raw "
+            "data again.",
         )
 
 

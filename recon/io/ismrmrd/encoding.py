@@ -69,7 +69,7 @@ def of(lines: NDArray[Any], parsed: ParsedHeader, path: Path) -> Encoding:
     Parameters
     ----------
     lines
-        Imaging readouts of one encoding, see `acquisitions.DTYPE`; all of one length.
+        Imaging readouts of one encoding, see `acquisitions.DTYPE`; all of one length, and `turned_round`.
     parsed
         Header of that encoding; what it lacks is taken from the readouts.
     path
@@ -129,24 +129,51 @@ def of(lines: NDArray[Any], parsed: ParsedHeader, path: Path) -> Encoding:
     )
 
 
-def first_rows(lines: NDArray[Any], rows: int) -> NDArray[np.int64]:
-    """Return the row of each readout's first sample on a grid of so many rows, after reversed ones were turned round.
+def turned_round(
+    lines: NDArray[Any], centres: NDArray[np.int64] | None = None
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return headers as they are after reversed readouts were turned round, and the centres of forward ones.
 
-    A centre of 0 in the header stands for "not known" and is taken for the middle: half a readout that begins at the
-    centre of k-space is nothing that Cartesian scans have.
+    Samples of a reversed readout are stored in the order of time, so that sample ``i`` of ``n`` becomes ``n - 1 - i``
+    and the samples to be discarded change sides. Its centre is counted as stored by some writers, and as in a forward
+    readout by others: one that is the mirror image of a forward readout's centre becomes that.
+
+    A centre of 0 stands for "not known" and is taken for the middle: half a readout that begins at the centre of
+    k-space is nothing that Cartesian scans have.
+
+    Parameters
+    ----------
+    lines
+        Readouts, see `acquisitions.DTYPE`.
+    centres
+        Centres of the forward readouts that these belong to; by default those of the forward ones among them, or of
+        all where none is forward.
     """
-    centre = lines["centre_sample"]
-    middle = lines["n_samples"] // 2
-    return np.asarray(rows // 2 - np.where(centre == 0, middle, centre), np.int64)
+    turned = acquisitions.flagged(lines, acquisitions.REVERSE)
+    n_samples = lines["n_samples"]
+    centre = np.where(lines["centre_sample"] == 0, n_samples // 2, lines["centre_sample"])
+    if centres is None:
+        centres = np.unique(centre if turned.all() else centre[~turned])
+    # As stored, or by writers that count from the other end and forget that the first sample is 0.
+    for mirrored in (n_samples - 1 - centre, n_samples - centre):
+        centre = np.where(turned & ~np.isin(centre, centres) & np.isin(mirrored, centres), mirrored, centre)
+    found = lines.copy()
+    found["centre_sample"] = centre
+    found["discard_pre"] = np.where(turned, lines["discard_post"], lines["discard_pre"])
+    found["discard_post"] = np.where(turned, lines["discard_pre"], lines["discard_post"])
+    return found, centres
+
+
+def first_rows(lines: NDArray[Any], rows: int) -> NDArray[np.int64]:
+    """Return the row of each readout's first sample on a grid of so many rows; see `turned_round`."""
+    return np.asarray(rows // 2 - lines["centre_sample"], np.int64)
 
 
 def common_rows(lines: NDArray[Any], rows: int) -> tuple[int, int]:
     """Return the first and one-past-last row that all readouts cover, without the samples to be discarded."""
     first = first_rows(lines, rows)
-    turned = acquisitions.flagged(lines, acquisitions.REVERSE)
-    before = np.where(turned, lines["discard_post"], lines["discard_pre"])
-    after = np.where(turned, lines["discard_pre"], lines["discard_post"])
-    return max(int((first + before).max()), 0), min(int((first + lines["n_samples"] - after).min()), rows)
+    end = first + lines["n_samples"] - lines["discard_post"]
+    return max(int((first + lines["discard_pre"]).max()), 0), min(int(end.min()), rows)
 
 
 def _rows(lines: NDArray[Any], encoded: int | None, notes: list[str]) -> tuple[int, bool]:
@@ -154,15 +181,16 @@ def _rows(lines: NDArray[Any], encoded: int | None, notes: list[str]) -> tuple[i
     n_samples = int(lines["n_samples"][0])
     if encoded is not None:
         first = first_rows(lines, encoded)
-        before, after = int(lines["discard_pre"].max()), int(lines["discard_post"].max())
-        if (first + before).min() >= 0 and (first + n_samples - after).max() <= encoded:
+        end = first + n_samples - lines["discard_post"]
+        if (first + lines["discard_pre"]).min() >= 0 and end.max() <= encoded:
             return encoded, True
-    centre = int(lines["centre_sample"].max()) or n_samples // 2
-    rows = max(2 * centre, 2 * (n_samples - centre) - n_samples % 2)
+    low, high = int(lines["centre_sample"].min()), int(lines["centre_sample"].max())
+    rows = max(2 * high, 2 * (n_samples - low) - n_samples % 2)
     if encoded is not None:
+        centre = f"sample {low}" if low == high else f"samples {low} to {high}"
         notes.append(
-            f"Readouts have {n_samples} samples, which do not fit the {encoded} of the header's matrix: k-space was "
-            f"given {rows} rows."
+            f"Readouts of {n_samples} samples with the centre of k-space at {centre} do not fit the {encoded} of the "
+            f"header's matrix: k-space was given {rows} rows."
         )
     return rows, False
 

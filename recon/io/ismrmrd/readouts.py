@@ -140,7 +140,8 @@ def source(
     file
         The file.
     lines
-        Readouts of one series, see `acquisitions.DTYPE`; all of one length and number of channels.
+        Readouts of one series, see `acquisitions.DTYPE`; all of one length and number of channels, and their headers
+        `encoding.turned_round`.
     slabs
         Slab of each readout: a slice, or all partitions of a 3-D scan.
     grid

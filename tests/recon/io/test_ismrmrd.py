@@ -128,6 +128,27 @@ def test_reversed_readouts_are_turned_round(readouts, raw_header, write_raw, noi
     assert_holds(only(recon.open_study(write_raw(found, raw_header((rows, 20))))), kspace)
 
 
+@pytest.mark.parametrize("stated", [12, 43 - 12, 44 - 12], ids=["as forward", "as stored", "counted from 1"])
+@pytest.mark.parametrize("kind", ["image", "calibration"])
+def test_reversed_readouts_of_an_asymmetric_echo(readouts, raw_header, write_raw, noise, only, stated, kind) -> None:
+    kspace = noise(1, 2, 64, 20)
+    found = readouts(kspace[:, :, 20:], center_sample=12, discard_pre=2, columns=range(0, 20, 2))
+    flags = [REVERSE, CALIBRATION] if kind == "calibration" else [REVERSE]
+    turned = kspace[:, :, :19:-1]
+    found += readouts(turned, *flags, center_sample=stated, discard_post=2, columns=range(1, 20, 2))
+    kspace[:, :, :22] = 0
+    series = only(recon.open_study(write_raw(found, raw_header((64, 20)))))
+    assert_holds(series, kspace)
+    assert says(series, "Asymmetric echo", "first 22 of 64 rows")
+
+
+def test_reversed_readouts_with_another_centre_are_declined(readouts, raw_header, write_raw, noise) -> None:
+    found = readouts(noise(1, 2, 44, 20), center_sample=12, columns=range(0, 20, 2))
+    found += readouts(noise(1, 2, 44, 20), REVERSE, center_sample=20, columns=range(1, 20, 2))
+    with pytest.raises(FileError, match="reversed readouts have the centre of k-space at sample 20, the others at 12;"):
+        recon.open_study(write_raw(found, raw_header((64, 20))))
+
+
 def test_asymmetric_echo_begins_with_zeros(readouts, raw_header, write_raw, noise, only) -> None:
     kspace = noise(1, 2, 64, 20)
     found = readouts(kspace[:, :, 20:], center_sample=12)
@@ -155,6 +176,14 @@ def test_more_samples_than_the_header_knows(readouts, raw_header, write_raw, noi
     series = only(recon.open_study(write_raw(readouts(kspace), raw_header((32, 20)))))
     assert_holds(series, kspace)
     assert series.recon_size == (32, 20) and says(series, "64 samples", "do not fit the 32")
+
+
+def test_note_on_readouts_off_the_grid_says_what_does_not_fit(readouts, raw_header, write_raw, noise, only) -> None:
+    """As many samples as the header's matrix has, but not in its middle."""
+    found = readouts(noise(1, 2, 64, 20), center_sample=40)
+    series = only(recon.open_study(write_raw(found, raw_header((64, 20)))))
+    assert series.matrix == (80, 20)
+    assert says(series, "64 samples with the centre of k-space at sample 40 do not fit the 64")
 
 
 # ---- phase encodes ----------------------------------------------------------------------------------------------
