@@ -94,10 +94,13 @@ def read_text(path: Path, reference: bytes, base: int, max_bytes: int) -> bytes:
         file.seek(address + base)
         head = file.read(_HEADER_BYTES)
         (size,) = struct.unpack_from("<Q", head, 8)
-        if not head.startswith(_SIGNATURE) or size > max_bytes + MAX_SCAN_BYTES:
+        if not head.startswith(_SIGNATURE) or not _HEADER_BYTES <= size <= max_bytes + MAX_SCAN_BYTES:
             raise ValueError("it is not where it should be")
         block = head + file.read(size - _HEADER_BYTES)
-    objects = _objects(path, block, 0)
+    try:
+        objects = _objects(path, block, 0)
+    except FileError:
+        raise ValueError("what lies around it is damaged") from None
     place = _HEADER_BYTES
     for other, n_bytes in objects.items():
         if other == number and number and length <= n_bytes:

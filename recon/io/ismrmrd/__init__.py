@@ -132,9 +132,10 @@ def _containers(file: Any) -> Iterator[Any]:
     while pending:
         group, depth = pending.popleft()
         names = [name for _, name in zip(range(_MAX_GROUPS), group, strict=False)]
-        if "data" in names and _holds_scan(group, names):
+        if _holds_scan(group, names):
             yield group
-            continue
+            if "data" in names:
+                continue
         for name in names if depth < _MAX_DEPTH else ():
             n_seen += 1
             if n_seen <= _MAX_GROUPS and hdf5.hard_link(group, name) and group.get(name, getclass=True) is h5py.Group:
@@ -142,6 +143,8 @@ def _containers(file: Any) -> Iterator[Any]:
 
 
 def _holds_scan(group: Any, names: Sequence[str]) -> bool:
+    if "data" not in names:
+        return "xml" in names  # a scan whose acquisitions were never written
     if "header" in names and "attributes" in names:
         return False  # images, as the standard stores them
     dataset = hdf5.own_dataset(group, "data")
@@ -151,6 +154,12 @@ def _holds_scan(group: Any, names: Sequence[str]) -> bool:
 def _group(container: Any, path: Path) -> _Group:
     name = container.name.lstrip("/")
     where = f"{name}/" if name else ""
+    if "data" not in container:
+        raise FileError(
+            path,
+            f"looks like ISMRMRD raw data: it holds a header `{where}xml`, but no acquisitions `{where}data`, so that "
+            "there is nothing to reconstruct. Convert the raw data again.",
+        )
     dataset = hdf5.own_dataset(container, "data")
     if dataset is None:
         raise FileError(
@@ -169,8 +178,6 @@ def _group(container: Any, path: Path) -> _Group:
         ismrmrd_header.parse(xml)
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         xml, problem = None, hdf5.detail(error)
-    except FileError as error:
-        problem = error.problem.rstrip(".")
     return _Group(name, xml, problem, table)
 
 
