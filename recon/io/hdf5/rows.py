@@ -14,9 +14,8 @@ import numpy as np
 from recon.errors import FileError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
-    from typing import BinaryIO
 
     from numpy.typing import NDArray
 
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 _MAX_COMPRESSION = 1100
 # Rows that lie this close to each other are read in one go.
 _NEAR_BYTES = 4096
+# Of rows that are read in one go: beside the table, memory holds no more of them.
+_MAX_RUN_BYTES = 8 * 2**20
 # HDF5's numbers of its filters, in the words of the library.
 _DEFLATE, _SHUFFLE, _FLETCHER32 = 1, 2, 3
 _CHECKSUM_BYTES = 4
@@ -77,16 +78,16 @@ def read(dataset: Any, path: Path, n_bytes: int) -> NDArray[np.uint8]:
             raise FileError(
                 path, f"{name} lacks some of its {n_rows} rows; the file is unfinished. Copy or export it again."
             )
-    blocks = _blocks(path, {start: chunks[start] for start in starts})
-    if filters:
-        blocks = {
-            start: _unfiltered(block, filters, chunks[start].filter_mask, n_bytes, n_whole)
-            for start, block in blocks.items()
-        }
-    if any(len(block) != n_whole for block in blocks.values()):
-        raise FileError(path, f"{name} ends early; the file is damaged. Copy or download it again.")
-    content = b"".join([blocks[start] for start in starts])
-    return np.frombuffer(content, np.uint8, n_rows * n_bytes).reshape(n_rows, n_bytes)
+    content = np.empty(n_rows * n_bytes, np.uint8)
+    for start, block in _blocks(path, {start: chunks[start] for start in starts}):
+        if filters:
+            block = _unfiltered(bytes(block), filters, chunks[start].filter_mask, n_bytes, n_whole)
+        if len(block) != n_whole:
+            raise FileError(path, f"{name} ends early; the file is damaged. Copy or download it again.")
+        # The last chunk may have room for more rows than there are.
+        place = content[start * n_bytes : start * n_bytes + n_whole]
+        place[:] = np.frombuffer(block, np.uint8, len(place))
+    return content.reshape(n_rows, n_bytes)
 
 
 class _Chunk(NamedTuple):
@@ -97,31 +98,26 @@ class _Chunk(NamedTuple):
     filter_mask: int
 
 
-def _blocks(path: Path, chunks: Mapping[int, _Chunk]) -> dict[int, bytes]:
-    """Read the chunks by their first row; many of them are a single row, so neighbours are read together."""
-    found: dict[int, bytes] = {}
-    run: list[int] = []
-    end = 0
+def _blocks(path: Path, chunks: Mapping[int, _Chunk]) -> Iterator[tuple[int, memoryview | bytes]]:
+    """Read the chunks, by their first row; many of them are a single row, so neighbours are read together."""
+    runs: list[list[int]] = []
+    begin = end = 0
+    for start in sorted(chunks, key=lambda one: chunks[one].place):
+        chunk = chunks[start]
+        last = chunk.place + chunk.size
+        if not runs or not 0 <= chunk.place - end <= _NEAR_BYTES or last - begin > _MAX_RUN_BYTES:
+            runs.append([])
+            begin = chunk.place
+        runs[-1].append(start)
+        end = last
     with path.open("rb") as file:
-        for start in sorted(chunks, key=lambda one: chunks[one].place):
-            chunk = chunks[start]
-            if run and not 0 <= chunk.place - end <= _NEAR_BYTES:
-                _read_run(file, chunks, run, found)
-                run = []
-            run.append(start)
-            end = chunk.place + chunk.size
-        if run:
-            _read_run(file, chunks, run, found)
-    return found
-
-
-def _read_run(file: BinaryIO, chunks: Mapping[int, _Chunk], run: Sequence[int], found: dict[int, bytes]) -> None:
-    begin, last = chunks[run[0]].place, chunks[run[-1]]
-    file.seek(begin)
-    block = file.read(last.place + last.size - begin)
-    for start in run:
-        place, size, _ = chunks[start]
-        found[start] = block[place - begin : place - begin + size]
+        for run in runs:
+            first, last_chunk = chunks[run[0]].place, chunks[run[-1]]
+            file.seek(first)
+            block = memoryview(file.read(last_chunk.place + last_chunk.size - first))
+            for start in run:
+                place, size, _ = chunks[start]
+                yield start, block[place - first : place - first + size]
 
 
 def _filters(dataset: Any, path: Path, name: str) -> list[int]:

@@ -214,7 +214,8 @@ def _read_group(file: readouts.File, group: _Group, title: str, n_most: int) -> 
             f"{int(elsewhere.sum())} calibration readouts with an encoding of their own are left out: they lie on "
             "another grid."
         )
-    lines = table[imaging]
+    # Most tables hold one scan and nothing else: they need no copy.
+    lines = table if imaging.all() else table[imaging]
     series: list[Series] = []
     declined: list[Declined] = []
     scans = _scans(lines)
@@ -226,7 +227,7 @@ def _read_group(file: readouts.File, group: _Group, title: str, n_most: int) -> 
             )
             declined.append(Declined(path, reason))
             break
-        own = lines[scan.members]
+        own = lines if len(scan.members) == len(lines) else lines[scan.members]
         same = np.all([calibration[name] == own[name][0] for name in _KEYS], axis=0)
         same &= np.isin(calibration["slice"], own["slice"])
         full_title = " · ".join([title, *scan.words])

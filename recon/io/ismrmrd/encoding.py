@@ -157,6 +157,8 @@ def turned_round(
     # As stored, or by writers that count from the other end and forget that the first sample is 0.
     for mirrored in (n_samples - 1 - centre, n_samples - centre):
         centre = np.where(turned & ~np.isin(centre, centres) & np.isin(mirrored, centres), mirrored, centre)
+    if not turned.any() and (centre == lines["centre_sample"]).all():
+        return lines, centres
     found = lines.copy()
     found["centre_sample"] = centre
     found["discard_pre"] = np.where(turned, lines["discard_post"], lines["discard_pre"])

@@ -50,7 +50,7 @@ def with_calibration(lines: NDArray[Any], calibration: NDArray[Any], grid: Encod
             f"{int((~fills).sum())} calibration readouts are left out: the imaging readouts have their phase encodes, "
             "or they do not fit the grid."
         )
-    return np.concatenate([lines, calibration[fills]])
+    return np.concatenate([lines, calibration[fills]]) if fills.any() else lines
 
 
 def _sample(lines: NDArray[Any]) -> NDArray[np.int64]:
@@ -113,7 +113,8 @@ def sampled(lines: NDArray[Any], grid: Encoding, path: Path, said: list[str]) ->
         common = np.asarray(kinds[0])
     if grid.n_partitions > 1:
         _check_partitions(points[:, :, common], path, said)
-    return lines[common[lines["step_1"] + grid.first_column]], common
+    is_common = common[lines["step_1"] + grid.first_column]
+    return lines if is_common.all() else lines[is_common], common
 
 
 def _check_partitions(points: NDArray[np.bool_], path: Path, said: list[str]) -> None:

@@ -7,6 +7,7 @@ import json
 import struct
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import h5py
@@ -162,6 +163,30 @@ def test_opening_a_hundred_thousand_acquisitions_reads_a_few_lines_of_each_serie
     study = recon.open_study(path)
     assert len(study.series) == 20 and study.series[3].n_slices == 50
     assert calls == {"tables": 1, "lines": 2 * 20}
+
+
+@pytest.mark.parametrize("keywords", [{"chunks": (1,)}, {"chunks": (512,)}, {"chunks": (512,), "compression": "gzip"}])
+def test_opening_holds_the_table_about_twice(readout, raw_header, write_raw, noise, monkeypatch, keywords) -> None:
+    """As it lies in the file, and by the names that its fields have here."""
+    monkeypatch.setattr(rows, "_MAX_RUN_BYTES", 2**17)
+    path = write_raw([readout(noise(2, 8))], raw_header((8, 100)), **keywords)
+    with h5py.File(path, "r+") as file:
+        table = file["dataset/data"]
+        row = np.repeat(table[:], 20_000)
+        row["head"]["idx"]["kspace_encode_step_1"] = np.arange(20_000) % 100
+        row["head"]["idx"]["slice"] = np.arange(20_000) // 100
+        table.resize((20_000,))
+        table[:] = row
+        n_bytes = 20_000 * table.id.get_type().get_size()
+    recon.open_study(path)  # whatever is loaded with the first file
+    tracemalloc.start()
+    try:
+        series = recon.open_study(path).series
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert series[0].n_slices == 200
+    assert peak < 2.7 * n_bytes, peak / n_bytes
 
 
 def test_file_is_closed_between_calls_and_watched(scan, write_raw, only) -> None:
