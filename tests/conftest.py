@@ -11,6 +11,7 @@ import re
 import socket
 import sys
 import tempfile
+import threading
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
@@ -222,10 +223,28 @@ def silent_pacs() -> Iterator[str]:
 
 
 @pytest.fixture
-def no_pacs() -> str:
-    """Give a destination where nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return f"PACS@127.0.0.1:{server.getsockname()[1]}"
+def no_pacs() -> Iterator[str]:
+    """Give a destination where nothing listens; its port is kept, so that nobody else listens there meanwhile."""
+    with socket.socket() as kept:
+        kept.bind(("127.0.0.1", 0))
+        yield f"PACS@127.0.0.1:{kept.getsockname()[1]}"
+
+
+@pytest.fixture
+def slow_names(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[str]]]:
+    """Give a destination whose name is never found, for as long as the test runs, and the names that were looked up."""
+    look_up, end, asked = socket.getaddrinfo, threading.Event(), []
+
+    def getaddrinfo(host: Any, *arguments: Any, **options: Any) -> Any:
+        if host == "slow.invalid":
+            asked.append(host)
+            end.wait(60)
+            raise socket.gaierror
+        return look_up(host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    yield "PACS@slow.invalid:104", asked
+    end.set()
 
 
 @pytest.fixture

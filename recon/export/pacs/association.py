@@ -73,7 +73,6 @@ class Association:
         self, destination: Destination, calling: str, contexts: Sequence[tuple[str, str]], timeout_s: float
     ) -> None:
         _prepare()
-        self._start = time.monotonic()
         self._timeout_s = timeout_s
         self._is_connected = False
         self._is_idle = True
@@ -179,17 +178,19 @@ class Association:
             (evt.EVT_CONN_OPEN, self._connect),
             (evt.EVT_DATA_SENT, self._hurry),
         ]
+        self._address = _resolve(destination, self._timeout_s)
+        self._start = time.monotonic()
         try:
             return entity.associate(
-                destination.host,
+                self._address,
                 destination.port,
                 [build_context(*one) for one in contexts],
                 destination.ae_title,
                 evt_handlers=handlers,
             )
-        except (OSError, UnicodeError):
+        except OSError as error:
             raise NetworkError(
-                f"{destination}: there is no computer called {destination.host}; check the name, or give its address."
+                f"{destination} cannot be reached ({error.strerror or error}); check the host and the network."
             ) from None
 
     def _meet(self, event: Event) -> None:
@@ -231,7 +232,7 @@ class Association:
         seconds = time.monotonic() - self._start
         answer = self._association.acceptor.primitive
         if not self._is_connected:
-            return _unreachable(destination, min(_CONNECTING_S, self._timeout_s), seconds)
+            return _unreachable(destination, self._address, min(_CONNECTING_S, self._timeout_s), seconds)
         if self._association.is_rejected and answer is not None and answer.result in _REJECTED:
             return explain_rejection(
                 destination, calling, answer.result_source or 0, answer.diagnostic or 0, answer.reason_str
@@ -247,12 +248,43 @@ class Association:
         )
 
 
-def _unreachable(destination: Destination, limit_s: float, seconds: float) -> str:
+def _resolve(destination: Destination, limit_s: float) -> str:
+    """Return the address of a host, the first of IPv4 where there is one.
+
+    A look-up cannot be cut short, so it has a thread of its own, which is left alone once nobody waits any more.
+    """
+    host, is_over = destination.host, threading.Event()
+    found: list[str] = []
+
+    def look_up() -> None:
+        # A name that the rules of the internet do not allow is a ValueError.
+        with suppress(OSError, ValueError):
+            entries = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            entries.sort(key=lambda entry: entry[0] != socket.AF_INET)
+            found.extend(str(entry[4][0]) for entry in entries)
+        is_over.set()
+
+    end = time.monotonic() + limit_s
+    threading.Thread(target=look_up, daemon=True).start()
+    while not is_over.wait(_LOOK_S):
+        interruption.check()
+        if time.monotonic() >= end:
+            raise NetworkError(
+                f"{destination}: the name {host} is not found within {limit_s:g} seconds; check the network, or give "
+                "the address."
+            )
+    interruption.check()
+    if not found:
+        raise NetworkError(f"{destination}: there is no computer called {host}; check the name, or give its address.")
+    return found[0]
+
+
+def _unreachable(destination: Destination, address: str, limit_s: float, seconds: float) -> str:
     """Why there is no connection; pynetdicom does not hand the reason on, so it is asked for once more."""
     host, port = destination.host, destination.port
     if seconds < limit_s:
         try:
-            socket.create_connection((host, port), limit_s).close()
+            socket.create_connection((address, port), limit_s).close()
         except ConnectionRefusedError:
             return f"{destination}: nothing listens on port {port} of {host}; check the port, and that the PACS runs."
         except TimeoutError:

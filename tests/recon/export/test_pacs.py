@@ -247,6 +247,33 @@ def test_nothing_that_listens_is_said(no_pacs, write_instances, tmp_path):
         send(tmp_path, no_pacs)
 
 
+def test_the_port_where_nothing_listens_is_nobody_elses(no_pacs):
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", int(no_pacs.rpartition(":")[2])))
+
+
+def test_a_name_is_looked_up_once_and_not_for_longer_than_a_pacs_may_be_silent(slow_names):
+    where, asked = slow_names
+    start = time.monotonic()
+    with pytest.raises(NetworkError, match=r"slow\.invalid is not found within 0\.3 seconds"):
+        pacs.echo(Destination.from_text(where), timeout_s=0.3)
+    assert time.monotonic() - start < 5
+    assert len(asked) == 1
+
+
+def test_a_name_is_looked_up_once_where_nothing_listens(no_pacs, monkeypatch):
+    look_up, asked = socket.getaddrinfo, []
+
+    def getaddrinfo(host, *arguments, **options):
+        asked.append(host)
+        return look_up("127.0.0.1" if host == "pacs.invalid" else host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with pytest.raises(NetworkError, match=r"nothing listens on port \d+ of pacs\.invalid"):
+        pacs.echo(Destination("PACS", "pacs.invalid", int(no_pacs.rpartition(":")[2])), timeout_s=10)
+    assert asked.count("pacs.invalid") == 1
+
+
 def test_a_listener_that_says_nothing_is_given_up(silent_pacs):
     start = time.monotonic()
     with pytest.raises(NetworkError, match="takes the connection but gives no answer"):
@@ -409,6 +436,14 @@ def test_a_cancel_does_not_wait_for_a_silent_pacs(start_pacs, silent_pacs, write
     finally:
         end.set()
         timer.join()
+
+
+def test_a_cancel_does_not_wait_for_a_name_to_be_found(slow_names):
+    where, asked = slow_names
+    start = time.monotonic()
+    with interruption.watching(lambda: bool(asked)), pytest.raises(interruption.Interrupted):
+        pacs.echo(Destination.from_text(where), timeout_s=60)
+    assert time.monotonic() - start < 5
 
 
 def test_whoever_stops_reading_reports_ends_the_association(start_pacs, write_instances, tmp_path):
