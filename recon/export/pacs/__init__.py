@@ -14,6 +14,7 @@ from recon import interruption
 from recon.errors import NetworkError, RequestError, needs_package
 from recon.export.pacs.association import Association, LostError
 from recon.export.pacs.words import explain_refusal, explain_status
+from recon.values import whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -58,8 +59,9 @@ class Destination:
     def __post_init__(self) -> None:
         object.__setattr__(self, "ae_title", checked_ae_title(self.ae_title))
         object.__setattr__(self, "host", _checked_host(self.host))
+        object.__setattr__(self, "port", whole(self.port, "the port"))
         if not 1 <= self.port <= 65535:
-            raise RequestError(f"the port is {self.port}; it must lie between 1 and 65535 (104 and 11112 are usual).")
+            raise RequestError("the port must lie between 1 and 65535; 104 and 11112 are usual.")
 
     @classmethod
     def from_text(cls, text: str) -> Destination:
@@ -70,11 +72,12 @@ class Destination:
         RequestError
             If it is something else.
         """
-        ae_title, at, place = text.strip().rpartition("@")
-        host, colon, port = place.rpartition(":")
-        if not at or not colon or not port.isdecimal() or (":" in host and not re.fullmatch(r"\[.+\]", host)):
+        ae_title, at, place = text.strip().rpartition("@") if isinstance(text, str) else ("", "", "")
+        host, _, port = place.rpartition(":")
+        if not at or not re.fullmatch(r"[0-9]{1,5}", port) or (":" in host and not re.fullmatch(r"\[.+\]", host)):
             raise RequestError(
-                f"{text!r} is no destination; write AET@HOST:PORT, such as PACS@192.168.1.10:104 or PACS@[::1]:104."
+                f"{_shown(text)} is no destination; write AET@HOST:PORT, such as PACS@192.168.1.10:104 or "
+                "PACS@[::1]:104."
             )
         return cls(ae_title, host.removeprefix("[").removesuffix("]"), int(port))
 
@@ -91,21 +94,30 @@ def checked_ae_title(text: str) -> str:
     RequestError
         If it is none.
     """
-    title = text.strip(" ")
+    title = text.strip(" ") if isinstance(text, str) else ""
     if not re.fullmatch(r"[\x20-\x5b\x5d-\x7e]{1,16}", title):
-        raise RequestError(f"{text!r} is no AE title; it has 1 to 16 letters, digits and signs, and no backslash.")
+        raise RequestError(
+            f"{_shown(text)} is no AE title; it has 1 to 16 letters, digits and signs, and no backslash."
+        )
     return title
 
 
+def _shown(value: object) -> str:
+    if not isinstance(value, str):
+        return f"a value of type {type(value).__name__}"
+    return repr(value if len(value) <= 80 else f"{value[:79]}…")
+
+
 def _checked_host(text: str) -> str:
-    host = text.strip()
+    host = text.strip() if isinstance(text, str) else ""
     if ":" in host:
+        # What stands behind % is the name of a network interface, which Python takes as it comes.
         with suppress(ValueError):
-            ipaddress.IPv6Address(host)
+            ipaddress.IPv6Address(host if re.fullmatch(r"[^%]+(%[\w.-]+)?", host) else "")
             return host
     elif re.fullmatch(r"[\w.-]{1,253}", host) and not host.startswith(("-", ".")):
         return host
-    raise RequestError(f"{text!r} is no host; give a name such as pacs.hospital.org, or an address.")
+    raise RequestError(f"{_shown(text)} is no host; give a name such as pacs.hospital.org, or an address.")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import threading
 import time
 from contextlib import closing
 
+import numpy as np
 import pydicom
 import pytest
 from pydicom.uid import ImplicitVRLittleEndian, generate_uid
@@ -67,11 +68,41 @@ def test_destinations_are_read_and_written(text, parts):
         ("PACS@[host]:0", "port"),
         ("PACS@[::g]:104", "host"),
         ("PACS@host:65536", "port"),
+        ("PACS@host:" + "9" * 5000, "AET@HOST:PORT"),
+        ("PACS@[fe80::1%a\0]:104", "host"),
+        (b"PACS@host:104", "AET@HOST:PORT"),
+        (None, "AET@HOST:PORT"),
     ],
 )
 def test_impossible_destinations_are_refused_with_what_is_expected(text, word):
     with pytest.raises(RequestError, match=word):
         Destination.from_text(text)
+
+
+@pytest.mark.parametrize(
+    ("parts", "word"),
+    [
+        (("A", "h", "104"), "port"),
+        (("A", "h", 104.5), "port"),
+        (("A", "h", True), "port"),
+        (("A", "h", None), "port"),
+        (("A", "h", 10**5000), "port"),
+        (("A", "h", -1), "port"),
+        (("A", 5, 104), "host"),
+        (("A", 10**5000, 104), "host"),
+        (("A", None, 104), "host"),
+        ((5, "h", 104), "AE title"),
+        ((b"A", "h", 104), "AE title"),
+    ],
+)
+def test_parts_of_another_type_are_refused(parts, word):
+    with pytest.raises(RequestError, match=word):
+        Destination(*parts)
+
+
+def test_a_port_may_be_an_integer_of_numpy():
+    assert type(Destination("A", "h", np.uint16(104)).port) is int
+    assert Destination.from_text("PACS@[fe80::1%eth0]:104").host == "fe80::1%eth0"
 
 
 # ---- what arrives -----------------------------------------------------------------------------------------------
