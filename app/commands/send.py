@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import logging
 import math
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,8 +70,8 @@ def run(arguments: argparse.Namespace) -> int:
         findings = instances.find(arguments.paths, lambda path: progress.update(f"looking at {path.name}", 0.0))
         n_instances = len(findings.instances)
         try:
-            with ended_by_signals():
-                stream = send(findings.instances, arguments.to, calling=arguments.calling, timeout_s=arguments.timeout)
+            stream = send(findings.instances, arguments.to, calling=arguments.calling, timeout_s=arguments.timeout)
+            with ended_by_signals(), closing(stream):  # type: ignore[type-var]
                 for report in stream:
                     reports.append(report)
                     progress.update(f"sending to {arguments.to}", len(reports) / n_instances)

@@ -1,5 +1,6 @@
 """`send`: DICOM files to a PACS, with a report on each, an exit status, and an end in good time."""
 
+import argparse
 import json
 import os
 import signal
@@ -9,6 +10,10 @@ import threading
 from pathlib import Path
 
 import pytest
+
+from app.commands.send import add_arguments
+from app.commands.send import run as run_command
+from recon.export.pacs import Report
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -172,3 +177,31 @@ def test_an_interrupt_says_what_was_stored(start_pacs, write_instances, tmp_path
     assert process.returncode == status
     assert len(err.splitlines()) == 1 and "; stored 1 of 3 instances" in err, err
     assert [one["state"] for one in json.loads(out)["instances"]] == ["stored", "not sent", "not sent"]
+
+
+def test_an_interrupt_between_two_instances_ends_the_association_at_once(write_instances, tmp_path, monkeypatch):
+    ends = []
+
+    def reports(instances, *_, **__):
+        try:
+            for one in instances:
+                yield Report(one.path, one.sop_instance_uid, "stored", 0)
+        finally:
+            ends.append(True)
+
+    def interrupt(_progress, text, _share):
+        if text.startswith("sending"):
+            raise KeyboardInterrupt
+
+    write_instances(tmp_path, 2)
+    monkeypatch.setattr("app.commands.send.send", reports)
+    monkeypatch.setattr("app.progress.Progress.update", interrupt)
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    arguments = parser.parse_args([str(tmp_path), "--to", "PACS@host:104"])
+    arguments.quiet = True
+    # The traceback that is kept here keeps the generator, too.
+    with pytest.raises(KeyboardInterrupt, match="stored 1 of 2 instances") as caught:
+        run_command(arguments)
+    assert ends == [True]
+    del caught
