@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter
 from contextlib import closing
@@ -14,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QObject, Signal
 
 from app.job import Clock, Worker
+from app.messages import Message, explain, sentence
 from app.output import count
 from recon import interruption
-from recon.errors import RequestError
+from recon.errors import NetworkError, RequestError
 from recon.export import pacs
 from recon.export.pacs import Destination, Report
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from app.results import Result
     from app.session import Session
     from recon.result import Reconstruction
+
+log = logging.getLogger(__name__)
 
 N_REMEMBERED = 8
 """Destinations that the dialog offers again."""
@@ -53,6 +57,11 @@ class Outcome:
     def is_cancelled(self) -> bool:
         """Whether the user stopped it."""
         return len(self.reports) < self.n_images
+
+    @property
+    def was_answered(self) -> bool:
+        """Whether there is a PACS that took or refused at least one image."""
+        return any(report.state != "not sent" for report in self.reports)
 
 
 class Sending(QObject):
@@ -100,7 +109,7 @@ class Sending(QObject):
 
     @property
     def destinations(self) -> list[Destination]:
-        """Those that were used before, the last one first."""
+        """Those that answered before, the last one first."""
         found = []
         for text in self._session.settings.pacs_destinations:
             try:
@@ -132,7 +141,8 @@ class Sending(QObject):
         result
             The result; None takes the current one.
         is_confirmed
-            True where the user has just confirmed the host by its name, which is remembered.
+            True where the user has just confirmed the host by its name. That is remembered at once; the destination is
+            once the PACS has answered.
 
         Returns
         -------
@@ -142,12 +152,12 @@ class Sending(QObject):
         session = self._session
         result = session.result if result is None else result
         reconstruction = None if result is None else result.reconstruction
-        problem = ""
+        problem, logged = "", ""
         try:
             where = Destination.from_text(destination) if isinstance(destination, str) else destination
             own = pacs.checked_ae_title(session.settings.pacs_calling if calling is None else calling)
         except RequestError as error:
-            session.report(error, "", "sending")
+            self._tell(Message("error", sentence(str(error))), "Nothing is sent: an address or AE title is impossible.")
             return False
         if self.is_running:
             problem = "Images are being sent already; wait until they are, or cancel."
@@ -155,16 +165,17 @@ class Sending(QObject):
             problem = "There is no finished result to send; reconstruct a slice first."
         elif not (is_confirmed or self.is_confirmed(where.host)):
             problem = f"Nothing was sent: {where.host} was never confirmed. Tick “Send to {where.host}” first."
+            logged = "Nothing was sent: the host was never confirmed."
         if problem or reconstruction is None:
-            session.say("warning", problem)
+            self._tell(Message("warning", problem), logged or problem)
             return False
-        self._remember(where, own, is_confirmed=True)
+        self._confirm(where.host)
         self._is_cancelled.clear()
         self.destination = where
         self.changed.emit()
-        session.say("info", f"Sending to {where} …")
+        self._tell(Message("info", f"Sending to {where} …"), f"Sending to {where.ae_title} …")
         work = partial(_send, reconstruction, where, own, self._is_cancelled.is_set, self.progressed.emit)
-        self._sender.submit("send", work, self._finish, self._fail)
+        self._sender.submit("send", work, partial(self._finish, own), self._fail)
         return True
 
     def cancel(self) -> None:
@@ -188,33 +199,47 @@ class Sending(QObject):
         self._sender.stop()
         self._asker.stop()
 
-    def _remember(self, destination: Destination, calling: str, *, is_confirmed: bool) -> None:
+    def _confirm(self, host: str) -> None:
         settings = self._session.settings
-        others = [text for text in settings.pacs_destinations if text != str(destination)]
-        host = destination.host.casefold()
-        is_new = is_confirmed and host not in settings.pacs_confirmed
+        if not self.is_confirmed(host):
+            self._session.change_settings(pacs_confirmed=(*settings.pacs_confirmed, host.casefold()))
+
+    def _remember(self, destination: Destination, calling: str) -> None:
+        others = [text for text in self._session.settings.pacs_destinations if text != str(destination)]
         self._session.change_settings(
-            pacs_destinations=(str(destination), *others)[:N_REMEMBERED],
-            pacs_confirmed=(*settings.pacs_confirmed, host) if is_new else settings.pacs_confirmed,
-            pacs_calling=calling,
+            pacs_destinations=(str(destination), *others)[:N_REMEMBERED], pacs_calling=calling
         )
 
     def _take_answer(self, destination: Destination, calling: str, answers: bool) -> None:
         if answers:
-            self._remember(destination, calling, is_confirmed=False)
+            self._remember(destination, calling)
             self.verified.emit(destination, "")
 
-    def _finish(self, outcome: Outcome) -> None:
+    def _finish(self, calling: str, outcome: Outcome) -> None:
+        if outcome.was_answered:
+            self._remember(outcome.destination, calling)
+        message = message_of(outcome)
+        stored = sum(report.is_stored for report in outcome.reports)
+        images = count(outcome.n_images, "image")
+        self._end(message, f"{outcome.destination.ae_title}: {stored} of {images} stored", outcome)
+
+    def _fail(self, error: BaseException, details: str) -> None:
+        message = explain(error, details, "sending", self._session.request.device)
+        # What the network says names the host.
+        said = "the PACS cannot be reached, or refuses" if isinstance(error, NetworkError) else message.text
+        self._end(message, f"Sending failed: {said}", None)
+
+    def _end(self, message: Message, logged: str, outcome: Outcome | None) -> None:
         self.destination = None
-        self._session.say(*message_of(outcome))
+        self._tell(message, logged)
         self.changed.emit()
         self.ended.emit(outcome)
 
-    def _fail(self, error: BaseException, details: str) -> None:
-        self.destination = None
-        self._session.report(error, details, "sending")
-        self.changed.emit()
-        self.ended.emit(None)
+    def _tell(self, message: Message, logged: str) -> None:
+        """Tell the user something; the log, which people hand on, gets words that name no host."""
+        level = {"error": logging.ERROR, "warning": logging.WARNING}.get(message.level, logging.INFO)
+        log.log(level, "%s", logged)
+        self._session.message.emit(message)
 
 
 def _send(
@@ -255,8 +280,8 @@ def _verify(destination: Destination, calling: str, is_asked: Callable[[], bool]
     return True
 
 
-def message_of(outcome: Outcome) -> tuple[str, str, str]:
-    """Return what the user is told: level, text, and a line for each image that is not stored cleanly."""
+def message_of(outcome: Outcome) -> Message:
+    """Return what the user is told; its details have a line for each image that is not stored cleanly."""
     where, reports = outcome.destination, outcome.reports
     stored = sum(report.is_stored for report in reports)
     unclean = [report for report in reports if report.state != "stored"]
@@ -269,12 +294,14 @@ def message_of(outcome: Outcome) -> tuple[str, str, str]:
     more = " (and other reasons)" if len(reasons) > 1 else ""
     failed = outcome.n_images - stored
     if outcome.is_cancelled:
-        return "info", f"Cancelled. {stored} of {images} {_were(stored)} stored at {where}.", details
+        return Message("info", f"Cancelled. {stored} of {images} {_were(stored)} stored at {where}.", details)
     if failed:
-        return "error", f"{failed} of {images} {_were(failed)} not stored at {where}{why}{more}.", details
+        return Message("error", f"{failed} of {images} {_were(failed)} not stored at {where}{why}{more}.", details)
     if unclean:
-        return "warning", f"Sent to {where}: {images} stored, {len(unclean)} with a warning{why}{more}.", details
-    return "success", f"Sent to {where}: {images} stored.", ""
+        return Message(
+            "warning", f"Sent to {where}: {images} stored, {len(unclean)} with a warning{why}{more}.", details
+        )
+    return Message("success", f"Sent to {where}: {images} stored.")
 
 
 def _were(number: int) -> str:

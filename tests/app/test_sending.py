@@ -1,5 +1,6 @@
 """Sending from the window: the session alone, the dialog with mouse and keys, and a PACS that answers or does not."""
 
+import logging
 import threading
 import time
 from pathlib import Path
@@ -103,6 +104,45 @@ def test_a_pacs_that_is_down_is_one_message(finished, qtbot, no_pacs):
     assert "nothing listens" in text
 
 
+@pytest.mark.parametrize("down", ["no_pacs", "silent_pacs"])
+def test_a_pacs_that_never_answered_is_not_remembered_but_its_host_is_confirmed(finished, qtbot, request, down):
+    with qtbot.waitSignal(finished.sending.ended, timeout=30_000):
+        assert finished.send(request.getfixturevalue(down), is_confirmed=True, calling="ME")
+        qtbot.waitUntil(lambda: bool(finished.saved_to), timeout=10_000)
+        if down == "silent_pacs":
+            finished.sending.cancel()
+    assert finished.settings.pacs_destinations == ()
+    assert finished.settings.pacs_calling == "MRIWS"
+    assert finished.settings.pacs_confirmed == (HOST,)
+
+
+def test_a_pacs_that_refused_everything_is_remembered(finished, qtbot, start_pacs):
+    server = start_pacs(lambda *_: 0xA700)
+    send(finished, qtbot, server.destination)
+    assert finished.settings.pacs_destinations == (server.destination,)
+
+
+def test_no_host_gets_into_the_log(finished, qtbot, start_pacs, no_pacs, caplog):
+    caplog.set_level(logging.DEBUG, "app")
+    answers = iter([0xA700, 0, 0, 0, 0, 0])
+    server = start_pacs(lambda *_: next(answers))
+    assert not finished.send(server.destination)
+    assert not finished.send(f"PACS@{HOST}/there:104")
+    for where in (server.destination, server.destination, no_pacs):
+        send(finished, qtbot, where)
+    assert HOST in "".join(message.text for message in finished.seen)
+    assert HOST not in caplog.text
+    for words in (
+        "the host was never confirmed",
+        "address or AE title is impossible",
+        "Sending to PACS …",
+        "PACS: 2 of 3 images stored",
+        "PACS: 3 of 3 images stored",
+        "Sending failed: the PACS cannot be reached",
+    ):
+        assert words in caplog.text
+
+
 def test_nothing_is_sent_without_a_result_or_to_nowhere(opened, finished, qtbot, start_pacs):
     for where, word in (("nowhere", "AET@HOST:PORT"), ("A@b:0", "port")):
         assert not finished.send(where, is_confirmed=True)
@@ -185,10 +225,10 @@ def test_destinations_that_make_no_sense_any_more_are_left_out(session):
 )
 def test_the_message_says_what_became_of_the_images(states, n_images, level, words):
     reports = tuple(Report(Path("a.dcm"), "1.2", state, comment=state) for state in states)
-    found, text, details = message_of(Outcome(Destination("PACS", "host", 104), reports, n_images))
-    assert found == level
-    assert words in text
-    assert len(details.splitlines()) == sum(state != "stored" for state in states)
+    message = message_of(Outcome(Destination("PACS", "host", 104), reports, n_images))
+    assert message.level == level
+    assert words in message.text
+    assert len(message.details.splitlines()) == sum(state != "stored" for state in states)
 
 
 # ---- the window -------------------------------------------------------------------------------------------------
