@@ -8,8 +8,6 @@ from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Signal
@@ -17,6 +15,7 @@ from PySide6.QtCore import QObject, Signal
 from app.job import Clock, Worker
 from app.messages import Message, explain, sentence
 from app.output import count
+from app.sending_folder import EndGuard, folder_of_its_own
 from recon import interruption
 from recon.errors import NetworkError, RequestError
 from recon.export import pacs
@@ -100,6 +99,7 @@ class Sending(QObject):
         # A PACS that does not answer must hold up neither exports nor the question whether another one does.
         self._sender, self._asker = Worker(self), Worker(self)
         self._is_cancelled, self._is_closing = threading.Event(), threading.Event()
+        self._guard = EndGuard(self.stop)
         self.destination: Destination | None = None
 
     @property
@@ -172,6 +172,7 @@ class Sending(QObject):
         self._confirm(where.host)
         self._is_cancelled.clear()
         self.destination = where
+        self._guard.begin()
         self.changed.emit()
         self._tell(Message("info", f"Sending to {where} …"), f"Sending to {where.ae_title} …")
         work = partial(_send, reconstruction, where, own, self._is_cancelled.is_set, self.progressed.emit)
@@ -198,6 +199,7 @@ class Sending(QObject):
         self._is_closing.set()
         self._sender.stop()
         self._asker.stop()
+        self._guard.end()
 
     def _confirm(self, host: str) -> None:
         settings = self._session.settings
@@ -231,6 +233,7 @@ class Sending(QObject):
 
     def _end(self, message: Message, logged: str, outcome: Outcome | None) -> None:
         self.destination = None
+        self._guard.end()
         self._tell(message, logged)
         self.changed.emit()
         self.ended.emit(outcome)
@@ -255,11 +258,11 @@ def _send(
     reports: list[Report] = []
     n_images = len(reconstruction.indices)
     clock = Clock()
-    with TemporaryDirectory(prefix="mri-workstation-") as folder, interruption.watching(is_asked):
+    with folder_of_its_own() as folder, interruption.watching(is_asked):
         try:
             show(0, n_images, None)
-            reconstruction.save(Path(folder), ["dicom"])
-            found = instances.find([Path(folder)]).instances
+            reconstruction.save(folder, ["dicom"])
+            found = instances.find([folder]).instances
             n_images = len(found)
             stream = pacs.send(found, destination, calling=calling)
             with closing(stream):  # type: ignore[type-var]
