@@ -71,12 +71,16 @@ def user_folders(tmp_path_factory: pytest.TempPathFactory, cache_folder: Path, m
 
 @pytest.fixture(autouse=True)
 def log_levels() -> Iterator[None]:
-    """Undo what a command that ran in this process made of the loggers: `--quiet` would silence all later tests."""
+    """Undo what a command that ran in this process made of the loggers: `--quiet` would silence all later tests.
+
+    Before the test, for what a fixture of its module ran; and after it.
+    """
     loggers = [logging.getLogger(name) for name in ("app", "recon", "training")]
-    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.NOTSET)
     yield
-    for logger, level in zip(loggers, before, strict=True):
-        logger.setLevel(level)
+    for logger in loggers:
+        logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(autouse=True)
