@@ -13,7 +13,7 @@ import numpy as np
 
 from recon.data import Header, Series, Study
 from recon.errors import FileError
-from recon.io import geometry, hdf5, reference, sampling
+from recon.io import coil_noise, geometry, hdf5, reference, sampling
 from recon.io.hdf5 import heaps
 from recon.io.ismrmrd import header as ismrmrd_header
 from recon.masks import from_array
@@ -29,8 +29,6 @@ ACQUISITIONS = ("CORPD_FBK", "CORPDFS_FBK", "AXT1", "AXT1PRE", "AXT1POST", "AXT2
 
 # gzip cannot shrink data further than about 1 : 1032, so a file that claims more holds fill values, not data.
 _MAX_COMPRESSION = 1100
-# Noise samples of a coil that are read: the covariance is then known to a percent.
-_MAX_NOISE_SAMPLES = 16384
 _DATA_NAMES = ("kspace", "reconstruction_rss", "reconstruction_esc", "mask", "noise")
 _SHOWN_ATTRIBUTES = ("acquisition", "patient_id", "source", "licence", "license")
 
@@ -309,7 +307,13 @@ def _noise(file: Any, n_coils: int, notes: list[str]) -> NDArray[np.complex64] |
     elif dataset.id.get_storage_size() == 0:
         problem = "was never written"
     else:
-        return np.asarray(dataset[:, :_MAX_NOISE_SAMPLES], np.complex64)
+        with np.errstate(over="ignore"):  # infinite then, which is said
+            samples = np.asarray(dataset[:, : coil_noise.MAX_SAMPLES], np.complex64)
+        unusable = coil_noise.problem_of(samples)
+        if unusable is None:
+            return samples
+        notes.append(f"The stored `noise` is ignored: {unusable}")
+        return None
     notes.append(f"The stored `noise` is ignored: it {problem}.")
     return None
 

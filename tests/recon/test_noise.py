@@ -133,6 +133,25 @@ def test_stored_noise_that_does_not_fit_is_ignored_and_named(write, values, word
     assert re.search(f"ignored: it .*{words}", note)
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda noise: noise[:, :11], "11 samples for 6 coils"),
+        (lambda noise: noise * np.arange(6)[:, None], "does not determine the covariance"),
+        (lambda noise: np.where(np.arange(50) == 3, np.nan, noise), "6 of its 300 samples are NaN"),
+        (lambda noise: noise.astype(np.complex128) * 1e60, "300 of its 300 samples are NaN or infinite"),
+    ],
+    ids=["few", "a dead coil", "NaN", "beyond single precision"],
+)
+def test_stored_noise_without_a_covariance_is_ignored_and_named(write, change, words):
+    """The scan itself can be reconstructed without."""
+    series = write(noise=change(correlated_noise(6, 50, seed=0).numpy()))
+    assert series.noise is None
+    (note,) = [note for note in series.notes if "noise" in note]
+    assert note.startswith("The stored `noise` is ignored: ") and words in note
+    assert not [text for text in recon.run(series, REQUEST).warnings if "whitened" in text]
+
+
 def test_noise_files_that_are_none_are_refused(write, tmp_path):
     series = write()
     for name, content, words in (

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recon.data import Declined, Header, Series, Study
-from recon.errors import FileError, RequestError
-from recon.io import geometry, hdf5, reference, sampling
+from recon.errors import FileError
+from recon.io import coil_noise, geometry, hdf5, reference, sampling
 from recon.io.ismrmrd import acquisitions, encoding, phase_encodes, readouts
 from recon.io.ismrmrd import header as ismrmrd_header
 
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 MAX_SERIES = 64
 # Groups of a file that are looked at, and how deep.
 _MAX_GROUPS, _MAX_DEPTH = 256, 3
-# Noise samples of a coil that are read: the covariance is then known to a percent.
-_MAX_NOISE_SAMPLES = 16384
 _FINGERPRINT_LINES = 2
 # What makes a series of its own, in the order of titles.
 _KEYS = ("encoding", "contrast", "phase", "repetition", "set")
@@ -433,26 +431,16 @@ def _noise(
         said.append("The noise scan is ignored: it is from another number of coils.")
         return None
     noise = noise[fits]
-    n_lines = -(-_MAX_NOISE_SAMPLES // int(noise["n_samples"][0]))
+    n_lines = -(-coil_noise.MAX_SAMPLES // int(noise["n_samples"][0]))
     try:
         samples = readouts.read(file, noise[:n_lines])
     except FileError as error:
         said.append(f"The noise scan is ignored: {error.problem}")
         return None
-    values = np.concatenate(list(samples), axis=1)[:, :_MAX_NOISE_SAMPLES]
-    n_bad = int((~np.isfinite(values)).sum())
-    if n_bad:
-        said.append(f"The noise scan is ignored: {n_bad} of its {values.size} samples are NaN or infinite.")
-        return None
-    # Only files with noise wait for torch.
-    import torch
-
-    from recon.noise import whitening
-
-    try:
-        whitening(torch.from_numpy(values), len(values))
-    except RequestError as error:
-        said.append(f"The noise scan is ignored: {error}")
+    values = np.concatenate(list(samples), axis=1)[:, : coil_noise.MAX_SAMPLES]
+    unusable = coil_noise.problem_of(values)
+    if unusable is not None:
+        said.append(f"The noise scan is ignored: {unusable}")
         return None
     return values
 
