@@ -261,7 +261,7 @@ def _not_for_folders(path: Path, found: str) -> str:
     if found in ("npy", "cfl"):
         from recon.io import arrays
 
-        if not arrays.is_surely_kspace(path):
+        if not arrays.is_surely_kspace(path, found):
             return "is an array that may be a mask, maps or images; open it by its own name"
     return ""
 

@@ -131,15 +131,22 @@ def read_npy(path: Path, simulation: SimulationSpec | None = None) -> Study:
     return _simulated(path, simulation)
 
 
-def is_surely_kspace(path: Path) -> bool:
+def is_surely_kspace(path: Path, found: str) -> bool:
     """Tell whether an array of a folder is Cartesian k-space; masks, maps, noise, trajectories lie beside scans too.
+
+    Parameters
+    ----------
+    path
+        The file.
+    found
+        What `recon.io.sniff` says of it: ``npy`` or ``cfl``.
 
     Raises
     ------
     FileError
         If it is damaged.
     """
-    if path.suffix == ".npy":
+    if found == "npy":
         values = npy.load(path, "k-space", _NPY_EXPECTED, is_mapped=True)
         if values.dtype.kind != "c" or values.ndim not in (3, 4) or 0 in values.shape:
             return False

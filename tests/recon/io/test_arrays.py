@@ -159,6 +159,12 @@ def test_masks_and_noise_beside_a_scan_do_not_open_with_its_folder(save, tmp_pat
 # ---- BART -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", ["SCAN.NPY", "scan"])
+def test_numpys_kspace_opens_with_its_folder_whatever_its_name(save, tmp_path, only, kspace, name):
+    save(kspace).rename(tmp_path / name)
+    assert only(recon.open_study(tmp_path)).kind == "numpy"
+
+
 def test_a_slice_of_bart_by_any_of_its_names(tmp_path, only, kspace):
     cfl.write(tmp_path / "scan", kspace[0].transpose(1, 2, 0)[:, :, None])
     for name in ("scan", "scan.cfl", "scan.hdr"):
