@@ -127,7 +127,8 @@ def read(path: Path, simulation: SimulationSpec | None = None) -> Study:
     image = _load(path)
     shape, n_volumes = _shape(image, path)
     notes = [simulation.note]
-    geometry, turn, numbers = _geometry(image, _raw_header(path), shape, notes)
+    with np.errstate(all="ignore"):  # sizes that are none are found and named
+        geometry, turn, numbers = _geometry(image, _raw_header(path), shape, notes)
     title, width = stem_of(path), len(str(n_volumes))
     # Only of the first volume: in a compressed file what comes later takes seconds to reach.
     middle = _plane(image, path, shape[2] // 2, 0)
@@ -174,6 +175,7 @@ def _told(path: Path) -> Iterator[None]:
     with needs_package():
         from nibabel.filebasedimages import ImageFileError
         from nibabel.spatialimages import HeaderDataError
+        from nibabel.wrapstruct import WrapStructError
     remarks = logging.getLogger("nibabel.global")
     remarks.handlers, remarks.propagate = [logging.NullHandler()], False
     try:
@@ -187,6 +189,7 @@ def _told(path: Path) -> Iterator[None]:
     except (
         ImageFileError,
         HeaderDataError,
+        WrapStructError,
         OSError,
         EOFError,
         ValueError,

@@ -247,6 +247,15 @@ def test_damage_is_one_sentence(save, voxels, tmp_path):
     squeezed.write_bytes(packed[: len(packed) // 2])
     with pytest.raises(FileError, match="is a damaged NIfTI file"):
         recon.open_study(squeezed)
+    second = tmp_path / "second.nii"
+    nibabel.save(nibabel.Nifti2Image(voxels, np.eye(4)), second)
+    content = bytearray(second.read_bytes())
+    second.write_bytes(content[:300])  # the header alone is longer
+    with pytest.raises(FileError, match="is a damaged NIfTI file"):
+        recon.open_study(second)
+    content[400:408] = np.float64(1e200).tobytes()  # of the affine, too large to be squared
+    second.write_bytes(content)
+    assert recon.open_study(second).series[0].geometry.spacing_is_assumed
     rng = np.random.default_rng(0)
     n_opened = 0
     for name, content in (("x.nii", whole), ("x.nii.gz", packed)):
