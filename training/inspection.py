@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from recon.data import Declined
 from recon.errors import FileError
-from recon.io import IMAGES, KINDS, RAW, folders, images, sniff
+from recon.io import IMAGES, RAW, folders, images, is_raw, sniff
 from training import scans, subjects, volumes
 
 if TYPE_CHECKING:
@@ -194,29 +194,34 @@ def beside_raw(folder: Path) -> str:
 
 def _mixed(n_raw: int, n_images: int) -> str:
     return (
-        f"The folder is mixed: {_count(n_raw, 'HDF5 file')} and {_count(n_images, 'image file')}. Only the raw data "
-        "trains; put the images elsewhere and name that folder by `images` to train on them."
+        f"The folder is mixed: {_count(n_raw, 'file')} of raw data and {_count(n_images, 'image file')}. Only the raw "
+        "data trains; put the images elsewhere and name that folder by `images` to train on them."
     )
 
 
 def _count_kinds(folder: Path) -> tuple[int, int, list[Declined]]:
-    """How many HDF5 and image files there are, and what the others are."""
+    """How many files of raw data and of images there are, and what the others are."""
     n_raw = n_images = 0
     others: list[Declined] = []
     for path in folders.files(folder):
-        if path.name.lower().endswith((*images.PICTURES, *images.NIFTI, *images.ARRAYS)):
+        name = path.name.lower()
+        if name.endswith((*images.PICTURES, *images.NIFTI)):
             n_images += 1
             continue
         try:
             content = sniff(path)
+            holds_raw = is_raw(path, content)
         except FileError as error:
             others.append(Declined(path, error.problem))
             continue
-        if content == "cfl" and path.suffix.lower() == ".hdr":
-            continue  # one scan, two files
-        n_raw += content in RAW
-        n_images += content in IMAGES
-        if content not in KINDS:
+        if holds_raw:
+            n_raw += 1
+        elif content in IMAGES or name.endswith(images.ARRAYS):
+            n_images += 1
+        elif content == "cfl":
+            # The header of a pair is no file of its own.
+            others += [] if path.suffix.lower() == ".hdr" else [Declined(path, "is a BART array, but no k-space.")]
+        else:
             others.append(Declined(path, f"{content}."))
     return n_raw, n_images, others
 
@@ -350,8 +355,9 @@ def _notes(
 
 
 def _is_raw(path: Path) -> bool:
+    """True for raw data also where it is damaged."""
     try:
-        return path.is_file() and sniff(path) in RAW
+        return path.is_file() and ((found := sniff(path)) in RAW or is_raw(path, found))
     except FileError:
         return False
 

@@ -20,7 +20,7 @@ from recon.simulate import SimulationSpec
 if TYPE_CHECKING:
     from recon.data import Series
 
-__all__ = ["IMAGES", "KINDS", "RAW", "misnamed", "open_study", "sniff"]
+__all__ = ["IMAGES", "KINDS", "RAW", "is_raw", "misnamed", "open_study", "sniff"]
 
 _EXPECTED = (
     "raw data (fastMRI HDF5, ISMRMRD, BART's cfl, NumPy's npy), images (DICOM, NIfTI), or a folder of them was "
@@ -145,6 +145,24 @@ def sniff(path: Path) -> str:
     if _is_text(head):
         return "is text"
     return "is of an unknown format"
+
+
+def is_raw(path: Path, found: str) -> bool:
+    """Tell whether a file holds raw data that opens with its folder; of arrays, their values decide.
+
+    Parameters
+    ----------
+    path
+        The file.
+    found
+        What `sniff` says of it.
+
+    Raises
+    ------
+    FileError
+        If it is an array that is damaged.
+    """
+    return found in (*RAW, "npy") and not _not_for_folders(path, found)
 
 
 def misnamed(path: Path, found: str) -> str:

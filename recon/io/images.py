@@ -97,6 +97,8 @@ def _without_empty(images: Images) -> Images:
 
 
 def _volume(path: Path, array: NDArray[Any]) -> NDArray[np.float32]:
+    if array.dtype.kind == "c":
+        raise FileError(path, f"holds complex values, as raw data does, which needs no simulation; {_EXPECTED}.")
     if array.ndim == 2:
         array = array[None]
     if array.ndim != 3 or 0 in array.shape:
@@ -107,8 +109,6 @@ def _volume(path: Path, array: NDArray[Any]) -> NDArray[np.float32]:
             f"its images have {array.shape[1]} × {array.shape[2]} pixels; at least {SMALLEST_SIDE} × {SMALLEST_SIDE} "
             "are needed.",
         )
-    if array.dtype.kind == "c":
-        raise FileError(path, f"holds complex values, as raw data does, which needs no simulation; {_EXPECTED}.")
     if array.dtype.kind not in "buif":
         raise FileError(path, f"holds {array.dtype} values; numbers were expected.")
     return np.maximum(array.astype(np.float32), 0.0)

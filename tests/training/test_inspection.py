@@ -11,6 +11,7 @@ import pytest
 from app import cli
 from recon import phantom
 from recon.errors import FileError
+from recon.io import cfl
 from training.config import TrainingConfig
 from training.data import open_data
 from training.inspection import inspect
@@ -109,7 +110,7 @@ def test_images_and_mixed_folders(tmp_path):
     write_scan(tmp_path / "d.h5")
     mixed = inspect(tmp_path)
     assert mixed.key == "kspace" and mixed.is_usable
-    assert "mixed: 2 HDF5 files and 2 image files" in mixed.notes[0]
+    assert "mixed: 2 files of raw data and 2 image files" in mixed.notes[0]
     assert not mixed.unusable
     # A training says it too, in the same words; on its images it names the raw data file by file.
     assert open_data(TrainingConfig(kspace=str(tmp_path))).note == mixed.notes[0]
@@ -118,6 +119,29 @@ def test_images_and_mixed_folders(tmp_path):
     for name in ("anna", "ben"):
         (tmp_path / f"{name}.npy").unlink()
     assert not open_data(TrainingConfig(kspace=str(tmp_path))).note
+
+
+def test_kspace_in_arrays_is_raw_data(tmp_path):
+    """As in the training itself: complex values are no images, whatever file they lie in."""
+    write_scan(tmp_path / "scan.h5")
+    with h5py.File(tmp_path / "scan.h5") as file:
+        kspace = file["kspace"][:]
+    (tmp_path / "scan.h5").unlink()
+    np.save(tmp_path / "a.npy", kspace)
+    cfl.write(tmp_path / "b.cfl", kspace[0].transpose(1, 2, 0)[:, :, None])
+    found = inspect(tmp_path, validation_share=0.5)
+    assert found.key == "kspace" and found.is_usable and not found.unusable
+    assert sum(part.n_volumes for part in found.parts.values()) == 2
+    assert not any("mixed" in note for note in found.notes)
+    assert not open_data(TrainingConfig(kspace=str(tmp_path))).note
+    with pytest.raises(FileError, match="holds complex values, as raw data does"):
+        open_data(TrainingConfig(images=str(tmp_path)))
+    maps = np.ones((40, 32, 1, 3), np.complex64)
+    cfl.write(tmp_path / "maps.cfl", maps)
+    assert inspect(tmp_path, validation_share=0.5) == found
+    for path in (*tmp_path.glob("a*"), *tmp_path.glob("b*")):
+        path.unlink()
+    assert inspect(tmp_path).problem.startswith("nothing in the folder can train (maps.cfl is a BART array, but no")
 
 
 def test_files_of_volumes(tmp_path):
