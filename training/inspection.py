@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from recon.data import Declined
 from recon.errors import FileError
-from recon.io import IMAGES, RAW, folders, images, is_raw, sniff
+from recon.io import IMAGES, IS_RESULT, RAW, folders, images, is_raw, sniff
 from training import scans, subjects, volumes
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ def _count_kinds(folder: Path) -> tuple[int, int, list[Declined]]:
             # The header of a pair is no file of its own.
             others += [] if path.suffix.lower() == ".hdr" else [Declined(path, "is a BART array, but no k-space.")]
         else:
-            others.append(Declined(path, f"{content}."))
+            others.append(Declined(path, f"{IS_RESULT if content == 'hdf5' else content}."))
     return n_raw, n_images, others
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from recon.data import Declined
 from recon.errors import FileError, MRIError, RequestError, needs_package
 from recon.export.atomic import atomic_file
-from recon.io import IMAGES, RAW, folders, images, misnamed, sniff
+from recon.io import IMAGES, IS_RESULT, RAW, folders, images, is_raw, misnamed, sniff
 from training import subjects
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ def read_folder(
 
 
 def find_volumes(folder: Path) -> Iterator[FoundVolume | Declined]:
-    """Yield the magnitude volumes of a folder tree one by one, and what cannot be used.
+    """Yield the magnitude volumes of a folder tree one by one, and what cannot be used, such as earlier results.
 
     A NIfTI or NPY file is a volume, and so is a DICOM series; pictures are one where they lie in one folder, have one
     size, and names that differ in a number at their end.
@@ -237,8 +237,11 @@ def find_volumes(folder: Path) -> Iterator[FoundVolume | Declined]:
             except FileError as error:
                 content, reason = "", error.problem
             else:
-                is_raw = "holds raw data, not images; raw data is named by `kspace`, not by `images`."
-                reason = is_raw if content in RAW else misnamed(path, content)
+                reason = misnamed(path, content)
+                if content in RAW:
+                    reason = "holds raw data, not images; raw data is named by `kspace`, not by `images`."
+                if content == "hdf5" and not is_raw(path, content):
+                    reason = f"{IS_RESULT}."
             if content in IMAGES and content != "dicom":
                 yield _attempt(
                     folder, [path], "NIfTI" if content == "nifti" else "NPY", subjects.subject_of(path, folder)
@@ -255,9 +258,12 @@ def find_volumes(folder: Path) -> Iterator[FoundVolume | Declined]:
 
 def _attempt(folder: Path, paths: list[Path], kind: str, subject: str) -> FoundVolume | Declined:
     try:
-        planes = [images.read_images(path).slices for path in paths]
+        found = [images.read_images(path) for path in paths]
     except MRIError as error:
         return Declined(paths[0], getattr(error, "problem", str(error)))
+    if any(one.is_result for one in found):
+        return Declined(paths[0], f"{IS_RESULT}.")
+    planes = [one.slices for one in found]
     if len({plane.shape[1:] for plane in planes}) > 1:
         return Declined(paths[0], "and its neighbours have different sizes; the slices of a volume have one.")
     name = str(paths[0].relative_to(folder))
@@ -278,6 +284,9 @@ def _dicom(folder: Path) -> Iterator[FoundVolume | Declined]:
     yield from study.declined
     for series in study.series:
         first = series.instances[0]
+        if series.is_result:
+            yield Declined(first, f"(“{series.title}”) {IS_RESULT}.")
+            continue
         subject = series.header.patient_id or subjects.subject_of(first, folder)
         name = f"{first.relative_to(folder)} ({series.title})"
         source: Any = series.source

@@ -20,7 +20,7 @@ from recon.simulate import SimulationSpec
 if TYPE_CHECKING:
     from recon.data import Series
 
-__all__ = ["IMAGES", "KINDS", "RAW", "is_raw", "misnamed", "open_study", "sniff"]
+__all__ = ["IMAGES", "IS_RESULT", "KINDS", "RAW", "is_raw", "misnamed", "open_study", "sniff"]
 
 _EXPECTED = (
     "raw data (fastMRI HDF5, ISMRMRD, BART's cfl, NumPy's npy), images (DICOM, NIfTI), or a folder of them was "
@@ -28,11 +28,11 @@ _EXPECTED = (
 )
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _HEAD_BYTES = 4096
-_IS_RESULT = "is a result that this program exported, not a measured image; open it by its own name."
 # What `sniff` calls that which opens: raw data, and images; a complex npy array, by exception, is raw data.
 RAW = ("hdf5", "cfl")
 IMAGES = ("dicom", "nifti", "npy")
 KINDS = (*RAW, *IMAGES)
+IS_RESULT = "is a result that this program exported, not a measured image"
 _SUFFIXES = {
     ".h5": "HDF5", ".hdf5": "HDF5", ".mrd": "HDF5", ".dcm": "DICOM", ".nii": "NIfTI", ".npy": "NumPy array",
     ".cfl": "BART array",
@@ -148,7 +148,7 @@ def sniff(path: Path) -> str:
 
 
 def is_raw(path: Path, found: str) -> bool:
-    """Tell whether a file holds raw data that opens with its folder; of arrays, their values decide.
+    """Tell whether a file holds raw data that opens with its folder: no result, and of arrays, their values decide.
 
     Parameters
     ----------
@@ -162,7 +162,11 @@ def is_raw(path: Path, found: str) -> bool:
     FileError
         If it is an array that is damaged.
     """
-    return found in (*RAW, "npy") and not _not_for_folders(path, found)
+    if found == "hdf5":
+        from recon.io import raw_data
+
+        return not raw_data.is_result(path)
+    return found in ("cfl", "npy") and not _not_for_folders(path, found)
 
 
 def misnamed(path: Path, found: str) -> str:
@@ -261,7 +265,7 @@ def _open_folder(folder: Path, simulation: SimulationSpec | None) -> Study:
         # Earlier results beside the scans are no scans: nobody wants to reconstruct or score them again.
         results = [one for one in series if one.is_result]
         series = [one for one in series if not one.is_result]
-        declined += [Declined(one.path, f"(“{one.title}”) {_IS_RESULT}") for one in results]
+        declined += [Declined(one.path, f"(“{one.title}”) {IS_RESULT}; open it by its own name.") for one in results]
     if series:
         # A read-me beside the data is no news; a file that should have opened and did not is.
         return Study(

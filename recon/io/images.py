@@ -42,6 +42,8 @@ class Images:
         Of a slice; None where the file does not say.
     n_empty
         Slices without any signal, which were left out.
+    is_result
+        See `recon.data.Series`.
     """
 
     path: Path
@@ -49,6 +51,7 @@ class Images:
     pixel_spacing_mm: tuple[float, float] | None = None
     thickness_mm: float | None = None
     n_empty: int = 0
+    is_result: bool = False
 
 
 def read_images(path: Path) -> Images:
@@ -83,6 +86,7 @@ def read_series(series: Series) -> Images:
         _volume(series.path, source.volume()),
         None if geometry.spacing_is_assumed else geometry.pixel_spacing_mm,
         None if geometry.thickness_is_assumed else geometry.slice_thickness_mm,
+        is_result=series.is_result,
     )
     return _without_empty(images)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from recon.io import fastmri, ismrmrd
+from recon.errors import FileError
+from recon.io import fastmri, hdf5, ismrmrd
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,3 +22,12 @@ def read(path: Path) -> Study:
         If it is damaged, or holds no k-space that can be used.
     """
     return ismrmrd.read(path) if ismrmrd.is_ismrmrd(path) else fastmri.read(path)
+
+
+def is_result(path: Path) -> bool:
+    """Return True for a reconstruction that this program exported as HDF5; False also where nothing can be read."""
+    try:
+        with hdf5.opened(path) as file:
+            return "reconstruction" in file and "kspace" not in file
+    except FileError:
+        return False

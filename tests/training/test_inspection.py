@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
+import recon
 from app import cli
 from recon import phantom
 from recon.errors import FileError
@@ -142,6 +143,25 @@ def test_kspace_in_arrays_is_raw_data(tmp_path):
     for path in (*tmp_path.glob("a*"), *tmp_path.glob("b*")):
         path.unlink()
     assert inspect(tmp_path).problem.startswith("nothing in the folder can train (maps.cfl is a BART array, but no")
+
+
+def test_results_beside_images_do_not_train(tmp_path):
+    """`reconstruct` writes into a folder of the present one: its results must not become what a network aims at."""
+    plane = np.zeros((4, 40, 32))
+    plane[:, 8:30, 6:26] = 100 + np.arange(20)
+    for name in ("anna", "ben"):
+        np.save(tmp_path / f"{name}.npy", plane)
+    before = inspect(tmp_path)
+    series = recon.open_study(tmp_path / "anna.npy").series[0]
+    files = recon.run(series, recon.Request(model="zero-filled")).save(
+        tmp_path / "reconstructions", ["hdf5", "nifti", "dicom"]
+    )
+    assert len(files) >= 3
+    found = inspect(tmp_path)
+    assert found.key == "images" and found.parts == before.parts and found.notes == before.notes
+    reasons = [entry.reason for entry in found.unusable]
+    assert len(reasons) == 3 and all("is a result that this program exported" in reason for reason in reasons)
+    assert [entry.reason for entry in open_data(TrainingConfig(images=str(tmp_path))).declined] == reasons
 
 
 def test_files_of_volumes(tmp_path):
