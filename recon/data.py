@@ -193,8 +193,8 @@ class Series:
     noise
         Noise of the coils, complex64 ``(coil, sample)``, measured without signal; None where the file has none.
     fingerprint
-        Hash of some of the raw data, which tells it from data of the same name and header; empty for DICOM, where the
-        files name themselves.
+        Hash of some of the raw data, which tells it from data of the same name and header; for DICOM, of the names that
+        its images have of their own.
     part
         Which scan of its file it is, such as ``contrast 2``; empty where the file holds one.
     file_fingerprint

@@ -6,6 +6,7 @@ grey magnitude MR volume is declined by name, and never keeps the rest from open
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -180,6 +181,7 @@ def _series(path: Path, stack: Stack, simulation: SimulationSpec) -> Series:
         simulation=simulation,
         instances=tuple(dict.fromkeys(frame.path for frame in frames)),
         notes=tuple(notes),
+        fingerprint=hashlib.sha256("/".join(frame.key for frame in frames).encode()).hexdigest(),
         is_result=is_result,
     )
 

@@ -147,6 +147,25 @@ def test_dicom_of_a_dicom_scan_needs_it(write_dicom, tmp_path):
     assert len(list((tmp_path / "again").glob("*.dcm/*.dcm"))) == 2
 
 
+def test_dicom_of_another_patient_is_not_the_scan(write_dicom, tmp_path):
+    """Scans of one protocol differ in nothing but whose they are: a result must never go out under another name."""
+    for patient, series in (("A", "1.2.3.1"), ("B", "1.2.3.2")):
+        for number in range(2):
+            name = tmp_path / "scan" / f"{patient}{number}.dcm"
+            write_dicom(name, slice=number, PatientID=patient, SeriesInstanceUID=series)
+    for series in recon.open_study(tmp_path / "scan").series:
+        recon.run(series, recon.Request(model="zero-filled")).save(tmp_path / "out")
+    for patient in ("A", "B"):
+        [path] = (tmp_path / "out").glob(f"{patient}*.h5")
+        [folder, _] = stored.read(path).export(tmp_path / "exported", ["dicom"])
+        assert {pydicom.dcmread(file).PatientID for file in folder.iterdir()} == {patient}
+    for file in (tmp_path / "scan").glob("B*"):
+        file.rename(tmp_path / "scan" / file.name.replace("B", "A"))
+    [path] = (tmp_path / "out").glob("A*.h5")
+    with pytest.raises(FileError, match="dicom needs it"):
+        stored.read(path).export(tmp_path / "again", ["dicom"])
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
