@@ -35,6 +35,8 @@ NOTICE = "RESEARCH USE ONLY. Not for diagnosis."
 _FILE_NAMES = "reconstruction_*.dcm"
 _MR_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.4"
 _LARGEST = 65535
+# Length of the description of a series that every viewer takes, and how much of it is the model's at least.
+_DESCRIPTION_BYTES, _MODEL_BYTES = 64, 8
 # Tails of the grey values that the window leaves out, as the viewers' automatic window does.
 _WINDOW_PERCENT = (0.5, 99.5)
 # Slices count as evenly spaced when their distances differ by less than this share.
@@ -253,9 +255,15 @@ def _description(result: Reconstruction) -> str:
         sampling = f"x{result.mask.acceleration:.3g} mask file"
     else:
         sampling = f"x{spec.acceleration:g} {spec.kind}"
-    which = f" {result.series.part}" if result.series.part else ""
-    end = f"{which} {sampling} [research]"
-    return f"{str(clean('SeriesDescription', result.model_title) or 'model')[: 64 - len(end)].strip()}{end}"
+    end = f" {sampling} [research]"
+    room = _DESCRIPTION_BYTES - len(end.encode())
+    model, which = (result.model_title or "model").encode(), f" {result.series.part}".rstrip().encode()
+    if len(which) > room - _MODEL_BYTES:
+        # What tells a scan from the others of its file stands at the end of its name.
+        sign = " …".encode()
+        which = sign + which[len(which) - (room - _MODEL_BYTES - len(sign)) :]
+    words = (model[: room - len(which)] + which).decode("utf-8", "ignore").strip()
+    return str(clean("SeriesDescription", f"{words}{end}"))
 
 
 def _derivation(result: Reconstruction) -> str:

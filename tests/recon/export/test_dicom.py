@@ -337,6 +337,16 @@ def test_scans_of_one_file_are_one_patients_and_told_apart(raw_series, result_of
         assert first[keyword].value == second[keyword].value, keyword
     assert first.SeriesInstanceUID != second.SeriesInstanceUID
     assert "contrast 2 · repetition 3" in second.SeriesDescription
+    # However long its name, the description is legal, and its end tells it from the others.
+    for number in (1, 2):
+        part = f"measurement of the volunteer · encoding 2 · contrast 12 · repetition {number}"
+        request = recon.Request(model="zero-filled", mask=recon.MaskSpec("equispaced-fraction", 4))
+        files, datasets = export(result_of(raw_series(part=part), request=request), tmp_path / f"long {number}")
+        assert_valid(files)
+        words = datasets[0].SeriesDescription
+        assert 56 < len(words.encode()) <= 64
+        assert words.startswith("Zero-fil …")
+        assert words.endswith(f"repetition {number} x4 equispaced-fraction [research]")
     # A file of one scan stays a study of its own.
     _, alone = export(result_of(raw_series(fingerprint="1")), tmp_path / "alone")
     assert alone[0].StudyInstanceUID != first.StudyInstanceUID
