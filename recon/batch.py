@@ -212,11 +212,12 @@ def explain(error: Exception) -> tuple[str, int]:
     return f"unexpected {type(error).__name__}: {error}", 1
 
 
-def report(error: Exception, where: Path) -> tuple[str, int]:
-    """Log why one file of many failed, so that the others can go on; returns what `explain` does."""
+def report(error: Exception, where: Path, part: str = "") -> tuple[str, int]:
+    """Log why one file of many, or a scan in it, failed, so that the others can go on; returns what `explain` does."""
     reason, status = explain(error)
-    logger.debug("%s", where, exc_info=error)
-    logger.error("error: %s", reason if str(where) in reason else f"{where}: {reason}")
+    place = " · ".join(filter(None, (str(where), part)))
+    logger.debug("%s", place, exc_info=error)
+    logger.error("error: %s", reason.replace(str(where), place, 1) if str(where) in reason else f"{place}: {reason}")
     return reason, status
 
 
@@ -329,9 +330,9 @@ class ReconstructionWork:
                     volume, asked, self.out, self.formats, stages=self.stages, slices=self.slices, callback=show_stage
                 )
                 for lost in left_out:
-                    _, row["exit_status"] = report(lost, volume.series.path)
+                    _, row["exit_status"] = report(lost, volume.series.path, volume.series.part)
             except Exception as error:  # noqa: BLE001  one bad volume must not stop a night's batch
-                reason, status = report(error, volume.series.path)
+                reason, status = report(error, volume.series.path, volume.series.part)
                 row |= {"status": "failed", "reason": reason, "exit_status": status}
             self.journal.append(row)
 

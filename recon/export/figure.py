@@ -148,7 +148,8 @@ def _caption(result: Reconstruction, position: int) -> list[tuple[str, str]]:
     number = f"slice {result.indices[position]}"
     if series.n_slices > 1:
         number += f" of 0 to {series.n_slices - 1}"
-    lines = [(f"{result.model_title} · {sampling} · {number} · {series.name}", _INK)]
+    words = (result.model_title, sampling, number, series.name, series.part)
+    lines = [(" · ".join(filter(None, words)), _INK)]
     if result.reference is not None:
         window = f"grey window 0 to the {WINDOW_PERCENT}th percentile of the reference; scores of this slice"
         lines.append((f"One {window} relative to the maximum of all slices shown here.", _QUIET))

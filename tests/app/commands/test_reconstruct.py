@@ -113,6 +113,18 @@ def test_failing_volume_does_not_stop_the_others(run, scan, tmp_path):
     assert sorted(path.name for path in out_folder.iterdir()) == ["head.zero-filled.h5", "head.zero-filled.json"]
 
 
+def test_an_error_names_the_scan_of_its_file(run, tmp_path):
+    nibabel = pytest.importorskip("nibabel")
+    volumes = np.random.default_rng(0).random((20, 24, 2, 2), np.float32)
+    volumes[:, :, 1, 1] = np.nan
+    path = tmp_path / "head.nii"
+    nibabel.save(nibabel.Nifti1Image(volumes, np.eye(4)), path)
+    for model, parts in (("zero-filled", {"volume 2 of 2"}), ("grappa", {"volume 1 of 2", "volume 2 of 2"})):
+        _, _, err = run("reconstruct", path, "--model", model, "--acceleration", 8, "--out", tmp_path / "out")
+        errors = [line.partition("error: ")[2] for line in err.splitlines() if "error: " in line]
+        assert {line.partition(": ")[0] for line in errors} == {f"{path} · {part}" for part in parts}
+
+
 @pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_bad_slice_does_not_lose_the_others(run, scan, tmp_path, processes):
     bad = tmp_path / "bad.h5"

@@ -59,6 +59,8 @@ def test_panels_scores_and_caption(result) -> None:
         assert word in caption
     assert "imulated" not in caption
     assert "slice 1 of 0 to 1" in " ".join(texts(result, 1))
+    one_of_two = replace(result, series=replace(result.series, part="contrast 2"))
+    assert "brain.h5 · contrast 2" in " ".join(texts(one_of_two))
 
 
 def test_one_grey_window_and_one_error_scale(result) -> None:
