@@ -244,7 +244,8 @@ class Series:
     def stem(self) -> str:
         """Name for output files: the file name without the ending of its format, and which scan of the file it is."""
         name = stem_of(self.path)
-        return f"{name}.{re.sub(r'[^0-9A-Za-z.]+', '-', self.part).strip('-')}" if self.part else name
+        part = re.sub(r"[^\w.]+", "-", self.part).strip("-")
+        return f"{name}.{part}" if part else name
 
     @property
     def reference(self) -> LazyReference | None:

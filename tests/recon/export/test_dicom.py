@@ -337,6 +337,7 @@ def test_scans_of_one_file_are_one_patients_and_told_apart(raw_series, result_of
         assert first[keyword].value == second[keyword].value, keyword
     assert first.SeriesInstanceUID != second.SeriesInstanceUID
     assert "contrast 2 · repetition 3" in second.SeriesDescription
+    assert raw_series(part="左 · set 1").stem.endswith(".左-set-1")  # the name of a group may be in any script
     # However long its name, the description is legal, and its end tells it from the others.
     for number in (1, 2):
         part = f"measurement of the volunteer · encoding 2 · contrast 12 · repetition {number}"
