@@ -15,7 +15,7 @@ import numpy as np
 from recon import npy
 from recon.data import Geometry, Header, Series, Study
 from recon.errors import FileError
-from recon.io import cfl, reference, sampling
+from recon.io import cfl, reference, sampling, stamps
 from recon.io.simulated import SMALLEST_SIDE, Plane, SimulatedSource
 
 if TYPE_CHECKING:
@@ -64,12 +64,12 @@ class KSpaceSource:
     path: Path
     view: Callable[[Path], NDArray[Any]]
     recon_size: tuple[int, int]
-    stamp: tuple[int, int]
+    stamp: stamps.Stamp
     is_volume: bool = False
 
     def kspace(self, index: int) -> NDArray[np.complex64]:
         """Return k-space ``(coil, y, x)`` of a slice."""
-        _check_stamp(self.path, self.stamp)
+        stamps.check(self.path, self.stamp)
         values = self.view(self.path)
         if not self.is_volume:
             with np.errstate(over="ignore"):  # what overflows is found and named by whoever reads the slice
@@ -92,14 +92,14 @@ class KSpaceSource:
 class ImageSource(SimulatedSource):
     """Reads the images of one array; the file is mapped only during a call."""
 
-    def __init__(self, frames: Sequence[Plane], simulation: SimulationSpec, stamp: tuple[int, int]) -> None:
+    def __init__(self, frames: Sequence[Plane], simulation: SimulationSpec, stamp: stamps.Stamp) -> None:
         super().__init__(frames, simulation)
         self._stamp = stamp
 
     def image(self, index: int) -> NDArray[np.float32]:
         """Return the magnitude ``(y, x)`` of a slice."""
         path = self.frames[index].path
-        _check_stamp(path, self._stamp)
+        stamps.check(path, self._stamp)
         return np.maximum(_values(_images(path), index, path), 0)
 
 
@@ -192,7 +192,7 @@ def read_cfl(path: Path) -> Study:
 def _kspace(
     path: Path, kind: Kind, view: Callable[[Path], NDArray[Any]], note: str, *, is_volume: bool = False
 ) -> Study:
-    stamp = _stamp_of(path)
+    stamp = stamps.of(path)
     values = view(path)
     n_slices, n_coils, rows, columns = values.shape
     _check_patterns(values, path)
@@ -239,19 +239,6 @@ def _check_patterns(values: NDArray[Any], path: Path) -> None:
             )
 
 
-def _stamp_of(path: Path) -> tuple[int, int]:
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise FileError(path, f"cannot be read ({error.strerror or error}).") from None
-    return status.st_size, status.st_mtime_ns
-
-
-def _check_stamp(path: Path, stamp: tuple[int, int]) -> None:
-    if _stamp_of(path) != stamp:
-        raise FileError(path, "was changed since it was opened; open it again.")
-
-
 def _unknown() -> Geometry:
     return Geometry(spacing_is_assumed=True, thickness_is_assumed=True)
 
@@ -281,7 +268,7 @@ def _simulated(path: Path, simulation: SimulationSpec | None) -> Study:
     from recon.simulate import SimulationSpec
 
     simulation = simulation or SimulationSpec()
-    stamp = _stamp_of(path)
+    stamp = stamps.of(path)
     values = _images(path)
     n_slices, rows, columns = values.shape
     if min(rows, columns) < SMALLEST_SIDE:

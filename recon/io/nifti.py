@@ -24,10 +24,11 @@ import numpy as np
 
 from recon.data import Declined, Geometry, Header, Series, Study, stem_of
 from recon.errors import FileError, needs_package
+from recon.io import stamps
 from recon.io.simulated import RESULT_NOTE, SMALLEST_SIDE, Plane, SimulatedSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -76,19 +77,21 @@ class NiftiSource(SimulatedSource):
 
     frames: tuple[Plane, ...]
 
-    def __init__(self, frames: tuple[Plane, ...], simulation: SimulationSpec, turn: Turn) -> None:
+    def __init__(
+        self, frames: tuple[Plane, ...], simulation: SimulationSpec, turn: Turn, files: Mapping[Path, stamps.Stamp]
+    ) -> None:
         super().__init__(frames, simulation)
-        self._turn = turn
+        self._turn, self._files = turn, files
 
     def image(self, index: int) -> NDArray[np.float32]:
         """Return the magnitude ``(y, x)`` of a slice."""
         frame = self.frames[index]
-        return self._picture(_plane(_load(frame.path), frame.path, frame.number, frame.volume), frame)
+        return self._picture(_plane(self._opened(), frame.path, frame.number, frame.volume), frame)
 
     def volume(self) -> NDArray[np.float32]:
         """Return all magnitudes ``(slices, y, x)``; of a compressed file, slice by slice would take for ever."""
         first = self.frames[0]
-        image = _load(first.path)
+        image = self._opened()
         with _told(first.path):
             voxels = np.asarray(image.dataobj[_where(image, slice(None), first.volume)])
         voxels = voxels.reshape((*voxels.shape, 1)[:3])
@@ -96,6 +99,13 @@ class NiftiSource(SimulatedSource):
             raise FileError(first.path, "was changed since it was opened; open it again.")
         planes = (_magnitude(voxels[..., one.number], one.path, one.number) for one in self.frames)
         return np.stack([self._picture(plane, one) for plane, one in zip(planes, self.frames, strict=True)])
+
+    def _opened(self) -> Any:
+        image = _load(self.frames[0].path)
+        for file, stamp in self._files.items():
+            if file.exists():  # whoever reads one that is gone says so
+                stamps.check(file, stamp)
+        return image
 
     def _picture(self, plane: NDArray[np.float32], frame: Plane) -> NDArray[np.float32]:
         picture: NDArray[np.float32] = self._turn(plane)
@@ -124,8 +134,11 @@ def read(path: Path, simulation: SimulationSpec | None = None) -> Study:
     from recon.simulate import SimulationSpec
 
     simulation = simulation or SimulationSpec()
+    stamp = stamps.of(path)
     image = _load(path)
     shape, n_volumes = _shape(image, path)
+    data = _data_of(image, path)
+    files = {path: stamp} if data == path else {path: stamp, data: stamps.of(data)}
     notes = [simulation.note]
     with np.errstate(all="ignore"):  # sizes that are none are found and named
         geometry, turn, numbers = _geometry(image, _raw_header(path), shape, notes)
@@ -152,7 +165,7 @@ def read(path: Path, simulation: SimulationSpec | None = None) -> Study:
                 n_coils=simulation.n_coils,
                 matrix=(rows, columns),
                 recon_size=(rows, columns),
-                source=NiftiSource(frames, simulation, turn),
+                source=NiftiSource(frames, simulation, turn, files),
                 has_reference=True,
                 header=Header(source=f"magnitude images of {path.name}"),
                 geometry=geometry,
@@ -213,6 +226,11 @@ def _load(path: Path) -> Any:
         return classes[2 * is_second + is_pair].from_filename(path)
 
 
+def _data_of(image: Any, path: Path) -> Path:
+    """The file of the voxels: of a pair, the other one."""
+    return Path(image.file_map["image"].filename or path)
+
+
 def _raw_header(path: Path) -> Any:
     """The header as it stands in the file, before nibabel mends it."""
     import nibabel
@@ -267,7 +285,7 @@ def _shape(image: Any, path: Path) -> tuple[tuple[int, int, int], int]:
         raise FileError(
             path, f"its images have {j} × {i} pixels; at least {SMALLEST_SIDE} × {SMALLEST_SIDE} are needed."
         )
-    data = Path(image.file_map["image"].filename or path)
+    data = _data_of(image, path)
     with _told(path):
         stored = data.stat().st_size
     n_bytes = i * j * k * n_volumes * dtype.itemsize

@@ -19,7 +19,7 @@ import numpy as np
 
 from recon.data import Declined, Header, Series, Study
 from recon.errors import FileError
-from recon.io import coil_noise, geometry, hdf5, reference, sampling
+from recon.io import coil_noise, geometry, hdf5, reference, sampling, stamps
 from recon.io.ismrmrd import acquisitions, encoding, phase_encodes, readouts
 from recon.io.ismrmrd import header as ismrmrd_header
 
@@ -96,7 +96,7 @@ def read(path: Path) -> Study:
     FileError
         If it is damaged, or holds no Cartesian scan.
     """
-    stamp = readouts.stamp(path)
+    stamp = stamps.of(path)
     groups: list[_Group] = []
     declined: list[Declined] = []
     with hdf5.opened(path) as file:

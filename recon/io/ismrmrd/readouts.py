@@ -7,14 +7,13 @@ a few at a time and summed with the weights of the inverse Fourier transform, so
 from __future__ import annotations
 
 import contextlib
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recon.errors import FileError
-from recon.io import reference
+from recon.io import reference, stamps
 from recon.io.hdf5 import heaps
 from recon.io.ismrmrd import acquisitions, encoding
 
@@ -45,12 +44,12 @@ class File:
     base
         Byte at which HDF5 begins, behind a user block.
     stamp
-        Its size and the time of its last change: where samples lie is known for this state of it alone.
+        Where samples lie is known for this state of it alone.
     """
 
     path: Path
     base: int
-    stamp: tuple[int, int]
+    stamp: stamps.Stamp
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,29 +255,12 @@ def _blocks(lines: NDArray[Any], line_bytes: int) -> list[slice]:
     ]
 
 
-def stamp(path: Path) -> tuple[int, int]:
-    """Return the size of a file and the time of its last change.
-
-    Raises
-    ------
-    FileError
-        If it is gone.
-    """
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise FileError(path, f"cannot be read ({error.strerror or error}); check the disk or network share.") from None
-    return status.st_size, status.st_mtime_ns
-
-
 @contextlib.contextmanager
 def _opened(file: File) -> Iterator[BinaryIO]:
     """The file, if it is still the one that was opened; what the system stumbles over becomes a FileError."""
     try:
         with file.path.open("rb") as opened:
-            status = os.fstat(opened.fileno())
-            if (status.st_size, status.st_mtime_ns) != file.stamp:
-                raise FileError(file.path, "was changed since it was opened; open it again.")
+            stamps.check(file.path, file.stamp, opened.fileno())
             yield opened
     except OSError as error:
         raise FileError(

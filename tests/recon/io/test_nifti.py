@@ -2,6 +2,7 @@
 
 import gzip
 import itertools
+import os
 
 import nibabel
 import numpy as np
@@ -212,6 +213,22 @@ def test_a_pair_of_header_and_image(tmp_path, only, voxels):
     (tmp_path / "pair.img").unlink()
     with pytest.raises(FileError, match=r"pair.img is not there; bring it back"):
         recon.open_study(tmp_path / "pair.hdr")
+
+
+@pytest.mark.parametrize("name", ["head.nii", "head.nii.gz", "head.img"])
+def test_a_file_that_was_changed_is_not_read_on(tmp_path, only, voxels, name):
+    """One volume must not be made of the slices of two."""
+    kind = nibabel.Nifti1Pair if name == "head.img" else nibabel.Nifti1Image
+    nibabel.save(kind(voxels, np.eye(4)), tmp_path / name)
+    series = only(recon.open_study(tmp_path / name.replace("img", "hdr")))
+    series.read(0)
+    (tmp_path / "other").mkdir()
+    nibabel.save(kind(voxels[::-1], np.eye(4)), tmp_path / "other" / name)
+    (tmp_path / "other" / name).replace(tmp_path / name)
+    os.utime(tmp_path / name, ns=(0, 0))
+    for read in (lambda: series.read(1), series.source.volume):
+        with pytest.raises(FileError, match=f"{name}: was changed since it was opened; open it again"):
+            read()
 
 
 @pytest.mark.parametrize(
