@@ -144,13 +144,20 @@ def _repeated(places: list[list[Frame]], label: str) -> list[Stack]:
     """The volumes of a time, diffusion or cine series: at each place the first frame, the second, and so on."""
     crowd = max(len(place) for place in places)
     frames = [frame for place in places for frame in place]
+    stopped: list[Stack] = []
     if (least := min(len(place) for place in places)) < crowd:
-        reason = (
-            f"is a series of volumes with images missing: of some slices there are {least}, of others {crowd}, and "
-            "which belong together is unknown. Export it again as a whole"
-        )
-        return [Stack(tuple(frames), label, reason)]
-    volumes = list(zip(*places, strict=True))
+        volumes, rest = _whole_volumes(places)
+        if not volumes:
+            reason = (
+                f"is a series of volumes with images missing: of some slices there are {least}, of others {crowd}, and "
+                "which belong together is unknown. Export it again as a whole"
+            )
+            return [Stack(tuple(frames), label, reason)]
+        reason = f"is a series of volumes whose last one has {len(rest)} of {len(places)} images; it is left out"
+        stopped = [Stack(rest, label, reason)]
+    else:
+        volumes = list(zip(*places, strict=True))
+    crowd = len(volumes)
     width = len(str(crowd))
     found = [
         Stack(volume, " ".join(filter(None, (label, f"volume {number:0{width}d} of {crowd}", _moment(volume, frames)))))
@@ -162,7 +169,25 @@ def _repeated(places: list[list[Frame]], label: str) -> list[Stack]:
             f"has {crowd} volumes, of which the first {MAX_VOLUMES} are opened; copy others to a folder of their own"
         )
         found.append(Stack(rest, label, reason))
-    return found
+    return found + stopped
+
+
+def _whole_volumes(places: list[list[Frame]]) -> tuple[list[tuple[Frame, ...]], tuple[Frame, ...]]:
+    """The whole volumes of a series that was stopped, and what there is of its last one.
+
+    None where the order of the images does not show one volume after the other, each with all slices but the last.
+    """
+    members = [(_order(frame), place, frame) for place, frames in enumerate(places) for frame in frames]
+    members.sort(key=lambda one: one[:2])
+    n_slices, n_whole = len(places), len(members) // len(places)
+    chunks = [members[n_slices * number : n_slices * (number + 1)] for number in range(n_whole + 1)]
+    seen = [sorted(place for _, place, _ in chunk) for chunk in chunks]
+    is_known = len({order for order, _, _ in members}) == len(members)
+    is_known &= all(one == list(range(n_slices)) for one in seen[:-1]) and len(set(seen[-1])) == len(seen[-1])
+    if not is_known:
+        return [], ()
+    whole = [tuple(frame for _, _, frame in sorted(chunk, key=lambda one: one[1])) for chunk in chunks[:-1]]
+    return whole, tuple(frame for _, _, frame in chunks[-1])
 
 
 def _moment(volume: tuple[Frame, ...], frames: list[Frame]) -> str:

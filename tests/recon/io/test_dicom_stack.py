@@ -168,3 +168,24 @@ def test_a_mosaic_is_taken_apart(tmp_path, write_dicom, only, sign):
     write_dicom(tmp_path / "a", picture, prepare=lambda dataset: mark(dataset, 17), **values)
     with pytest.raises(FileError, match="is a Siemens mosaic that does not say how many slices it tiles"):
         read(tmp_path)
+
+
+def test_of_a_series_that_was_stopped_the_whole_volumes_open(tmp_path, write_dicom):
+    """A patient who leaves during the last of three hundred volumes must not cost the others."""
+    for number in range(11):
+        volume, place = divmod(number, 4)
+        pixels = np.full((24, 32), 100 * volume + place, np.uint16)
+        order = (0, 2, 1, 3)[place]  # interleaved
+        write_dicom(tmp_path / f"{number}", pixels, slice=order, InstanceNumber=number + 1)
+    study = read(tmp_path)
+    assert [series.title for series in study.series] == [
+        "5 · t2_tse_tra · volume 1 of 2", "5 · t2_tse_tra · volume 2 of 2",
+    ]  # fmt: skip
+    assert [[int(plane[0, 0]) for plane in series.source.volume()] for series in study.series] == [
+        [0, 2, 1, 3], [100, 102, 101, 103],
+    ]  # fmt: skip
+    assert "whose last one has 3 of 4 images; it is left out" in study.declined[0].reason
+    # With an image missing in between, which belong together is unknown.
+    (tmp_path / "5").unlink()
+    with pytest.raises(FileError, match="which belong together is unknown"):
+        read(tmp_path)
