@@ -16,7 +16,7 @@ import numpy as np
 
 from recon.data import Geometry, Header, Series
 from recon.errors import FileError, ModelError, MRIError
-from recon.io import hdf5
+from recon.io import hdf5, sniff
 from recon.masks import SamplingMask
 from recon.request import Request
 from recon.result import ENDINGS, Reconstruction
@@ -130,6 +130,10 @@ def read(path: Path, scan: Path | None = None) -> StoredReconstruction:
     path = find(path)
     if not path.exists():
         raise FileError(path, "there is no such file; give the .h5 or the .json file of a result.")
+    if path.is_dir():
+        raise FileError(path, "is a folder; give the .h5 or the .json files of results.")
+    if sniff(path) != "hdf5":
+        raise FileError(path, "is no HDF5 file; give the .h5 or the .json file of a result.")
     with hdf5.opened(path) as file:
         if not {"reconstruction", "mask", "record", "origin"} <= set(file):
             raise FileError(path, "is no result of this program; give one, or reconstruct the scan.")

@@ -194,6 +194,11 @@ def test_what_is_no_result_is_refused(scan, first, tmp_path):
         stored.read(scan)
     with pytest.raises(FileError, match="no such file"):
         stored.read(tmp_path / "missing.h5")
+    with pytest.raises(FileError, match="is a folder"):
+        stored.read(tmp_path)
+    (tmp_path / "figure.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    with pytest.raises(FileError, match="is no HDF5 file"):
+        stored.read(tmp_path / "figure.png")
     (tmp_path / "a.json").write_text("{}")
     with pytest.raises(FileError, match="is no record"):
         stored.read(tmp_path / "a.json")
