@@ -54,7 +54,7 @@ def get_card(name: str) -> ModelCard:
     Raises
     ------
     ModelError
-        If there is none of that name; the message names close ones.
+        If there is none of that name; the message names close ones where there are.
     """
     cards = _cards()
     if not isinstance(name, str):
@@ -63,8 +63,10 @@ def get_card(name: str) -> ModelCard:
     if name not in cards:
         import difflib
 
-        close = difflib.get_close_matches(name, [*cards, *ALIASES], n=3) or list(cards)[:6]
-        raise ModelError(f"there is no model {name!r}; did you mean {', '.join(close)}? `models list` shows all.")
+        close = difflib.get_close_matches(name, [*cards, *ALIASES], n=3)
+        # Where nothing is close it may have been a file.
+        hint = f"did you mean {', '.join(close)}?" if close else "weights are files that end in .safetensors."
+        raise ModelError(f"there is no model {name!r}; {hint} `models list` shows all.")
     return cards[name].checked()
 
 

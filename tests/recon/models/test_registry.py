@@ -49,6 +49,8 @@ def test_overrides():
 def test_mistakes_are_named():
     with pytest.raises(ModelError, match="did you mean pcrnn-s"):
         models.create("pcrn-s")
+    with pytest.raises(ModelError, match=r"no model 'scans/knee.h5'; weights are files that end in .safetensors"):
+        models.create("scans/knee.h5")
     with pytest.raises(ModelError, match="at least one"):
         models.create("pcrnn", 0)
 
