@@ -6,6 +6,8 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from dataclasses import fields
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -146,15 +148,26 @@ def _as_text(item: dict[str, Any], show_extra: bool) -> str:
     titles = Counter(series["title"] for series in item["series"])
     if len(names) > 1:
         lines += ["", _overview(item["series"], names)]
-    for series, name in zip(item["series"], names, strict=True):
-        where = f" ({name})" if titles[series["title"]] > 1 else ""
-        lines += ["", f"  {series['title']}{where}", table(_rows(series, show_extra), indent="    ")]
-        lines += [f"    note: {note}" for note in series["notes"]]
-        if series["problem"]:
-            lines.append(f"    problem: {series['problem']}")
+    described = [
+        (_details(series, show_extra), series["title"] + (f" ({name})" if titles[series["title"]] > 1 else ""))
+        for series, name in zip(item["series"], names, strict=True)
+    ]
+    # Time points differ in nothing that is said here; the table above names each.
+    for details, alike in groupby(described, key=itemgetter(0)):
+        first, *others = (title for _, title in alike)
+        lines += ["", f"  {first}", details]
+        if others:
+            lines.append(f"    and {len(others)} more like it, to {others[-1]}")
     if item["declined"]:
         lines += ["", f"  {len(item['declined'])} declined:"]
         lines += [f"    {Path(entry['path']).name}: {entry['reason']}" for entry in item["declined"]]
+    return "\n".join(lines)
+
+
+def _details(series: dict[str, Any], show_extra: bool) -> str:
+    lines = [table(_rows(series, show_extra), indent="    "), *(f"    note: {note}" for note in series["notes"])]
+    if series["problem"]:
+        lines.append(f"    problem: {series['problem']}")
     return "\n".join(lines)
 
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import h5py
+import nibabel
 import numpy as np
 import pytest
 
@@ -107,6 +108,16 @@ def test_a_folder_begins_with_a_line_a_file(run, scan, tmp_path):
     assert details == ["  head · AXT2 (a/head.h5)", "  head · AXT2 (b/head.h5)", "  neck · AXT2", "  1 declined:"]
     assert "1 declined" in out
     assert "contrast" not in run("info", scan)[1]
+
+
+def test_volumes_that_are_alike_are_described_once(run, tmp_path):
+    volumes = np.ones((16, 16, 3, 12), np.float32)
+    nibabel.save(nibabel.Nifti1Image(volumes, np.eye(4)), tmp_path / "bold.nii")
+    out = run("info", tmp_path / "bold.nii")[1]
+    assert out.count("bold · volume ") == 12 + 2
+    assert out.count("3 slices, 4 coils, 16 × 16") == 1
+    assert out.splitlines()[-1] == "    and 11 more like it, to bold · volume 12 of 12"
+    assert len(json.loads(run("info", tmp_path / "bold.nii", "--json")[1])[0]["series"]) == 12
 
 
 def test_info_says_which_sizes_the_file_does_not_say(run, scan, tmp_path):
