@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QDialog,
     QDialogButtonBox,
     QFileDialog,
@@ -23,7 +22,7 @@ from PySide6.QtWidgets import (
 )
 
 from app import theme
-from app.output import count
+from app.dialogs.result_choice import ResultChoice
 from app.views.fields import describe
 from app.views.named import named
 
@@ -55,11 +54,7 @@ class ExportDialog(QDialog):
         super().__init__(parent)
         self.setObjectName("exportDialog")
         self.setWindowTitle("Export result")
-        self.result_choice = named("exportResult", QComboBox())
-        for result in results:
-            self.result_choice.addItem(result_words(result), result)
-        if current in results:
-            self.result_choice.setCurrentIndex(results.index(current))
+        self.result_choice = named("exportResult", ResultChoice(results, current))
         self.formats: dict[str, QCheckBox] = {}
         boxes = QVBoxLayout()
         boxes.setSpacing(theme.SPACE)
@@ -149,11 +144,6 @@ class ExportDialog(QDialog):
         wants_stages = self.stages.isEnabled() and self.stages.isChecked()
         self.export_wanted.emit(self.folder.text().strip(), chosen, wants_stages, self.result_choice.currentData())
         self.accept()
-
-
-def result_words(result: Result) -> str:
-    """Return what a list of results calls one, such as ``#2 · PC-RNN · Random lines 4× · 3 slices · brain``."""
-    return f"{result.title} · {count(len(result.finished), 'slice')} · {result.series.title}"
 
 
 def said_of_the_patient(result: Result | None, *, is_dicom: bool = True) -> str:

@@ -21,7 +21,8 @@ from PySide6.QtWidgets import (
 )
 
 from app import theme
-from app.dialogs.export import result_words, said_of_the_patient
+from app.dialogs.export import said_of_the_patient
+from app.dialogs.result_choice import ResultChoice
 from app.messages import sentence
 from app.output import count
 from app.views.fields import describe
@@ -77,11 +78,7 @@ class SendDialog(QDialog):
         self.setWindowTitle("Send to a PACS")
         self._is_confirmed = is_confirmed
         self._asked: Destination | None = None
-        self.result_choice = named("sendResult", QComboBox())
-        for result in results:
-            self.result_choice.addItem(result_words(result), result)
-        if current in results:
-            self.result_choice.setCurrentIndex(results.index(current))
+        self.result_choice = named("sendResult", ResultChoice(results, current))
         self.known = named("sendKnown", QComboBox())
         for destination in destinations:
             self.known.addItem(str(destination), destination)

@@ -57,6 +57,22 @@ def test_export_dialog_says_whether_the_patient_is_named(qtbot, child, new_serie
     assert "Patient names are not written" in note.text()
 
 
+@pytest.mark.parametrize("name", ["scan", "sub-01_ses-pre_task-finger_acq-highres_run-01_bold · volume 07 of 40"])
+def test_the_end_of_a_long_name_is_seen_in_the_box(qtbot, child, new_series, name):
+    title = "#1 · PC-RNN-S · Equispaced, exact share 4×"
+    result = SimpleNamespace(title=title, finished=(0,), series=new_series(name=name))
+    dialog = ExportDialog([result], result, "/tmp")
+    qtbot.addWidget(dialog)
+    dialog.resize(600, 400)
+    dialog.show()
+    box = child(dialog, "exportResult")
+    shown = box.shown_text()
+    assert box.fontMetrics().horizontalAdvance(shown) < box.width()
+    assert (shown == box.currentText()) == (name == "scan")
+    assert shown.startswith("#1 · PC-RNN-S") and shown.endswith(name[-15:])
+    assert box.itemData(0, Qt.ItemDataRole.ToolTipRole) == box.currentText() == f"{title} · 1 slice · {name}"
+
+
 def test_settings_dialog_saves_and_the_theme_follows(window, qtbot, child):
     dialog = open_dialog(window, "settings")
     themes = child(dialog, "setting-theme")
