@@ -122,7 +122,7 @@ class SendDialog(QDialog):
         self.verify_button.setEnabled(True)
         colours = theme.colours()
         self.answer.setStyleSheet(f"color: {colours.error if problem else colours.good};")
-        self.answer.setText(sentence(problem) if problem else f"{destination} answers.")
+        self._say(sentence(problem) if problem else f"{destination} answers.")
 
     # ---------------------------------------------------------------- construction
 
@@ -167,8 +167,7 @@ class SendDialog(QDialog):
         policy = self.confirm.sizePolicy()
         policy.setRetainSizeWhenHidden(True)
         self.confirm.setSizePolicy(policy)
-        # Two lines are kept free for the answer, which then moves nothing.
-        self.answer.setMinimumHeight(2 * self.answer.fontMetrics().lineSpacing())
+        self._say("")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(*[2 * theme.MARGIN] * 4)
         layout.setSpacing(theme.MARGIN)
@@ -189,7 +188,7 @@ class SendDialog(QDialog):
 
     def _change(self) -> None:
         self._asked = None
-        self.answer.setText("")
+        self._say("")
         # The tick was for the host that stood here.
         self.confirm.setChecked(False)
         self._validate()
@@ -246,8 +245,20 @@ class SendDialog(QDialog):
         self._asked = self._destination()
         self.verify_button.setEnabled(False)
         self.answer.setStyleSheet("")
-        self.answer.setText(f"Asking {self._asked} …")
+        self._say(f"Asking {self._asked} …")
         self.verify_wanted.emit(self._asked, checked_ae_title(self.calling.text()))
+
+    def _say(self, answer: str) -> None:
+        self.answer.setText(answer)
+        # Two lines are kept free for the answer, which then moves nothing; one with a long host gets what it needs.
+        free = 2 * self.answer.fontMetrics().lineSpacing()
+        needed = self.answer.heightForWidth(self.answer.width())
+        self.answer.setMinimumHeight(max(free, needed))
+        layout = self.layout()
+        if layout is not None and needed > free:
+            # A dialog grows by itself to the least height of its parts, which for texts is that of one line.
+            layout.activate()
+            self.resize(self.width(), max(self.height(), layout.totalHeightForWidth(self.width())))
 
     def _send(self) -> None:
         destination, calling = self._destination(), checked_ae_title(self.calling.text())

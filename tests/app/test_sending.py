@@ -318,6 +318,26 @@ def test_verify_answers_in_the_dialog(window, asking, qtbot, child, click, start
     QTest.keyClick(dialog, Qt.Key.Key_Escape)
 
 
+def test_an_answer_with_a_long_host_is_not_cut(qtbot, child, new_series):
+    result = SimpleNamespace(title="CS-TV", finished=(0,), series=new_series(name=10 * "long name "))
+    where = Destination("ARCHIVE_MAIN_01", "pacs-archive-01.radiology.university-hospital.example.org", 104)
+    dialog = SendDialog([result], result, [where], lambda _: True, "MRIWS")
+    qtbot.addWidget(dialog)
+    dialog.show()
+    answer, note = child(dialog, "sendAnswer"), child(dialog, "sendNote")
+    short = answer.height()
+    click = child(dialog, "sendVerify").click
+    click()
+    dialog.show_answer(where, f"{where}: there is no computer called {where.host}; check the name, or give an address.")
+    QApplication.processEvents()
+    assert answer.heightForWidth(answer.width()) > short
+    assert answer.height() >= answer.heightForWidth(answer.width())
+    assert answer.geometry().bottom() < note.geometry().top()
+    click()
+    dialog.show_answer(where, "")
+    assert answer.text() == f"{where} answers."
+
+
 def test_an_answer_about_another_destination_is_not_shown(window, asking, qtbot, child, click, start_pacs):
     dialog = asking()
     fill(dialog, child, start_pacs().destination)
