@@ -64,8 +64,8 @@ class HeaderView(QTableWidget):
         self.setObjectName("headerView")
         self.setAccessibleName("Header of the scan")
         self.setHorizontalHeaderLabels(["Field", "Value"])
-        self.horizontalHeader().setStretchLastSection(True)
-        self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+        self.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Interactive)
+        self.horizontalHeader().setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
         self._name_width = self.fontMetrics().horizontalAdvance("Inversion time of scan")
         self._fitted_width = self._name_width
         self.setColumnWidth(0, self._name_width)

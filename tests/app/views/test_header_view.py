@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 import recon
-from app.views.header_view import header_rows
+from app.views.header_view import HeaderView, header_rows
 from recon import phantom
 
 
@@ -23,3 +23,18 @@ def test_a_size_that_is_assumed_is_no_fact(series, is_assumed):
     assert rows["Pixel spacing"] == f"6.75 × 6.75{end}"
     assert rows["Slice thickness"] == f"6{end}"
     assert rows["Orientation"] == "not in the file, assumed"
+
+
+@pytest.mark.parametrize("width", [120, 400])
+def test_values_end_where_the_pane_does(qtbot, series, width):
+    view = HeaderView()
+    qtbot.addWidget(view)
+    view.set_series(series)
+    view.show()
+    view.resize(width, 200)
+    assert view.columnWidth(0) + view.columnWidth(1) == view.viewport().width()
+    assert view.columnWidth(0) <= view.columnWidth(1)
+    view.setColumnWidth(0, 30)  # as the user drags it
+    view.resize(width + 100, 200)
+    assert view.columnWidth(0) == 30
+    assert view.columnWidth(1) == view.viewport().width() - 30
