@@ -65,7 +65,12 @@ class SamplingForm(QWidget):
     def _lay_out(self, label_width: int) -> None:
         self._form: QFormLayout = form()
         self._form.addRow("Pattern", self.mask_type)
-        self._form.addRow(beside(Acceleration=self.acceleration, Centre_fraction=self.center_fraction, Seed=self.seed))
+        row = beside(Acceleration=self.acceleration, Centre_fraction=self.center_fraction, Seed=self.seed)
+        # Beside a scroll bar the words that stand for no seed need what the number under a long name does not.
+        self.acceleration.setMinimumWidth(label_width)
+        for place, stretch in enumerate((2, 2, 3)):
+            row.setColumnStretch(place, stretch)
+        self._form.addRow(row)
         self._form.addRow("Grid", self.grid)
         align_labels(self._form, label_width)
         column = QVBoxLayout(self)

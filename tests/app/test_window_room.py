@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QToolButton, QWidget
+from PySide6.QtWidgets import QApplication, QStyle, QStyleOptionFrame, QToolButton, QWidget
 
 from app.views.error_key import ErrorKey
 from app.views.fields import FormScroll
@@ -40,6 +40,23 @@ def test_the_recipe_is_never_cut_off_at_its_side(window, qtbot):
     window.recipe.setMinimumWidth(0)
     window.restoreState(layout)
     qtbot.waitUntil(is_whole)
+
+
+def test_what_stands_for_no_seed_is_read_beside_a_scroll_bar(window, qtbot, reconstruct, child):
+    reconstruct(window, qtbot)
+    window.resize(1280, 500)
+    bar = window.recipe.findChild(FormScroll).verticalScrollBar()
+    qtbot.waitUntil(bar.isVisible)
+    for name, text in (("seed", "file name"), ("centerFraction", "auto (0.08)"), ("acceleration", "12.25 ×")):
+        field = child(window, name)
+        if name == "acceleration":
+            field.setValue(12.25)
+            field = field.lineEdit()
+        option = QStyleOptionFrame()
+        field.initStyleOption(option)
+        room = field.style().subElementRect(QStyle.SubElement.SE_LineEditContents, option, field)
+        assert (field.text() or field.placeholderText()) == text
+        assert field.fontMetrics().horizontalAdvance(text) <= room.width() - field.textMargins().left() - 4, name
 
 
 @pytest.mark.parametrize("size", [(960, 540), (100, 100)])
