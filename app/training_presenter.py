@@ -42,7 +42,7 @@ def numbers(record: Record) -> dict[str, str]:
         if key in latest:
             found[name] = words.format(latest[key])
     if "psnr" in latest and "zero_filled_psnr" in latest:
-        found["PSNR"] += f" ({latest['psnr'] - latest['zero_filled_psnr']:+.1f})"
+        found["PSNR"] += f" ({latest['psnr'] - latest['zero_filled_psnr']:+z.1f})"
     eta = record.eta_s()
     if eta is not None:
         found["left"] = remaining(eta)

@@ -6,6 +6,7 @@ import math
 import pytest
 
 from app.training_events import EVENTS, Record, Tail
+from app.training_presenter import numbers
 from app.training_watch import outcome
 
 
@@ -124,6 +125,12 @@ def test_numbers_become_curves_and_what_is_no_number_is_passed_over(file):
         "epoch_loss": ([12.0], [0.4]),
     }
     assert record.latest["psnr"] == 30.0
+
+
+@pytest.mark.parametrize(("psnr", "shown"), [(26.99, "26.99 dB (+0.0)"), (26.5, "26.50 dB (-0.5)")])
+def test_no_gain_over_zero_filled_is_no_loss(psnr, shown):
+    record = take({"event": "validation", "step": 1, "psnr": psnr, "zero_filled_psnr": 27.0})
+    assert numbers(record)["PSNR"] == shown
 
 
 def test_a_resumed_run_draws_repeated_steps_once():
