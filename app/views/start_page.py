@@ -154,7 +154,7 @@ class StartPage(QWidget):
 
         self.demo_button = named("demoButton", QPushButton("Open the demo study"))
         self.demo_button.setProperty("primary", True)
-        self.file_button = named("openFileButton", QPushButton("Open file…"))
+        self.file_button = named("openFileButton", QPushButton("Open files…"))
         self.folder_button = named("openFolderButton", QPushButton("Open folder…"))
         theme.set_icon(self.demo_button, "play-circle-outline", "on_accent")
         theme.set_icon(self.file_button, "file-outline")

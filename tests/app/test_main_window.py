@@ -55,6 +55,9 @@ def test_before_a_study_there_is_only_the_start_page(session, qtbot, child):
     assert window.start_page.isVisible()
     assert not any(dock.isVisible() for dock in window.findChildren(QDockWidget))
     assert "research use only" in child(window, "researchUse").text().lower()
+    for name in ("openFile", "openFolder", "openDemo"):
+        button = child(window, "demoButton" if name == "openDemo" else f"{name}Button")
+        assert button.text() == window.commands.by_name[name].text()
 
 
 def test_recent_studies_open_by_a_click(session, qtbot):
