@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 NIFTI = nifti.ENDINGS
 ARRAYS = (".npy",)
+_N_NAMED = 5
+"""Volumes of one file that a message names."""
 
 _EXPECTED = "magnitude images as DICOM, NIfTI (.nii, .nii.gz), NPY or PNG were expected"
 
@@ -137,6 +139,8 @@ def _load_study(path: Path) -> Images:
     if not found:
         raise FileError(path, f"holds raw data, which needs no simulation; {_EXPECTED}.")
     if len(found) > 1:
-        titles = ", ".join(series.title for series in found[:5])
-        raise FileError(path, f"holds {len(found)} volumes ({titles}); name the files of one, or extract it.")
+        titles = [series.title for series in found]
+        # Of many the first and the last tell what they are.
+        named = ", ".join(titles if len(titles) <= _N_NAMED else [titles[0], "…", titles[-1]])
+        raise FileError(path, f"holds {len(found)} volumes ({named}); name the files of one, or extract it.")
     return replace(read_series(found[0]), path=path)

@@ -118,6 +118,15 @@ def test_volumes_of_a_time_series_open_one_by_one(save, voxels, monkeypatch):
     assert len(study.series) == 3 and "has 11 volumes, of which the first 3 are opened" in study.declined[0].reason
 
 
+def test_of_many_volumes_the_first_and_the_last_are_named(save, voxels):
+    path = save(np.stack([voxels] * 11, axis=-1), name="bold.nii")
+    with pytest.raises(FileError, match=r"11 volumes \(bold · volume 01 of 11, …, bold · volume 11 of 11\)"):
+        read_images(path)
+    path = save(np.stack([voxels] * 2, axis=-1), name="two.nii")
+    with pytest.raises(FileError, match=r"2 volumes \(two · volume 1 of 2, two · volume 2 of 2\)"):
+        read_images(path)
+
+
 def test_units_are_millimetres(save, only, voxels):
     series = only(
         recon.open_study(save(voxels, np.diag([800.0, 900.0, 2000.0, 1.0]), change=lambda h: h.set_xyzt_units(3)))
