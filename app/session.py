@@ -439,7 +439,8 @@ class Session(QObject):
             self.report(error, details, "reconstructing")
         elif state == "partial":
             kept, total = len(result.finished), len(result.request.slices or ())
-            self.say("info", f"Cancelled. {kept} of {total} slices were finished" + (" and are kept." if kept else "."))
+            counted = f" {kept} of {total} slices were finished{' and are kept' if kept else ''}." if total > 1 else ""
+            self.say("info", f"Cancelled.{counted}")
         elif result.left_out:
             self.say("warning", result.left_out)
         self.job_finished.emit(state)

@@ -278,7 +278,7 @@ def test_cancel_keeps_finished_slices(opened, engine, qtbot):
     assert blocker.args == ["partial"]
     assert opened.result.finished == (0,)
     assert opened.result.slices.keys() == {0}
-    assert "1 of 5" in texts(opened, "info")[0]
+    assert texts(opened, "info")[0] == "Cancelled. 1 of 5 slices were finished and are kept."
     assert engine.n_closed == 1
 
 
@@ -292,6 +292,7 @@ def test_cancel_before_anything_is_finished_leaves_its_stages_in_view_and_no_res
     opened.cancel()
     engine.gate.set()
     qtbot.waitUntil(lambda: not opened.is_running)
+    assert texts(opened, "info")[-1] == "Cancelled."
     assert opened.results == [before]
     assert opened.result.title.endswith(" · cancelled")
     assert [step.module for step in opened.slice_result.steps][:3] == ["zero-filled", "4x", "4x"]
