@@ -214,11 +214,13 @@ def _qt() -> Iterator[Finding]:
         yield Finding("qt", "Qt", "note", "not installed: the sub-commands work, the window does not")
         return
     folder = Path(next(iter(spec.submodule_search_locations)))
-    has_display = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")) or platform.system() != "Linux"
+    from app.window import has_display
+
+    is_seen = has_display()
     chosen = os.environ.get("QT_QPA_PLATFORM")
-    value = chosen or ("the desktop's" if has_display else "none: no DISPLAY; `demo --reconstruct` works without one")
-    yield Finding("qt", "platform", "ok" if has_display or chosen else "note", value)
-    wanted = chosen or ("xcb" if has_display else "offscreen")
+    value = chosen or ("the desktop's" if is_seen else "none: no DISPLAY; `demo --reconstruct` works without one")
+    yield Finding("qt", "platform", "ok" if is_seen or chosen else "note", value)
+    wanted = chosen or ("xcb" if is_seen else "offscreen")
     missing = missing_libraries(folder, wanted)
     if missing:
         packages = sorted({_DEBIAN.get(_base_name(library), library) for library in missing})
