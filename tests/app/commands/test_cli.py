@@ -155,7 +155,9 @@ def test_interrupt_leaves_nothing_half_written(tmp_path):
             process.send_signal(signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(30)
-        assert process.returncode == 130
+        # Where the interrupt falls into code that a library runs from C, Python ends itself by the signal after our
+        # sentence, which shells report as 130 too.
+        assert process.returncode in (130, -signal.SIGINT)
         assert process.stderr.read().endswith(f"{cli.PROGRAM}: interrupted\n")
     assert list(out_folder.iterdir()) == []
 
