@@ -24,7 +24,13 @@ if TYPE_CHECKING:
     from recon.request import Request
 
 # format -> what the name of its file, or for DICOM of its folder, ends in.
-ENDINGS = {"hdf5": ".h5", "dicom": ".dcm", "nifti": ".nii.gz", "png": ".png"}
+ENDINGS = {
+    "hdf5": ".h5",
+    "dicom": ".dcm",
+    "dicom-anonymous": ".anonymous.dcm",
+    "nifti": ".nii.gz",
+    "png": ".png",
+}
 FORMATS = tuple(ENDINGS)
 
 
@@ -258,10 +264,10 @@ class Reconstruction:
                 from recon.export import hdf5
 
                 hdf5.write(self, path, stages=stages)
-            elif format_ == "dicom":
+            elif format_ in ("dicom", "dicom-anonymous"):
                 from recon.export import dicom
 
-                dicom.write(self, path)
+                dicom.write(self, path, is_anonymous=format_ == "dicom-anonymous")
             elif format_ == "nifti":
                 from recon.export import nifti
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from recon.errors import ModelError
+from recon.folders import user_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -117,8 +118,7 @@ def user_folder() -> Path:
     chosen = os.environ.get("MRI_WORKSTATION_WEIGHTS")
     if chosen:
         return Path(chosen)
-    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(base) / "mri-workstation" / "weights"
+    return user_data() / "weights"
 
 
 def find_weights() -> tuple[Weights, ...]:

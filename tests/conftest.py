@@ -31,6 +31,8 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ["QT_API"] = "pyside6"
 os.environ["PYQTGRAPH_QT_LIB"] = "PySide6"
 
+_USER_FOLDERS = "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
@@ -58,13 +60,23 @@ def cache_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def home_of_fixtures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what a fixture of a module or of the session runs away from the user, too."""
+    home = tmp_path_factory.mktemp("fixtures")
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in ("HOME", *_USER_FOLDERS):
+            patch.setenv(variable, str(home))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def user_folders(tmp_path_factory: pytest.TempPathFactory, cache_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give every test a home with no settings, no recent files and no weights in it; nothing of the user is touched."""
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache_folder))
-    for variable in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
+    for variable in _USER_FOLDERS:
         monkeypatch.setenv(variable, str(home / variable.removeprefix("XDG_").removesuffix("_HOME").lower()))
     return home
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from recon.request import Request
 
-FORMATS = ("hdf5", "dicom", "nifti", "png")
+FORMATS = ("hdf5", "dicom", "dicom-anonymous", "nifti", "png")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

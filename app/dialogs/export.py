@@ -27,10 +27,13 @@ from app.views.fields import describe
 from app.views.named import named
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from app.results import Result
 
 FORMATS = (
     ("dicom", "DICOM series", "MR Image Storage, one file per slice; opens in every viewer"),
+    ("dicom-anonymous", "DICOM series, anonymous", "pseudonyms for patient and study, dates moved"),
     ("hdf5", "HDF5", "float32 volume with the request that made it"),
     ("nifti", "NIfTI", "float32 volume with its position in space"),
     ("png", "PNG figure", "stages, error maps and scores of one slice, ready for a slide"),
@@ -61,7 +64,6 @@ class ExportDialog(QDialog):
         boxes.setContentsMargins(0, theme.SPACE, 0, 0)  # the first box on a line with the name at its left
         for key, text, hint in FORMATS:
             box = named(f"format-{key}", QCheckBox(f"{text}: {hint}"))
-            box.setChecked(key == "dicom")
             box.toggled.connect(self._validate)
             self.formats[key] = box
             boxes.addWidget(box)
@@ -93,7 +95,7 @@ class ExportDialog(QDialog):
         form.addRow("Folder", row)
         self.note = named("exportNote", QLabel(wordWrap=True))
         self.note.setProperty("muted", True)
-        self.result_choice.currentIndexChanged.connect(self._validate)
+        self.result_choice.currentIndexChanged.connect(self._choose_dicom)
         self.problem = named("exportProblem", QLabel(wordWrap=True))
         self.problem.setStyleSheet(f"color: {theme.colours().error};")
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
@@ -110,7 +112,8 @@ class ExportDialog(QDialog):
         layout.addWidget(self.problem)
         layout.addWidget(buttons)
         self.setMinimumWidth(600)
-        self._validate()
+        self._names_a_patient: bool | None = None
+        self._choose_dicom()
 
     def _browse(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self, "Export to", self.folder.text())
@@ -131,12 +134,23 @@ class ExportDialog(QDialog):
             return f"{above} cannot be written; choose another folder."
         return ""
 
+    def _choose_dicom(self) -> None:
+        """Tick the images without names where the source has some, which are given away by choice alone."""
+        result = self.result_choice.currentData()
+        names_a_patient = result is not None and result.series.kind == "dicom"
+        if names_a_patient != self._names_a_patient:
+            self._names_a_patient = names_a_patient
+            self.formats["dicom"].setChecked(not names_a_patient)
+            self.formats["dicom-anonymous"].setChecked(names_a_patient)
+        self._validate()
+
     def _validate(self) -> None:
         problem = self._problem()
         self.problem.setText(problem)
         self.export_button.setEnabled(not problem and self.result_choice.count() > 0)
         self.stages.setEnabled(self.formats["hdf5"].isChecked())
-        said = said_of_the_patient(self.result_choice.currentData(), is_dicom=self.formats["dicom"].isChecked())
+        chosen = {key for key, box in self.formats.items() if box.isChecked()}
+        said = said_of_the_patient(self.result_choice.currentData(), chosen)
         self.note.setText(f"Images are marked for research use only. {said}")
 
     def _export(self) -> None:
@@ -146,16 +160,22 @@ class ExportDialog(QDialog):
         self.accept()
 
 
-def said_of_the_patient(result: Result | None, *, is_dicom: bool = True) -> str:
+def said_of_the_patient(result: Result | None, formats: Collection[str]) -> str:
     """Return whose names the files of a result carry.
 
     Parameters
     ----------
     result
         The result.
-    is_dicom
-        Whether DICOM files are among them.
+    formats
+        Those that are written.
     """
-    if result is not None and result.series.kind == "dicom" and is_dicom:
+    is_dicom = result is not None and result.series.kind == "dicom"
+    if is_dicom and "dicom" in formats:
         return "DICOM files keep the patient and the study of their source, names included."
+    if is_dicom and "dicom-anonymous" in formats:
+        return (
+            "Patient names are not written, and the images cannot be filed with the patient's study. File names come "
+            "from the source; the surface of a head can show a face."
+        )
     return "Patient names are not written."

@@ -236,7 +236,7 @@ class SendDialog(QDialog):
         images = count(len(result.finished), "image")
         self.note.setText(
             f"{images} of {result.series.title} will be sent, marked for research use only. "
-            f"{said_of_the_patient(result)}"
+            f"{said_of_the_patient(result, {'dicom'})}"
         )
 
     # ---------------------------------------------------------------- what is pressed

@@ -1,9 +1,9 @@
 """DICOM out: one classic MR Image Storage file a slice, one series a result.
 
-The patient and study of a DICOM source stay, geometry stays, private data goes; data without geometry get an honestly
-synthetic one. Pixels are uint16 under one factor for the whole series, which stands in the real-world value mapping:
-MR images know no rescale slope. The same result of the same data gets the same UIDs, so exporting twice replaces
-instead of doubling.
+The patient and study of a DICOM source stay, or get pseudonyms where that is wanted (`recon.export.anonymity`);
+geometry stays, private data goes; data without geometry get an honestly synthetic one. Pixels are uint16 under one
+factor for the whole series, which stands in the real-world value mapping: MR images know no rescale slope. The same
+result of the same data gets the same UIDs, so exporting twice replaces instead of doubling.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 
 from recon import __version__
 from recon.errors import ExportError, needs_package
+from recon.export.anonymity import Pseudonyms
 from recon.export.atomic import atomic_folder
 from recon.export.dicom_source import code, fill, reference_source, source_uid
 from recon.export.dicom_values import clean, decimal, put, uid
@@ -44,7 +45,7 @@ _EVEN = 0.01
 
 
 @needs_package()
-def write(result: Reconstruction, folder: Path) -> list[Path]:
+def write(result: Reconstruction, folder: Path, *, is_anonymous: bool = False) -> list[Path]:
     """Write the final images as a DICOM series.
 
     Parameters
@@ -53,6 +54,8 @@ def write(result: Reconstruction, folder: Path) -> list[Path]:
         What came out of a reconstruction.
     folder
         Folder of the series; a former export in it is replaced as a whole, other files are never touched.
+    is_anonymous
+        Put pseudonyms and other dates in place of those of patient and study.
 
     Returns
     -------
@@ -69,7 +72,7 @@ def write(result: Reconstruction, folder: Path) -> list[Path]:
     stored, factor = _scaled(result.final)
     names = [f"reconstruction_{index + 1:04d}.dcm" for index in result.indices]
     headers: dict[Path, Dataset] = {}
-    common = _Common(result, stored, factor)
+    common = _Common(result, stored, factor, Pseudonyms.of_this_user() if is_anonymous else None)
     with atomic_folder(folder, _FILE_NAMES) as temporary:
         for number, (name, index) in enumerate(zip(names, result.indices, strict=True)):
             dataset = _instance(result, common, headers, number, index, stored[number])
@@ -80,13 +83,18 @@ def write(result: Reconstruction, folder: Path) -> list[Path]:
 class _Common:
     """What all images of the series share."""
 
-    def __init__(self, result: Reconstruction, stored: NDArray[np.uint16], factor: float) -> None:
+    def __init__(
+        self, result: Reconstruction, stored: NDArray[np.uint16], factor: float, pseudonyms: Pseudonyms | None
+    ) -> None:
         self.now = datetime.now()
+        self.pseudonyms = pseudonyms
         self.factor = factor
-        self.derivation = _derivation(result)
+        self.derivation = _derivation(result, is_anonymous=pseudonyms is not None)
         self.comments = _comments(result)
         self.digest = self._digest(result, stored)
         self.series_uid = uid("series", source_uid(result.series), self.digest)
+        if pseudonyms is not None:
+            self.series_uid = pseudonyms.uid(self.series_uid)
         low, high = np.percentile(stored, _WINDOW_PERCENT)
         self.window_width = max(round(float(high - low)), 1)
         self.window_centre = round(float(high + low) / 2)
@@ -150,6 +158,8 @@ def _instance(
     _explain(dataset, result, common, index)
     _place(dataset, result, common, number)
     _draw(dataset, result, common, pixels)
+    if common.pseudonyms is not None:
+        common.pseudonyms.apply(dataset)
     return dataset
 
 
@@ -266,7 +276,7 @@ def _description(result: Reconstruction) -> str:
     return str(clean("SeriesDescription", f"{words}{end}"))
 
 
-def _derivation(result: Reconstruction) -> str:
+def _derivation(result: Reconstruction, *, is_anonymous: bool) -> str:
     request, spec = result.request, result.request.mask
     model = Path(request.model).name
     weights = f"weights sha256 {result.weights_sha256}" if result.weights_sha256 else "no trained weights"
@@ -287,7 +297,8 @@ def _derivation(result: Reconstruction) -> str:
         parts.insert(2, f"parameters {result.parameter_text}")
     if result.series.part:
         parts.insert(1, f"{result.series.part} of its file")
-    if result.series.header.source:
+    # It can hold the name of a file, which can be that of a person.
+    if result.series.header.source and not is_anonymous:
         parts.insert(1, f"data: {result.series.header.source}")
     simulation = result.series.simulation
     if simulation is not None:

@@ -45,16 +45,27 @@ def test_export_dialog_validates_in_place(window, qtbot, tmp_path, child, recons
 def test_export_dialog_says_whether_the_patient_is_named(qtbot, child, new_series):
     results = [
         SimpleNamespace(title="CS-TV", finished=(0,), series=new_series(kind=kind, name=kind))
-        for kind in ("fastmri", "dicom")
+        for kind in ("fastmri", "dicom", "dicom")
     ]
     dialog = ExportDialog(results, results[0], "/tmp")
     qtbot.addWidget(dialog)
-    note, dicom = child(dialog, "exportNote"), child(dialog, "format-dicom")
+    note, choice = child(dialog, "exportNote"), child(dialog, "exportResult")
+    named, anonymous = child(dialog, "format-dicom"), child(dialog, "format-dicom-anonymous")
+    assert named.isChecked() and not anonymous.isChecked()
     assert "Patient names are not written" in note.text()
-    child(dialog, "exportResult").setCurrentIndex(1)
+    # A source that names somebody is not carried out of the house with them unless that is chosen.
+    choice.setCurrentIndex(1)
+    assert anonymous.isChecked() and not named.isChecked()
+    assert "Patient names are not written" in note.text() and "show a face" in note.text()
+    named.click()
     assert "names included" in note.text()
-    dicom.click()
-    assert "Patient names are not written" in note.text()
+    choice.setCurrentIndex(2)
+    assert named.isChecked()  # what was chosen for one DICOM source stays for the next
+    choice.setCurrentIndex(0)
+    assert named.isChecked() and not anonymous.isChecked()
+    with qtbot.waitSignal(dialog.export_wanted) as wanted:
+        QTest.mouseClick(child(dialog, "exportButton"), LEFT)
+    assert wanted.args[1] == ["dicom"]
 
 
 @pytest.mark.parametrize("name", ["scan", "sub-01_ses-pre_task-finger_acq-highres_run-01_bold · volume 07 of 40"])

@@ -135,8 +135,8 @@ def result_of():
 def export():
     """Write a result as DICOM; gives the files and what stands in them."""
 
-    def write(result, folder):
-        files = dicom.write(result, folder)
+    def write(result, folder, **keywords):
+        files = dicom.write(result, folder, **keywords)
         return files, [pydicom.dcmread(file) for file in files]
 
     return write
