@@ -84,8 +84,22 @@ def _can_send(session: Session) -> bool:
     return _has_result(session) and not session.sending.is_running
 
 
+def _has_own_results(session: Session) -> bool:
+    return bool(session.shelf.of(session.series))
+
+
 def _has_several(session: Session) -> bool:
-    return sum(result.series is session.series for result in session.results) > 1
+    return len(session.shelf.of(session.series)) > 1
+
+
+def _can_blink(session: Session) -> bool:
+    return session.shelf.seen_before(session.series) is not None
+
+
+def _blink(window: MainWindow) -> None:
+    before = window.session.shelf.seen_before(window.session.series)
+    if before is not None:
+        window.session.show_result(before)
 
 
 def _go_to(place: str) -> Callable[[MainWindow], None]:
@@ -172,6 +186,7 @@ COMMANDS: tuple[Command, ...] = (
         (",",),
         _has_several,
     ),
+    Command("blink", "View", "The result before, and back", _blink, "", ("B",), _can_blink),
     Command(
         "errorGain",
         "View",
@@ -196,11 +211,21 @@ COMMANDS: tuple[Command, ...] = (
         "layout",
         "View",
         "Only zero-filled, final, reference",
-        lambda w: w.session.view.toggle_layout(),
+        lambda w: w.session.view.toggle_layout("result"),
         "",
         ("G",),
         _has_series,
         lambda session: session.view.layout == "result",
+    ),
+    Command(
+        "compare",
+        "View",
+        "Compare results",
+        lambda w: w.session.view.toggle_layout("comparison"),
+        "",
+        ("C",),
+        _has_own_results,
+        lambda session: session.view.layout == "comparison",
     ),
     Command(
         "crosshair",

@@ -309,6 +309,7 @@ class MainWindow(QMainWindow):
                 "level-full",
                 "errorRow",
                 "layout",
+                "compare",
                 "crosshair",
                 "invert",
                 "export",

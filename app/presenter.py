@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PySide6.QtCore import QObject, QTimer
 
+from app.comparison import compared, shown_step
 from app.messages import sentence
 from app.views import levels
 from app.views.image_grid import PanelSpec
@@ -19,7 +20,8 @@ from app.views.metrics_table import MetricsRow
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from app.results import SliceResult, Step
+    from app.comparison import Comparison, Contender
+    from app.results import Result, SliceResult, Step
     from app.session import Session
     from app.views.image_grid import ImageGrid
     from app.views.metrics_table import MetricsTable
@@ -96,7 +98,7 @@ class GridPresenter(_Settling):
         for signal in (
             session.series_changed, session.slice_changed, session.preview_changed, session.result_changed,
             session.step_arrived, session.position_changed, session.job_changed, session.view.options_changed,
-            session.progress_changed,
+            session.progress_changed, session.results_changed,
         ):  # fmt: skip
             signal.connect(self._later)
         session.series_changed.connect(self._change_series)
@@ -109,6 +111,7 @@ class GridPresenter(_Settling):
         grid.levelsChanged.connect(session.view.set_levels)
         grid.levelsReset.connect(lambda: session.apply_preset("matched"))
         grid.errorGainChanged.connect(session.view.set_error_gain)
+        grid.panelMaximised.connect(self._view_maximised)
         grid.probeMoved.connect(session.view.set_crosshair)
         grid.probeLeft.connect(session.view.clear_crosshair)
         # The session may be older than the window.
@@ -121,11 +124,16 @@ class GridPresenter(_Settling):
     def columns(self) -> list[PanelSpec]:
         """Return the columns for the current series, result and layout."""
         session = self._session
-        names = ["zero-filled"]
-        if session.view.layout == "stages" and session.result is not None:
-            names += session.result.expected_modules
-        names.append("final")
-        specs = [PanelSpec(name, shown_name(name), hint(name)) for name in names]
+        comparison = compared(session)
+        if comparison is None:
+            names = ["zero-filled"]
+            if session.view.layout != "result" and session.result is not None:
+                names += session.result.expected_modules
+            names.append("final")
+            specs = [PanelSpec(name, shown_name(name), hint(name)) for name in names]
+        else:
+            specs = [PanelSpec("zero-filled", comparison.zero_filled_title, hint("zero-filled"))]
+            specs += [PanelSpec(one.key, one.title, one.result.title) for one in comparison.contenders]
         series = session.series
         if series is not None and series.has_reference:
             specs.append(PanelSpec("reference", "Reference", HINTS["reference"], is_reference=True))
@@ -148,7 +156,7 @@ class GridPresenter(_Settling):
         if session.series is None:
             return
         specs = self.columns()
-        if grid.keys() != [spec.key for spec in specs]:
+        if [grid.panel(key).spec for key in grid] != specs:
             self._shown.clear()
         grid.set_panels(specs)
         grid.set_slice(session.slice_index, session.series.n_slices)
@@ -164,6 +172,8 @@ class GridPresenter(_Settling):
         if preview is None and item is None and not session.previews.problem:
             return  # the picture of the slice before stays until the new one is read, a blink of an eye later
         step = session.step
+        comparison = compared(session)
+        contenders = {} if comparison is None else {one.key: one for one in comparison.contenders}
         for spec in specs:
             if spec.is_reference:
                 self._put(spec.key, reference, None, None)
@@ -171,11 +181,25 @@ class GridPresenter(_Settling):
                     grid.set_message(spec.key, "Not read" if session.previews.problem else "Reading …")
             elif spec.key == "zero-filled":
                 self._put_zero_filled(reference)
+            elif spec.key in contenders:
+                self._put_contender(contenders[spec.key], reference)
             else:
                 self._put_module(spec.key, item, step, reference)
-        grid.set_active(
-            step.module if step is not None and (session.is_running or session.position is not None) else None
-        )
+        active = step.module if step is not None and (session.is_running or session.position is not None) else None
+        active = next((key for key, one in contenders.items() if one.result is session.result), active)
+        grid.set_active(active)
+        filling = contenders.get(grid.maximised() or "")
+        if active in contenders and filling is not None and session.slice_index in filling.result.slices:
+            # The result in view fills the grid: from one to the next the eye sees what changes.
+            grid.maximise(active)
+
+    def _view_maximised(self, key: str) -> None:
+        """Bring the result whose column the user enlarged into view, for scrubber and keys to go on from it."""
+        session = self._session
+        comparison = compared(session)
+        chosen = None if comparison is None else next((one for one in comparison.contenders if one.key == key), None)
+        if chosen is not None and chosen.result is not session.result and session.slice_index in chosen.result.slices:
+            session.show_result(chosen.result)
 
     def _put_zero_filled(self, reference: NDArray[np.float32] | None) -> None:
         preview, item = self._session.preview, self._session.slice_result
@@ -188,6 +212,26 @@ class GridPresenter(_Settling):
             self._put("zero-filled", None, None, None)
             self._grid.set_message("zero-filled", sentence(self._session.previews.problem))
 
+    def _put_contender(self, contender: Contender, reference: NDArray[np.float32] | None) -> None:
+        step = shown_step(contender.result, self._session)
+        title = contender.title
+        if step is None:
+            self._put(contender.key, None, None, None)
+            self._grid.set_message(contender.key, self._absent(contender.result))
+        else:
+            title += "" if step.is_final else f" · {step.title}"
+            self._put(contender.key, step.image, reference, step.scores)
+        self._grid.set_title(contender.key, title)
+
+    def _absent(self, result: Result | None) -> str:
+        """Why a result shows nothing of the slice in view."""
+        session = self._session
+        if result is session.runner.result and session.slice_index in session.pending:
+            return "Waiting"
+        # While another slice is computed, the button that would compute this one is off, and this says why.
+        has_begun = result is not None and session.slice_index in result.slices
+        return session.runner.sentence or ("Cancelled" if has_begun else "Not reconstructed yet")
+
     def _put_module(
         self, name: str, item: SliceResult | None, current: Step | None, reference: NDArray[np.float32] | None
     ) -> None:
@@ -196,11 +240,8 @@ class GridPresenter(_Settling):
         is_here = current is not None and current.module == name
         step = current if is_here else (None if item is None else item.last_of(name))
         if step is None:
-            is_due = session.result is session.runner.result and session.slice_index in session.pending
             self._put(name, None, None, None)
-            # While another slice is computed, the button that would compute this one is off, and this says why.
-            absent = "Not reconstructed yet" if item is None else "Cancelled"
-            self._grid.set_message(name, "Waiting" if is_due else session.runner.sentence or absent)
+            self._grid.set_message(name, self._absent(session.result))
             self._grid.set_title(name, shown_name(name))
             return
         assert item is not None
@@ -266,6 +307,7 @@ class StagePresenter(_Settling):
         for signal in (
             session.series_changed, session.slice_changed, session.result_changed, session.step_arrived,
             session.preview_changed, session.position_changed, session.job_changed, session.progress_changed,
+            session.results_changed, session.view.options_changed,
         ):  # fmt: skip
             signal.connect(self._later)
         scrubber.positionChanged.connect(session.set_position)
@@ -294,13 +336,21 @@ class StagePresenter(_Settling):
 
     def _show_scores(self, item: SliceResult | None) -> None:
         session = self._session
-        series, preview, result = session.series, session.preview, session.result
+        series = session.series
         if series is None or not series.has_reference:
             self._table.clear_rows()
             self._table.set_message(
                 "Scores appear here." if series is None else "This scan has no fully sampled reference to compare with."
             )
             return
+        comparison = compared(session)
+        rows, volume, n_done = self._rows_of_modules(item) if comparison is None else self._rows_of(comparison)
+        title = "Volume" if n_done == series.n_slices else f"{n_done} of {series.n_slices} slices"
+        self._table.set_rows(rows, volume, f"Slice {session.slice_index + 1}", title)
+
+    def _rows_of_modules(self, item: SliceResult | None) -> tuple[list[MetricsRow], list[MetricsRow], int]:
+        """Scores of what came out of each module on this slice, of the volume, and of how many slices that is."""
+        preview, result = self._session.preview, self._session.result
         rows = []
         if item is not None:
             for module in item.modules:
@@ -313,11 +363,32 @@ class StagePresenter(_Settling):
         if result is not None and result.reconstruction is not None and len(result.finished) > 1:
             done, n_done = result.reconstruction, len(result.finished)
             for name, metrics in (("zero-filled", done.zero_filled_metrics), ("final", done.metrics)):
-                if metrics is not None:
-                    values = {key: scores["volume"] for key, scores in metrics.items()}
-                    volume.append(MetricsRow(shown_name(name), **values))
-        title = "Volume" if n_done == series.n_slices else f"{n_done} of {series.n_slices} slices"
-        self._table.set_rows(rows, volume, f"Slice {session.slice_index + 1}", title)
+                volume += _of_volume(shown_name(name), metrics)
+        return rows, volume, n_done
+
+    def _rows_of(self, comparison: Comparison) -> tuple[list[MetricsRow], list[MetricsRow], int]:
+        """The same of the contenders; of the volume only where they finished the same slices as the result in view."""
+        session = self._session
+        rows, volume = [], []
+        step = None if session.slice_result is None else session.slice_result.last_of("zero-filled")
+        preview = session.preview
+        scores = step.scores if step is not None else None if preview is None else preview.scores
+        if scores:
+            rows.append(MetricsRow(comparison.zero_filled_title, **scores))
+        finished = () if session.result is None else session.result.finished
+        for contender in comparison.contenders:
+            step, done = shown_step(contender.result, session), contender.result.reconstruction
+            if step is not None and step.scores:
+                rows.append(MetricsRow(contender.title, **step.scores))
+            if done is not None and len(finished) > 1 and contender.result.finished == finished:
+                volume += _of_volume(contender.title, done.metrics)
+        return rows, volume, len(finished)
+
+
+def _of_volume(title: str, metrics: dict[str, dict[str, Any]] | None) -> list[MetricsRow]:
+    if metrics is None:
+        return []
+    return [MetricsRow(title, **{key: scores["volume"] for key, scores in metrics.items()})]
 
 
 def _entry(step: Step) -> tuple[str, str, int | None]:

@@ -121,20 +121,25 @@ class Result:
 
     @property
     def title(self) -> str:
-        """Short label, e.g. ``#2 · PC-RNN · Random lines 4×`` or ``#3 · CS-TV, lambda 0.02 · Random lines 4×``.
+        """Short label, e.g. ``#2 · PC-RNN · Random lines 4×`` or ``#3 · CS-TV, lambda 0.02 · Random lines 4×``."""
+        end = " · cancelled" if self.state == "partial" and not self.finished else ""
+        return f"#{self.number} · {self.method} · {self.pattern}{end}"
 
-        It names the parameters that the user set, and once there are images those that the method chose for the scan.
-        """
+    @property
+    def method(self) -> str:
+        """The model, with the parameters that the user set, and those that it chose for the scan once it has images."""
         named = dict(self.request.overrides)
         done = self.reconstruction
         if done is not None:
             named |= {name: done.parameters[name] for name in done.parameter_origins if name in done.parameters}
         named.pop("join_coils", None)
         values = "".join(f", {name.strip('_')} {_short(value)}" for name, value in named.items())
-        values += ", coils joined" if self.request.join_coils is not None else ""
-        pattern = self.request.mask.title if self.series.acquired_mask is None else "the scanner's pattern"
-        end = " · cancelled" if self.state == "partial" and not self.finished else ""
-        return f"#{self.number} · {self.model_title}{values} · {pattern}{end}"
+        return f"{self.model_title}{values}{', coils joined' if self.request.join_coils is not None else ''}"
+
+    @property
+    def pattern(self) -> str:
+        """What was sampled, e.g. ``Random lines 4×``."""
+        return self.request.mask.title if self.series.acquired_mask is None else "the scanner's pattern"
 
     @property
     def parameter_text(self) -> str:

@@ -30,6 +30,7 @@ class Shelf(QObject):
         self.results: list[Result] = []
         self.result: Result | None = None
         self.position: int | None = None
+        self._seen_before: Result | None = None
         self._n_made = 0
 
     # ---------------------------------------------------------------- which results
@@ -86,6 +87,10 @@ class Shelf(QObject):
         own = self.of(series)
         return own[(own.index(self.result) + by) % len(own)] if self.result in own else None
 
+    def seen_before(self, series: Series | None) -> Result | None:
+        """Return the result that was in view before this one; None if it is of another series, or gone."""
+        return self._seen_before if self._seen_before in self.of(series) else None
+
     def _modules_of(self, model: str) -> tuple[str, ...]:
         return next((tuple(item.modules) for item in reversed(self.results) if item.request.model == model), ())
 
@@ -93,6 +98,8 @@ class Shelf(QObject):
 
     def show(self, result: Result | None) -> None:
         """Bring a result into view, at its newest stage."""
+        if result is not self.result:
+            self._seen_before = self.result
         self.result, self.position = result, None
 
     def look(self, series: Series | None, index: int) -> None:

@@ -12,7 +12,7 @@ from app.views.error_key import GAINS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Layout = Literal["stages", "result"]
+Layout = Literal["stages", "result", "comparison"]
 
 
 class ViewState(QObject):
@@ -96,7 +96,7 @@ class ViewState(QObject):
         setattr(self, option, not getattr(self, option))
         self.options_changed.emit()
 
-    def toggle_layout(self) -> None:
-        """Switch between all stages and zero-filled, final, reference."""
-        self.layout = "result" if self.layout == "stages" else "stages"
+    def toggle_layout(self, layout: Layout) -> None:
+        """Show ``result`` (zero-filled, final, reference) or ``comparison`` (all results), or again all stages."""
+        self.layout = "stages" if self.layout == layout else layout
         self.options_changed.emit()

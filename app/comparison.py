@@ -1,0 +1,120 @@
+"""Which results stand side by side: one of each recipe that was run on a series, on the slice in view."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from recon.masks import TITLES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from app.results import Result, Step
+    from app.session import Session
+    from recon.masks import MaskSpec
+    from recon.request import Request
+
+# Beside zero-filled and reference, what a screen has room for.
+N_MOST = 6
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A recipe in the comparison.
+
+    Attributes
+    ----------
+    key
+        Name of its column, the same on every slice.
+    title
+        What sets it apart from the others.
+    result
+        The newest result of the recipe that has the slice in view, or without one the newest at all.
+    """
+
+    key: str
+    title: str
+    result: Result
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What stands side by side.
+
+    Attributes
+    ----------
+    contenders
+        In the order in which the recipes were first run.
+    zero_filled_title
+        Says of which pattern the zero-filled image is, where there are several.
+    """
+
+    contenders: tuple[Contender, ...]
+    zero_filled_title: str
+
+
+def compared(session: Session) -> Comparison | None:
+    """Return what is compared for the series in view; None while the layout is another, or there is no result.
+
+    Of more than `N_MOST` recipes those that were run last are taken, and always that of the result in view.
+    """
+    results = session.shelf.of(session.series)
+    if session.view.layout != "comparison" or not results:
+        return None
+    groups = _by_recipe(results)
+    latest = sorted(groups, key=lambda found: (session.result in found, found[-1].number))[-N_MOST:]
+    chosen = {f"recipe {found[0].number}": _shown(found, session) for found in groups if found in latest}
+    masks = [result.request.mask for result in chosen.values()]
+    titles = {key: _joined(result.method, _pattern(result.request.mask, masks)) for key, result in chosen.items()}
+    n_alike = Counter(titles.values())
+    contenders = tuple(
+        # What a title does not tell, such as another seed, the number of the result stands for.
+        Contender(key, f"#{result.number} {title}" if n_alike[title] > 1 else title, result)
+        for (key, title), result in zip(titles.items(), chosen.values(), strict=True)
+    )
+    item = session.slice_result
+    has_own = session.result is not None and item is not None and item.last_of("zero-filled") is not None
+    mask = session.result.request.mask if has_own and session.result is not None else session.request.mask
+    return Comparison(contenders, _joined("Zero-filled", _pattern(mask, [*masks, mask])))
+
+
+def shown_step(result: Result, session: Session) -> Step | None:
+    """Return what a result shows of the slice in view: its last image, of the result in view the scrubber's."""
+    if result is session.result:
+        return session.step
+    item = result.slices.get(session.slice_index)
+    return None if item is None or not item.steps else item.steps[item.shown_at(len(item.steps))]
+
+
+def _by_recipe(results: Iterable[Result]) -> list[list[Result]]:
+    recipes: list[tuple[Request, list[Result]]] = []
+    for result in results:
+        recipe = replace(result.request, slices=None)
+        own = next((found for known, found in recipes if known == recipe), None)
+        if own is None:
+            own = []
+            recipes.append((recipe, own))
+        own.append(result)
+    return [found for _, found in recipes]
+
+
+def _shown(found: list[Result], session: Session) -> Result:
+    """Of the results of a recipe, the one for the slice in view."""
+    if session.result in found and session.slice_index in session.result.slices:
+        return session.result
+    having = [result for result in found if session.slice_index in result.slices]
+    return (having or found)[-1]
+
+
+def _pattern(mask: MaskSpec, masks: list[MaskSpec]) -> str:
+    """What sets a pattern apart from the others; empty where nothing does."""
+    if len({other.title for other in masks}) == 1:
+        return ""
+    is_of_one_kind = len({other.kind for other in masks}) == 1 and mask.kind in TITLES
+    return f"{mask.acceleration:g}×" if is_of_one_kind else mask.title
+
+
+def _joined(*words: str) -> str:
+    return " · ".join(filter(None, words))

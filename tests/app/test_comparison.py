@@ -1,0 +1,174 @@
+"""Results side by side: a column for each recipe over its error map, driven with real keys and a real mouse."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+
+from app.comparison import N_MOST
+
+
+@pytest.fixture
+def run(window, qtbot, reconstruct):
+    """Reconstruct the slice in view with a recipe."""
+
+    def run(**recipe):
+        assert window.session.set_request(**recipe), window.session.recipe.problem
+        qtbot.waitUntil(lambda: not window.session.problem)
+        reconstruct(window, qtbot)
+        return window.session.result
+
+    return run
+
+
+@pytest.fixture
+def press(window):
+    """Press a key in the window; what it changes is shown."""
+
+    def press(key):
+        QTest.keyClick(window, key)
+        window.grid_presenter.flush()
+        window.stage_presenter.flush()
+
+    return press
+
+
+def titles(window):
+    return [window.grid.panel(key).title() for key in window.grid]
+
+
+def scores(window):
+    return [row.title for row in window.metrics._blocks[0][1]]
+
+
+def image(window, key):
+    return window.grid.panel(key).well.image
+
+
+def test_methods_stand_side_by_side_with_their_errors_and_scores(window, run, press):
+    first, second = run(model="pcrnn-s"), run(model="cs-tv")
+    assert titles(window)[1:-1] == ["Iterate", "Final"]
+    press(Qt.Key.Key_C)
+    assert titles(window) == ["Zero-filled", "PC-RNN-S", "CS-TV, lambda 0.001", "Reference"]
+    keys = list(window.grid)
+    for key, result in zip(keys[1:3], (first, second), strict=True):
+        final = result.slices[window.session.slice_index].final
+        assert image(window, key) is final.image
+        reference = window.session.preview.reference
+        np.testing.assert_array_equal(window.grid.error_panel(key).well.image, np.abs(final.image - reference))
+    assert window.grid.panel(keys[2]).header._is_marked and not window.grid.panel(keys[1]).header._is_marked
+    assert scores(window) == ["Zero-filled", "PC-RNN-S", "CS-TV, lambda 0.001"]
+    press(Qt.Key.Key_C)
+    assert titles(window)[1:-1] == ["Iterate", "Final"] and scores(window) == ["Zero-filled", "Iterate", "Final"]
+
+
+def test_a_run_is_watched_in_its_column_and_its_name_may_grow(window, run, press, engine, qtbot):
+    run(model="pcrnn-s")
+    press(Qt.Key.Key_C)
+    engine.gate.clear()
+    engine.n_free = 2
+    assert window.session.set_request(model="cs-tv", overrides={"lambda_": 0.02})
+    qtbot.waitUntil(lambda: not window.session.problem)
+    QTest.keyClick(window, Qt.Key.Key_F5)
+    qtbot.waitUntil(lambda: window.session.step is not None and window.session.step.module == "iterate")
+    window.grid_presenter.flush()
+    assert titles(window)[2] == "CS-TV, lambda 0.02 · iterate · 20"
+    with qtbot.waitSignal(window.session.job_finished):
+        engine.gate.set()
+    window.grid_presenter.flush()
+    assert titles(window)[1:3] == ["PC-RNN-S", "CS-TV, lambda 0.02"]
+    assert all(image(window, key) is not None for key in window.grid)
+
+
+def test_an_iteration_of_the_result_in_view_stands_beside_the_others(window, run, press):
+    run(model="cs-tv")
+    run(model="pcrnn-s")
+    press(Qt.Key.Key_C)
+    press(Qt.Key.Key_Left)
+    assert titles(window)[1:3] == ["CS-TV, lambda 0.001", "PC-RNN-S · 2x · 2"]
+    assert image(window, list(window.grid)[2]) is window.session.step.image
+
+
+def test_patterns_are_named_where_they_differ(window, run, press):
+    run(model="pcrnn-s", kind="random", acceleration=4, seed=1)
+    run(model="pcrnn-s", acceleration=8)
+    press(Qt.Key.Key_C)
+    assert titles(window)[:-1] == ["Zero-filled · 8×", "PC-RNN-S · 4×", "PC-RNN-S · 8×"]
+    press(Qt.Key.Key_Comma)
+    assert titles(window)[0] == "Zero-filled · 4×"  # of the result in view
+    run(model="pcrnn-s", kind="equispaced")
+    assert titles(window)[-2] == "PC-RNN-S · Equispaced lines 8×"
+    run(model="pcrnn-s", seed=2)
+    assert titles(window)[-3:-1] == ["#3 PC-RNN-S · Equispaced lines 8×", "#4 PC-RNN-S · Equispaced lines 8×"]
+
+
+def test_a_recipe_is_one_column_over_all_slices(window, run, press):
+    run(model="pcrnn-s")
+    window.session.step_slice(1)
+    later = run(model="pcrnn-s")
+    run(model="cs-tv")
+    press(Qt.Key.Key_C)
+    assert titles(window)[1:-1] == ["PC-RNN-S", "CS-TV, lambda 0.001"]
+    key = list(window.grid)[1]
+    assert image(window, key) is later.slices[window.session.slice_index].final.image
+    QTest.keyClick(window, Qt.Key.Key_Down)
+    press(Qt.Key.Key_X)
+    assert titles(window)[1:-1] == ["PC-RNN-S", "CS-TV, lambda 0.001"]
+    assert image(window, key) is not None
+    assert window.grid.panel(list(window.grid)[2]).well.message == "Not reconstructed yet"
+
+
+def test_an_enlarged_column_is_the_result_in_view_and_the_keys_change_it_in_place(window, run, press, qtbot):
+    results = [run(model="pcrnn-s"), run(model="cs-tv")]
+    press(Qt.Key.Key_C)
+    keys = list(window.grid)
+    QTest.mouseDClick(window.grid.panel(keys[1]).well, Qt.MouseButton.LeftButton)
+    window.grid_presenter.flush()
+    assert window.grid.maximised() == keys[1] and window.session.result is results[0]
+    for key in (Qt.Key.Key_Period, Qt.Key.Key_B, Qt.Key.Key_B):
+        before = window.session.result
+        press(key)
+        assert window.session.result is results[1 - results.index(before)]
+        assert window.grid.maximised() == keys[1 + results.index(window.session.result)]
+    # Reference and zero-filled may be enlarged, too, and stay.
+    window.grid.maximise(keys[-1])
+    press(Qt.Key.Key_Period)
+    assert window.grid.maximised() == keys[-1]
+
+
+def test_the_volume_is_compared_over_the_same_slices(window, run, press, qtbot):
+    for model in ("pcrnn-s", "cs-tv"):
+        assert window.session.set_request(model=model)
+        qtbot.waitUntil(lambda: not window.session.problem)
+        with qtbot.waitSignal(window.session.job_finished):
+            window.session.reconstruct("volume")
+    run(model="pcrnn-s", seed=9)
+    press(Qt.Key.Key_Comma)
+    press(Qt.Key.Key_C)
+    (_, rows), (title, volume) = window.metrics._blocks
+    assert len(rows) == 4 and title == "Volume"
+    assert [row.title for row in volume] == ["#1 PC-RNN-S", "CS-TV, lambda 0.001"]
+
+
+def test_more_recipes_than_a_screen_has_room_for(window, run, press):
+    first = run(model="pcrnn-s", seed=0)
+    for seed in range(1, N_MOST + 2):
+        run(model="pcrnn-s", seed=seed)
+    press(Qt.Key.Key_C)
+    assert len(list(window.grid)) == N_MOST + 2
+    window.session.show_result(first)
+    window.grid_presenter.flush()
+    assert titles(window)[1].startswith("#1 ") and len(list(window.grid)) == N_MOST + 2
+
+
+def test_without_results_there_is_nothing_to_compare(window, run, press, qtbot, new_series):
+    assert not window.commands.by_name["compare"].isEnabled()
+    run(model="pcrnn-s")
+    press(Qt.Key.Key_C)
+    window.session._engine.series["other.h5"] = new_series(name="other.h5")
+    window.session.open("/nowhere/other.h5")
+    qtbot.waitUntil(lambda: window.session.series.title == "other" and window.session.preview is not None)
+    window.grid_presenter.flush()
+    assert titles(window) == ["Zero-filled", "Final", "Reference"]
