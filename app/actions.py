@@ -306,6 +306,7 @@ MOUSE = (
     ("Ctrl + wheel", "Zoom at the pointer"),
     ("Alt + wheel", "Previous and next coil of the k-space"),
     ("Left click or drag", "Crosshair and values in all images"),
+    ("Shift + left drag", "Region, measured in all images; Shift + click or Delete takes it away"),
     ("Right drag", "Window and level: right is wider, up is brighter"),
     ("Middle drag, Space + left drag", "Pan"),
     ("Double click", "One image fills the grid, and back"),

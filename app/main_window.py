@@ -25,6 +25,7 @@ from app import theme
 from app.actions import Actions
 from app.presenter import GridPresenter, StagePresenter
 from app.recipe_presenter import RecipePresenter
+from app.region_presenter import RegionPresenter
 from app.sending_desk import SendingDesk
 from app.status_presenter import StatusPresenter
 from app.training_desk import TrainingDesk
@@ -37,6 +38,7 @@ from app.views.log_view import Handler, LogView
 from app.views.mask_preview import MaskPreview
 from app.views.metrics_table import MetricsTable
 from app.views.recipe_panel import RecipePanel
+from app.views.region_table import RegionTable
 from app.views.stage_scrubber import StageScrubber
 from app.views.start_page import StartPage
 from app.views.study_browser import StudyBrowser
@@ -99,6 +101,7 @@ class MainWindow(QMainWindow):
         self.mask_preview = MaskPreview()
         self.recipe = RecipePanel(self.mask_preview)
         self.metrics = MetricsTable()
+        self.region = RegionTable()
         self.kspace = KSpaceView()
         self.header = HeaderView()
         self.log_view = LogView()
@@ -133,6 +136,7 @@ class MainWindow(QMainWindow):
             ("metrics", "Scores", self.metrics, Qt.DockWidgetArea.BottomDockWidgetArea),
             ("kspace", "k-space", _padded(self.kspace), Qt.DockWidgetArea.BottomDockWidgetArea),
             ("header", "Header", self.header, Qt.DockWidgetArea.BottomDockWidgetArea),
+            ("region", "Region", self.region, Qt.DockWidgetArea.BottomDockWidgetArea),
             ("training", "Training", self.training, Qt.DockWidgetArea.RightDockWidgetArea),
             ("log", "Log", self.log_view, Qt.DockWidgetArea.BottomDockWidgetArea),
         ):
@@ -143,7 +147,8 @@ class MainWindow(QMainWindow):
             self.docks[name] = dock
         self.splitDockWidget(self.docks["metrics"], self.docks["header"], Qt.Orientation.Horizontal)
         self.splitDockWidget(self.docks["header"], self.docks["kspace"], Qt.Orientation.Horizontal)
-        self.tabifyDockWidget(self.docks["header"], self.docks["log"])
+        self.tabifyDockWidget(self.docks["header"], self.docks["region"])
+        self.tabifyDockWidget(self.docks["region"], self.docks["log"])
         self.setTabPosition(
             Qt.DockWidgetArea.BottomDockWidgetArea, self.tabPosition(Qt.DockWidgetArea.TopDockWidgetArea)
         )
@@ -162,6 +167,7 @@ class MainWindow(QMainWindow):
     def _connect(self) -> None:
         session = self.session
         self.grid_presenter = GridPresenter(session, self.grid, self)
+        self.region_presenter = RegionPresenter(session, self.grid, self.grid_presenter, self.region, self)
         self.stage_presenter = StagePresenter(session, self.scrubber, self.metrics, self)
         self.recipe_presenter = RecipePresenter(session, self.recipe, self.mask_preview, self)
         self.training_desk = TrainingDesk(self, self.status.labels["training"])
@@ -194,6 +200,7 @@ class MainWindow(QMainWindow):
         self.level_bar.presetChosen.connect(session.apply_preset)
         self.level_bar.zoomToFitRequested.connect(self.zoom)
         self.grid.contextMenuRequested.connect(self._open_menu)
+        self.grid.regionDrawn.connect(self._show_region)
         for signal in (
             session.series_changed, session.job_changed, session.request_changed, session.mask_changed,
             session.result_changed, session.view.options_changed, session.view.levels_changed, session.results_changed,
@@ -291,6 +298,12 @@ class MainWindow(QMainWindow):
         # What the last run met says nothing about the one that starts now.
         if self.session.is_running:
             self.banner.clear()
+
+    def _show_region(self, region: Any) -> None:
+        # Who draws one wants to read it, also where the pane was closed or lies under another (Qt calls that visible).
+        if region is not None and self.region.visibleRegion().isEmpty():
+            self.docks["region"].show()
+            self.docks["region"].raise_()
 
     def zoom(self, factor: float | None = None) -> None:
         """Magnify all images, or show them whole again."""

@@ -9,7 +9,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PySide6.QtCore import QObject, QTimer
+from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.comparison import compared, shown_step
 from app.messages import sentence
@@ -86,7 +86,9 @@ class _Settling(QObject):
 
 
 class GridPresenter(_Settling):
-    """Shows the current slice in the image grid."""
+    """Shows the current slice in the image grid; `refreshed` tells when other images may be there."""
+
+    refreshed = Signal()
 
     def __init__(self, session: Session, grid: ImageGrid, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -152,6 +154,10 @@ class GridPresenter(_Settling):
 
     def refresh(self) -> None:
         """Show the current slice."""
+        self._fill()
+        self.refreshed.emit()
+
+    def _fill(self) -> None:
         session, grid = self._session, self._grid
         if session.series is None:
             return

@@ -284,7 +284,7 @@ class Session(QObject):
         self.series = series
         self.slice_index = series.n_slices // 2 if index is None else self._clamp(index)
         self.view.forget_levels()
-        self.view.clear_crosshair()
+        self.view.clear_marks()
         self.shelf.show(self.shelf.newest(series))
         self.recipe.meet(series)
         self.series_changed.emit()

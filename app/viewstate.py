@@ -12,6 +12,8 @@ from app.views.error_key import GAINS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from app.views.region import Region
+
 Layout = Literal["stages", "result", "comparison"]
 
 
@@ -20,6 +22,7 @@ class ViewState(QObject):
 
     levels_changed = Signal()
     crosshair_changed = Signal()
+    region_changed = Signal()
     error_gain_changed = Signal(float)
     options_changed = Signal()
 
@@ -29,6 +32,7 @@ class ViewState(QObject):
         self.preset: str | None = None
         self.error_gain = error_gain
         self.crosshair: tuple[int, int] | None = None
+        self.region: Region | None = None
         self.has_crosshair = True
         self.is_inverted = False
         self.shows_errors = True
@@ -79,6 +83,17 @@ class ViewState(QObject):
         """Take the crosshair away."""
         self.crosshair = None
         self.crosshair_changed.emit()
+
+    def set_region(self, region: Region | None) -> None:
+        """Measure some voxels of all images, or none."""
+        if region != self.region:
+            self.region = region
+            self.region_changed.emit()
+
+    def clear_marks(self) -> None:
+        """Take crosshair and region away."""
+        self.clear_crosshair()
+        self.set_region(None)
 
     def set_error_gain(self, gain: float) -> None:
         """Amplify error maps by one of `GAINS`."""

@@ -21,6 +21,8 @@ from app.views import levels
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from app.views.region import Region
+
 _NEAREST_FROM_SCALE = 6.0
 """From this many screen pixels per voxel on, voxels are shown as squares: smoothing would invent detail."""
 _MAXIMUM_ZOOM = 40.0
@@ -64,7 +66,7 @@ class ImageCanvas(QWidget):
     """Paints one image; holds no state of the session.
 
     Setters: `set_image`, `set_levels`, `set_table`, `set_view`, `set_flip`, `set_pixel_aspect`, `set_crosshair`,
-    `set_box`, `set_message`, `set_note`. Geometry: `pixel_at`, `share_at`, `position_of`.
+    `set_region`, `set_box`, `set_message`, `set_note`. Geometry: `pixel_at`, `share_at`, `position_of`.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -79,6 +81,7 @@ class ImageCanvas(QWidget):
         self._is_flipped = False
         self._pixel_aspect = 1.0
         self._crosshair: tuple[int, int] | None = None
+        self._region: Region | None = None
         self._box: QRect | None = None
         self._message = ""
         self._note = ""
@@ -131,6 +134,12 @@ class ImageCanvas(QWidget):
         """Show the crosshair at an array element (x, y), or none."""
         if pixel != self._crosshair:
             self._crosshair = pixel
+            self.update()
+
+    def set_region(self, region: Region | None) -> None:
+        """Frame voxels of the array, or none."""
+        if region != self._region:
+            self._region = region
             self.update()
 
     def set_box(self, box: QRect | None) -> None:
@@ -231,6 +240,17 @@ class ImageCanvas(QWidget):
             return None
         return x, height - 1 - y if self._is_flipped else y
 
+    def nearest_pixel(self, position: QPointF) -> tuple[int, int] | None:
+        """Array element (x, y) that is nearest to a position, also beside the image; None without one."""
+        target = self.target()
+        if self._image is None or target.isEmpty():
+            return None
+        inside = QPointF(
+            min(max(position.x(), target.left()), target.right() - 1e-6 * target.width()),
+            min(max(position.y(), target.top()), target.bottom() - 1e-6 * target.height()),
+        )
+        return self.pixel_at(inside)
+
     def position_of(self, x: int, y: int) -> QPointF:
         """Position of the centre of the array element (x, y)."""
         target = self.target()
@@ -294,6 +314,7 @@ class ImageCanvas(QWidget):
             self._paint_message(painter)
         else:
             self._paint_image(painter)
+            self._paint_region(painter)
             self._paint_crosshair(painter)
         if self._note:
             painter.setFont(theme.small_font(self.font()))
@@ -348,6 +369,18 @@ class ImageCanvas(QWidget):
                     QPointF(centre.x() + dx * gap, centre.y() + dy * gap),
                     QPointF(centre.x() + dx * (gap + arm), centre.y() + dy * (gap + arm)),
                 )
+
+    def _paint_region(self, painter: QPainter) -> None:
+        if self._region is None:
+            return
+        left, top, right, bottom = self._region
+        first, last = self.position_of(left, top), self.position_of(right - 1, bottom - 1)
+        half = QPointF(0.5 * self.scale(), 0.5 * self.scale() * self._pixel_aspect)
+        frame = QRectF(first, last).normalized()
+        frame = QRectF(frame.topLeft() - half, frame.bottomRight() + half)
+        for colour, width in ((QColor(0, 0, 0, 150), 3.0), (QColor(theme.colours().well_accent), 1.0)):
+            painter.setPen(QPen(colour, width))
+            painter.drawRect(frame)
 
     def _current_picture(self) -> QImage:
         """Image in colours; the QImage looks into our buffer, which is only filled anew when something changed."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, QRect, QSize, Signal
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.views import levels
 from app.views.error_key import DEFAULT_GAIN, ErrorKey
+from app.views.grid_cells import GAP, MARGIN, best_cells
 from app.views.image_canvas import FIT, View
 from app.views.image_panel import ImagePanel, PanelSpec
 
@@ -20,24 +21,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PySide6.QtGui import QResizeEvent
 
+    from app.views.region import Region
+
 __all__ = ["ImageGrid", "PanelSpec"]
 
-_GAP = 6
-_MARGIN = 4
-_BAND_GAP = 10
 _KEY_WIDTH = 132
-
-
-class _Cells(NamedTuple):
-    """Sizes of a layout, and how good it is."""
-
-    n_columns: int
-    width: int
-    well_height: int
-    band_height: int
-    left: int
-    is_stacked: bool
-    merit: float
 
 
 class ImageGrid(QWidget):
@@ -52,6 +40,7 @@ class ImageGrid(QWidget):
     ``set_error(key, error, caption)``, ``set_message(key, text)``, ``set_levels(low, high)``, ``set_error_gain(gain)``,
     ``set_data_range(maximum)``, ``set_error_row(True | False | None)``, ``set_slice(index, n)``, ``set_flip(bool)``,
     ``set_pixel_aspect(height_per_width)``, ``set_active(key | None)``, ``set_probe(x, y)``, ``clear_probe()``,
+    ``set_region(Region | None)``,
     ``set_view(View)``, ``zoom_by(factor)``, ``zoom_to_fit()``, ``zoom_to_content()``, ``maximise(key | None)``,
     ``clear()``.
     """
@@ -71,6 +60,8 @@ class ImageGrid(QWidget):
     """Array element (x, y) under the crosshair."""
     probeLeft = Signal()
     """The user clicked beside the image: no crosshair."""
+    regionDrawn = Signal(object)
+    """The user drew a region: `Region`, or None when it was taken away."""
     viewChanged = Signal(float)
     """The user zoomed or panned: zoom, 1 fits the image."""
     panelMaximised = Signal(str)
@@ -89,6 +80,7 @@ class ImageGrid(QWidget):
         self._view = FIT
         self._levels: levels.Limits = (0.0, 1.0)
         self._probe: tuple[int, int] | None = None
+        self._region: Region | None = None
         self._maximised: str | None = None
         self._error_row: bool | None = None
         self._is_flipped = False
@@ -226,6 +218,12 @@ class ImageGrid(QWidget):
         for panel in self._all_panels():
             panel.set_crosshair(None)
 
+    def set_region(self, region: Region | None) -> None:
+        """Frame the same voxels in all columns, or none."""
+        self._region = region
+        for panel in self._all_panels():
+            panel.well.set_region(region)
+
     def set_view(self, view: View) -> None:
         """Look at the same part of all images."""
         self._view = view
@@ -333,9 +331,11 @@ class ImageGrid(QWidget):
         well.set_flip(self._is_flipped)
         well.set_pixel_aspect(self._pixel_aspect)
         well.set_crosshair(self._probe)
+        well.set_region(self._region)
         well.viewChanged.connect(self._view_dragged)
         well.probed.connect(self._probe_moved)
         well.probeLeft.connect(self._probe_left)
+        well.regionDrawn.connect(self._region_drawn)
         well.sliceStep.connect(self.sliceStep)
         well.iterationStep.connect(self.iterationStep)
         well.coilStep.connect(self.coilStep)
@@ -368,6 +368,11 @@ class ImageGrid(QWidget):
         if self._probe is not None:
             self.clear_probe()
             self.probeLeft.emit()
+
+    def _region_drawn(self, region: Region | None) -> None:
+        if region != self._region:
+            self.set_region(region)
+            self.regionDrawn.emit(region)
 
     def _gain_chosen(self, gain: float) -> None:
         self._apply_error_levels()
@@ -410,20 +415,18 @@ class ImageGrid(QWidget):
             return
         has_errors = self.has_error_row()
         has_reference = any(panel.spec.is_reference for panel in self._images.values())
-        key_width = _KEY_WIDTH + 2 * _GAP if has_errors and not has_reference else 0
-        cells = max(
-            (self._cells(n_bands, key_width) for n_bands in range(1, len(self._images) + 1)), key=lambda c: c.merit
-        )
+        key_width = _KEY_WIDTH + 2 * GAP if has_errors and not has_reference else 0
         panels = self._all_panels()
+        cells = best_cells(panels, len(self._images), self.size(), key_width, has_errors=has_errors)
         for panel in panels:
             panel.set_stacked(cells.is_stacked)
         header, footer = panels[0].header_height(), panels[0].footer_height()
         error_footer = panels[-1].footer_height() if has_errors else 0
-        key_left, key_top = self.width() - _MARGIN - _KEY_WIDTH, _MARGIN + header
+        key_left, key_top = self.width() - MARGIN - _KEY_WIDTH, MARGIN + header
         for number, (key, panel) in enumerate(self._images.items()):
-            left = cells.left + number % cells.n_columns * (cells.width + _GAP)
-            top = _MARGIN + number // cells.n_columns * cells.band_height
-            error_top = top + header + cells.well_height + footer + _GAP
+            left = cells.left + number % cells.n_columns * (cells.width + GAP)
+            top = MARGIN + number // cells.n_columns * cells.band_height
+            error_top = top + header + cells.well_height + footer + GAP
             panel.setGeometry(left, top, cells.width, header + cells.well_height + footer)
             panel.show()
             error = self._errors.get(key)
@@ -437,28 +440,6 @@ class ImageGrid(QWidget):
         self.key.setGeometry(QRect(QPoint(key_left, key_top), key_size))
         self.key.setVisible(has_errors)
 
-    def _cells(self, n_bands: int, key_width: int) -> _Cells:
-        """Sizes when the columns are broken into so many bands, each an image row over its error row."""
-        has_errors = self.has_error_row()
-        panels = self._all_panels()
-        n_columns = -(-len(self._images) // n_bands)
-        n_bands = -(-len(self._images) // n_columns)
-        available = self.width() - 2 * _MARGIN - key_width - (n_columns - 1) * _GAP
-        width = max(24, available // n_columns)
-        is_stacked = any(panel.needs_stacking(width) for panel in panels)
-        first = panels[0]
-        texts = first.header.height_of(is_stacked) + first.footer.height_of(False)
-        if has_errors:
-            texts += first.footer.height_of(is_stacked) + _GAP
-        room = (self.height() - 2 * _MARGIN - (n_bands - 1) * _BAND_GAP) // n_bands - texts
-        well_height = max(24, room // 2 if has_errors else room)
-        # What counts is how large the images become; a second band has to earn the broken row.
-        scales = [panel.well.fit_scale(width, well_height) for panel in panels if panel.well.image is not None]
-        merit = min(scales, default=float(min(width, well_height))) / (1.0 + 0.2 * (n_bands - 1))
-        band_height = texts + (2 if has_errors else 1) * well_height + _BAND_GAP
-        left = _MARGIN + max(0, available - width * n_columns) // 2
-        return _Cells(n_columns, width, well_height, band_height, left, is_stacked, merit)
-
     def _arrange_maximised(self, key: str) -> None:
         error = self._errors.get(key)
         has_error = error is not None and self.has_error_row()
@@ -470,15 +451,15 @@ class ImageGrid(QWidget):
         self.key.setVisible(has_error)
         if not has_error or error is None:
             image.set_stacked(image.needs_stacking(self.width()))
-            image.setGeometry(_MARGIN, _MARGIN, self.width() - 2 * _MARGIN, self.height() - 2 * _MARGIN)
+            image.setGeometry(MARGIN, MARGIN, self.width() - 2 * MARGIN, self.height() - 2 * MARGIN)
             return
-        width = (self.width() - 2 * _MARGIN - 2 * _GAP - _GAP - _KEY_WIDTH) // 2
-        height = self.height() - 2 * _MARGIN
+        width = (self.width() - 2 * MARGIN - 2 * GAP - GAP - _KEY_WIDTH) // 2
+        height = self.height() - 2 * MARGIN
         is_stacked = image.needs_stacking(width) or error.needs_stacking(width)
         image.set_stacked(is_stacked)
         error.set_stacked(is_stacked)
         header = image.header_height()
         taller = error.footer_height() - image.footer_height()
-        image.setGeometry(_MARGIN, _MARGIN, width, height - taller)
-        error.setGeometry(_MARGIN + width + _GAP, _MARGIN + header, width, height - header)
-        self.key.setGeometry(self.width() - _MARGIN - _KEY_WIDTH, _MARGIN + header, _KEY_WIDTH, height - header)
+        image.setGeometry(MARGIN, MARGIN, width, height - taller)
+        error.setGeometry(MARGIN + width + GAP, MARGIN + header, width, height - header)
+        self.key.setGeometry(self.width() - MARGIN - _KEY_WIDTH, MARGIN + header, _KEY_WIDTH, height - header)

@@ -22,6 +22,7 @@ from PySide6.QtWidgets import QApplication, QWidget
 from app import theme
 from app.views import levels
 from app.views.image_canvas import ImageCanvas, View
+from app.views.region import Region
 
 _CLICK_PIXELS = 4
 """A right press that moves less than this is a click."""
@@ -52,6 +53,7 @@ class ImageWell(ImageCanvas):
     Ctrl+wheel                  ``viewChanged(View)``: zoom at the cursor
     right drag                  ``levelsDragged(low, high)``
     Ctrl+left drag              ``levelsDragged(low, high)`` for the box
+    Shift+left drag             ``regionDrawn(Region)``; Shift+click ``regionDrawn(None)``
     right click, Menu key       ``menuRequested(global position)``
     double right click          ``levelsReset()``
     double click, Return        ``activated()``
@@ -59,12 +61,13 @@ class ImageWell(ImageCanvas):
     Shift+wheel                 ``iterationStep(n)``
     Alt+wheel                   ``coilStep(n)``
     Ctrl+arrow                  ``probed`` at the neighbouring voxel
-    Delete                      ``probeLeft()``
+    Delete                      ``probeLeft()``, ``regionDrawn(None)``
     ==========================  ===============================================
     """
 
     probed = Signal(int, int)
     probeLeft = Signal()
+    regionDrawn = Signal(object)
     viewChanged = Signal(object)
     levelsDragged = Signal(float, float)
     levelsReset = Signal()
@@ -93,11 +96,15 @@ class ImageWell(ImageCanvas):
         """Begin a gesture."""
         button = event.button()
         has_control = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
+        has_shift = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
         if button == Qt.MouseButton.MiddleButton or (button == Qt.MouseButton.LeftButton and self._is_space_down):
             self._begin("pan", event)
             self.setCursor(Qt.CursorShape.ClosedHandCursor)
         elif button == Qt.MouseButton.LeftButton and has_control:
             self._begin("box", event)
+        elif button == Qt.MouseButton.LeftButton and has_shift:
+            self._begin("region", event)
+            self.regionDrawn.emit(None)
         elif button == Qt.MouseButton.LeftButton:
             self._begin("probe", event)
             self._probe(event.position())
@@ -118,6 +125,8 @@ class ImageWell(ImageCanvas):
             if not target.isEmpty():
                 right, down = delta.x() / target.width(), delta.y() / target.height()
                 self.viewChanged.emit(self._drag.view.moved(right, down))
+        elif self._drag.kind == "region":
+            self._draw_region(event.position())
         elif self._drag.kind == "box":
             self.set_box(QRect(self._drag.start, event.position().toPoint()).normalized())
         elif delta.manhattanLength() >= _CLICK_PIXELS or self._drag.kind == "windowing":
@@ -196,6 +205,7 @@ class ImageWell(ImageCanvas):
             self.sliceStep.emit(5 if key == Qt.Key.Key_PageUp else -5)
         elif key in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace):
             self.probeLeft.emit()
+            self.regionDrawn.emit(None)
         elif key in arrows and event.modifiers() & Qt.KeyboardModifier.ControlModifier:
             self._move_crosshair(*arrows[Qt.Key(key)])
         else:
@@ -249,6 +259,14 @@ class ImageWell(ImageCanvas):
             self.probeLeft.emit()
         else:
             self.probed.emit(*pixel)
+
+    def _draw_region(self, position: QPointF) -> None:
+        assert self._drag is not None
+        if (position.toPoint() - self._drag.start).manhattanLength() < _CLICK_PIXELS:
+            return
+        corners = [self.nearest_pixel(QPointF(self._drag.start)), self.nearest_pixel(position)]
+        if corners[0] is not None and corners[1] is not None:
+            self.regionDrawn.emit(Region.between(corners[0], corners[1]))
 
     def _move_crosshair(self, right: int, down: int) -> None:
         if self.image is None:

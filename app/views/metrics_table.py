@@ -6,21 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QPoint, QSize, Qt
-from PySide6.QtGui import QAction, QColor, QFont, QGuiApplication, QKeySequence
-from PySide6.QtWidgets import (
-    QAbstractItemView,
-    QHeaderView,
-    QLabel,
-    QMenu,
-    QSizePolicy,
-    QTableWidget,
-    QTableWidgetItem,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QColor, QFont
+from PySide6.QtWidgets import QTableWidgetItem, QWidget
 
 from app import theme
+from app.views.number_table import NumberTable, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,54 +73,22 @@ class MetricsRow:
     nmse: float | None = None
 
 
-class MetricsTable(QTableWidget):
+class MetricsTable(NumberTable):
     """Table of scores (object name ``metricsTable``); the best of each block is bold, and all that read the same.
 
     Setters: ``set_rows(slice_rows, volume_rows, slice_title)``, ``set_message(text)``, ``clear_rows()``.
-    Ctrl+C copies it as tab-separated text; the context menu offers both forms.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(0, 1 + len(METRICS), parent)
+        super().__init__(
+            [metric.title for metric in METRICS],
+            [metric.hint for metric in METRICS],
+            "Scores appear here once there is a reference",
+            parent,
+        )
         self.setObjectName("metricsTable")
         self.setAccessibleName("Scores against the reference")
         self._blocks: list[tuple[str, list[MetricsRow]]] = []
-        self.setHorizontalHeaderLabels(["", *(metric.title for metric in METRICS)])
-        for column, metric in enumerate(METRICS, start=1):
-            item = self.horizontalHeaderItem(column)
-            assert item is not None
-            item.setToolTip(metric.hint)
-            item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        header = self.horizontalHeader()
-        header.setMinimumSectionSize(40)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        for column in range(1, 1 + len(METRICS)):
-            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
-        header.setHighlightSections(False)
-        self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 4)
-        self.setShowGrid(False)
-        self.setFrameShape(QTableWidget.Shape.NoFrame)
-        self.setWordWrap(False)
-        self.setTextElideMode(Qt.TextElideMode.ElideRight)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setTabKeyNavigation(False)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        self.customContextMenuRequested.connect(self._open_menu)
-        self._copy = QAction("Copy", self)
-        self._copy.setShortcut(QKeySequence(QKeySequence.StandardKey.Copy))
-        self._copy.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
-        self._copy.triggered.connect(lambda: self.copy("\t"))
-        self.addAction(self._copy)
-        self._empty = QLabel("Scores appear here once there is a reference", self.viewport())
-        self._empty.setProperty("muted", True)
-        self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._empty.setWordWrap(True)
-        layout = QVBoxLayout(self.viewport())
-        layout.addWidget(self._empty)
         theme.notifier().changed.connect(self._fill)
         self._fill()
 
@@ -145,10 +104,6 @@ class MetricsTable(QTableWidget):
         self._blocks = [(title, rows) for title, rows in blocks if rows]
         self._fill()
 
-    def set_message(self, text: str) -> None:
-        """Say why there are no scores."""
-        self._empty.setText(text)
-
     def clear_rows(self) -> None:
         """Remove all scores."""
         self.set_rows([])
@@ -160,12 +115,8 @@ class MetricsTable(QTableWidget):
             for row in rows:
                 scores = [self._score(row, metric) for metric in METRICS]
                 cells = ["" if score is None else f"{score:.6g}" for score in scores]
-                lines.append(separator.join([_quoted(title, separator), _quoted(row.title, separator), *cells]))
+                lines.append(separator.join([quoted(title, separator), quoted(row.title, separator), *cells]))
         return "\n".join(lines) + "\n"
-
-    def copy(self, separator: str = "\t") -> None:
-        """Put the table on the clipboard."""
-        QGuiApplication.clipboard().setText(self.as_text(separator))
 
     def sizeHint(self) -> QSize:
         """Room for eight rows."""
@@ -183,19 +134,15 @@ class MetricsTable(QTableWidget):
         return QSize(max(200, width), 4 * (self.fontMetrics().height() + 6))
 
     def _fill(self) -> None:
-        # The title of the first block stands in the head of the table: a small pane has no row to spare.
         n_rows = sum(1 + len(rows) for _, rows in self._blocks) - bool(self._blocks)
         self.clearSpans()
-        self.setRowCount(n_rows)
-        self._empty.setVisible(not n_rows)
-        self.horizontalHeader().setVisible(bool(n_rows))
+        self._set_length(n_rows)
         line = 0
         for number, (title, rows) in enumerate(self._blocks):
-            heading = QTableWidgetItem(title)
             if number == 0:
-                heading.setTextAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-                self.setHorizontalHeaderItem(0, heading)
+                self._set_heading(title)
             else:
+                heading = QTableWidgetItem(title)
                 heading.setFlags(Qt.ItemFlag.NoItemFlags)
                 heading.setForeground(QColor(theme.colours().muted))
                 self.setItem(line, 0, heading)
@@ -203,9 +150,7 @@ class MetricsTable(QTableWidget):
                 line += 1
             best = {metric.key: self._best(rows, metric) for metric in METRICS}
             for row in rows:
-                name = QTableWidgetItem(row.title)
-                name.setToolTip(row.title)
-                self.setItem(line, 0, name)
+                self._set_name(line, row.title)
                 for column, metric in enumerate(METRICS, start=1):
                     self.setItem(line, column, self._cell(row, metric, best[metric.key]))
                 line += 1
@@ -213,10 +158,8 @@ class MetricsTable(QTableWidget):
 
     def _cell(self, row: MetricsRow, metric: Metric, best: float | None) -> QTableWidgetItem:
         score = self._score(row, metric)
-        item = QTableWidgetItem("–" if score is None else f"{score:.{metric.decimals}f}")
-        item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        item.setToolTip(metric.hint)
-        font = theme.number_font(self.font())
+        item = self._number("–" if score is None else f"{score:.{metric.decimals}f}", metric.hint)
+        font = item.font()
         if score is not None and best is not None and item.text() == f"{best:.{metric.decimals}f}":
             font.setWeight(QFont.Weight.Bold)
             item.setData(Qt.ItemDataRole.AccessibleTextRole, f"{item.text()}, best")
@@ -233,14 +176,3 @@ class MetricsTable(QTableWidget):
     def _score(row: MetricsRow, metric: Metric) -> float | None:
         score = getattr(row, metric.key)
         return None if score is None or math.isnan(score) else float(score)
-
-    def _open_menu(self, position: QPoint) -> None:
-        menu = QMenu(self)
-        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        menu.addAction("Copy as tab-separated text", lambda: self.copy("\t"))
-        menu.addAction("Copy as CSV", lambda: self.copy(","))
-        menu.popup(self.viewport().mapToGlobal(position))
-
-
-def _quoted(text: str, separator: str) -> str:
-    return f'"{text.replace(chr(34), chr(34) * 2)}"' if separator in text or '"' in text else text
