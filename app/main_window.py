@@ -24,6 +24,7 @@ from PySide6.QtWidgets import (
 from app import theme
 from app.actions import Actions
 from app.presenter import GridPresenter, StagePresenter
+from app.profile_presenter import ProfilePresenter
 from app.recipe_presenter import RecipePresenter
 from app.region_presenter import RegionPresenter
 from app.sending_desk import SendingDesk
@@ -37,6 +38,7 @@ from app.views.level_bar import LevelBar
 from app.views.log_view import Handler, LogView
 from app.views.mask_preview import MaskPreview
 from app.views.metrics_table import MetricsTable
+from app.views.profile_view import ProfileView
 from app.views.recipe_panel import RecipePanel
 from app.views.region_table import RegionTable
 from app.views.stage_scrubber import StageScrubber
@@ -102,6 +104,7 @@ class MainWindow(QMainWindow):
         self.recipe = RecipePanel(self.mask_preview)
         self.metrics = MetricsTable()
         self.region = RegionTable()
+        self.profile = ProfileView()
         self.kspace = KSpaceView()
         self.header = HeaderView()
         self.log_view = LogView()
@@ -137,6 +140,7 @@ class MainWindow(QMainWindow):
             ("kspace", "k-space", _padded(self.kspace), Qt.DockWidgetArea.BottomDockWidgetArea),
             ("header", "Header", self.header, Qt.DockWidgetArea.BottomDockWidgetArea),
             ("region", "Region", self.region, Qt.DockWidgetArea.BottomDockWidgetArea),
+            ("profile", "Profile", self.profile, Qt.DockWidgetArea.BottomDockWidgetArea),
             ("training", "Training", self.training, Qt.DockWidgetArea.RightDockWidgetArea),
             ("log", "Log", self.log_view, Qt.DockWidgetArea.BottomDockWidgetArea),
         ):
@@ -148,7 +152,8 @@ class MainWindow(QMainWindow):
         self.splitDockWidget(self.docks["metrics"], self.docks["header"], Qt.Orientation.Horizontal)
         self.splitDockWidget(self.docks["header"], self.docks["kspace"], Qt.Orientation.Horizontal)
         self.tabifyDockWidget(self.docks["header"], self.docks["region"])
-        self.tabifyDockWidget(self.docks["region"], self.docks["log"])
+        self.tabifyDockWidget(self.docks["region"], self.docks["profile"])
+        self.tabifyDockWidget(self.docks["profile"], self.docks["log"])
         self.setTabPosition(
             Qt.DockWidgetArea.BottomDockWidgetArea, self.tabPosition(Qt.DockWidgetArea.TopDockWidgetArea)
         )
@@ -168,6 +173,7 @@ class MainWindow(QMainWindow):
         session = self.session
         self.grid_presenter = GridPresenter(session, self.grid, self)
         self.region_presenter = RegionPresenter(session, self.grid, self.grid_presenter, self.region, self)
+        self.profile_presenter = ProfilePresenter(session, self.grid, self.grid_presenter, self.profile, self)
         self.stage_presenter = StagePresenter(session, self.scrubber, self.metrics, self)
         self.recipe_presenter = RecipePresenter(session, self.recipe, self.mask_preview, self)
         self.training_desk = TrainingDesk(self, self.status.labels["training"])
