@@ -51,8 +51,8 @@ run: qt $(READY) ## opens the workstation on the demo study; without a display d
 	QT_QPA_PLATFORM=offscreen exec $(BIN)/mri-workstation demo --reconstruct --out output $(ARGS)
 
 .PHONY: test
-test: qt $(READY) ## runs the tests, one process a core
-	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+test: qt $(READY) ## runs the tests, in up to four processes
+	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 .PHONY: lint
 lint: $(READY) ## ruff, mypy, import-linter
