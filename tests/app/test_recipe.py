@@ -273,7 +273,7 @@ def test_a_problem_stands_alone(window, engine, qtbot, child):
     window.session.set_request(model="cs-tv")
     qtbot.waitUntil(child(window, "recipeNote").isVisible)
     window.session.set_request(overrides={"lambda_": -3})
-    assert child(window, "recipeProblem").isVisible()
+    qtbot.waitUntil(child(window, "recipeProblem").isVisible)  # the parameters of the method may still be on their way
     assert not child(window, "recipeNote").isVisible()
 
 
