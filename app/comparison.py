@@ -6,14 +6,14 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from recon.masks import TITLES
+from recon.masks import TITLES, MaskSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from app.results import Result, Step
     from app.session import Session
-    from recon.masks import MaskSpec
+    from recon.data import Series
     from recon.request import Request
 
 # Beside zero-filled and reference, what a screen has room for.
@@ -60,14 +60,18 @@ def compared(session: Session) -> Comparison | None:
 
     Of more than `N_MOST` recipes those that were run last are taken, and always that of the result in view.
     """
-    results = session.shelf.of(session.series)
-    if session.view.layout != "comparison" or not results:
+    series = session.series
+    results = session.shelf.of(series)
+    if session.view.layout != "comparison" or series is None or not results:
         return None
     groups = _by_recipe(results)
     latest = sorted(groups, key=lambda found: (session.result in found, found[-1].number))[-N_MOST:]
     chosen = {f"recipe {found[0].number}": _shown(found, session) for found in groups if found in latest}
-    masks = [result.request.mask for result in chosen.values()]
-    titles = {key: _joined(result.method, _pattern(result.request.mask, masks)) for key, result in chosen.items()}
+    masks = [_recipe(result.request, series).mask for result in chosen.values()]
+    titles = {
+        key: _joined(result.method, _pattern(mask, masks))
+        for (key, result), mask in zip(chosen.items(), masks, strict=True)
+    }
     n_alike = Counter(titles.values())
     contenders = tuple(
         # What a title does not tell, such as another seed, the number of the result stands for.
@@ -75,8 +79,9 @@ def compared(session: Session) -> Comparison | None:
         for (key, title), result in zip(titles.items(), chosen.values(), strict=True)
     )
     item = session.slice_result
-    has_own = session.result is not None and item is not None and item.last_of("zero-filled") is not None
-    mask = session.result.request.mask if has_own and session.result is not None else session.request.mask
+    has_own = item is not None and item.last_of("zero-filled") is not None
+    request = session.result.request if has_own and session.result is not None else session.request
+    mask = _recipe(request, series).mask
     return Comparison(contenders, _joined("Zero-filled", _pattern(mask, [*masks, mask])))
 
 
@@ -91,13 +96,19 @@ def shown_step(result: Result, session: Session) -> Step | None:
 def _by_recipe(results: Iterable[Result]) -> list[list[Result]]:
     recipes: list[tuple[Request, list[Result]]] = []
     for result in results:
-        recipe = replace(result.request, slices=None)
+        recipe = _recipe(result.request, result.series)
         own = next((found for known, found in recipes if known == recipe), None)
         if own is None:
             own = []
             recipes.append((recipe, own))
         own.append(result)
     return [found for _, found in recipes]
+
+
+def _recipe(request: Request, series: Series) -> Request:
+    """Return a request without what makes no other recipe of it: its slices, and a mask where the scanner's is used."""
+    recipe = replace(request, slices=None)
+    return recipe if series.acquired_mask is None else replace(recipe, mask=MaskSpec())
 
 
 def _shown(found: list[Result], session: Session) -> Result:

@@ -104,6 +104,22 @@ def test_patterns_are_named_where_they_differ(window, run, press):
     assert titles(window)[-3:-1] == ["#3 PC-RNN-S · Equispaced lines 8×", "#4 PC-RNN-S · Equispaced lines 8×"]
 
 
+def test_a_pattern_that_gave_way_to_the_scanners_is_not_named(window, run, press, qtbot, new_series):
+    acquired = np.arange(40)[None] % 2 == 0
+    window.session._engine.series["other.h5"] = new_series(name="other.h5", acquired_mask=acquired, has_reference=False)
+    window.session.open("/nowhere/other.h5")
+    qtbot.waitUntil(lambda: window.session.series.title == "other" and window.session.preview is not None)
+    run(model="pcrnn-s", acceleration=4)
+    run(model="cs-tv", acceleration=8)
+    again = run(model="pcrnn-s", acceleration=8)
+    press(Qt.Key.Key_C)
+    assert titles(window) == ["Zero-filled", "PC-RNN-S", "CS-TV, lambda 0.001"]
+    assert image(window, list(window.grid)[1]) is again.slices[window.session.slice_index].final.image
+    assert window.session.set_request(acceleration=6)
+    press(Qt.Key.Key_X)
+    assert titles(window)[0] == "Zero-filled"
+
+
 def test_a_recipe_is_one_column_over_all_slices(window, run, press):
     run(model="pcrnn-s")
     window.session.step_slice(1)
