@@ -84,8 +84,8 @@ def _can_send(session: Session) -> bool:
     return _has_result(session) and not session.sending.is_running
 
 
-def _has_own_results(session: Session) -> bool:
-    return bool(session.shelf.of(session.series))
+def _shows_result(session: Session) -> bool:
+    return session.result is not None
 
 
 def _has_several(session: Session) -> bool:
@@ -224,7 +224,7 @@ COMMANDS: tuple[Command, ...] = (
         lambda w: w.session.view.toggle_layout("comparison"),
         "",
         ("C",),
-        _has_own_results,
+        _shows_result,
         lambda session: session.view.layout == "comparison",
     ),
     Command(

@@ -62,6 +62,8 @@ def compared(session: Session) -> Comparison | None:
     """
     series = session.series
     results = session.shelf.of(series)
+    if session.result is not None and session.result not in results:
+        results.append(session.result)  # what was cancelled is in view, though on no shelf
     if session.view.layout != "comparison" or series is None or not results:
         return None
     groups = _by_recipe(results)

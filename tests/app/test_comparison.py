@@ -82,6 +82,31 @@ def test_a_run_is_watched_in_its_column_and_its_name_may_grow(window, run, press
     assert all(image(window, key) is not None for key in window.grid)
 
 
+@pytest.mark.parametrize("n_before", [0, 1])
+def test_what_was_cancelled_stays_in_its_column_as_long_as_it_is_looked_at(window, run, press, engine, qtbot, n_before):
+    for _ in range(n_before):
+        run(model="pcrnn-s")
+    engine.gate.clear()
+    engine.n_free = 2
+    assert window.session.set_request(model="cs-tv", overrides={"lambda_": 0.02})
+    qtbot.waitUntil(lambda: not window.session.problem)
+    QTest.keyClick(window, Qt.Key.Key_F5)
+    qtbot.waitUntil(lambda: window.session.step is not None and window.session.step.module == "iterate")
+    press(Qt.Key.Key_C)
+    with qtbot.waitSignal(window.session.job_finished):
+        QTest.keyClick(window, Qt.Key.Key_Escape)
+        engine.gate.set()
+    window.grid_presenter.flush()
+    column = n_before + 1
+    assert titles(window)[column] == "CS-TV, lambda 0.02 · iterate · 20"
+    assert image(window, list(window.grid)[column]) is window.session.step.image
+    press(Qt.Key.Key_Left)
+    assert titles(window)[column] == "CS-TV, lambda 0.02 · zero-filled"
+    press(Qt.Key.Key_Up)
+    assert not [title for title in titles(window) if title.startswith("CS-TV")]
+    assert window.commands.by_name["compare"].isEnabled() == bool(n_before)
+
+
 def test_an_iteration_of_the_result_in_view_stands_beside_the_others(window, run, press):
     run(model="cs-tv")
     run(model="pcrnn-s")
