@@ -111,10 +111,13 @@ class ImageGrid(QWidget):
         self._images, self._errors = {}, {}
         for spec in specs:
             kept = old_images.get(spec.key)
-            if kept is not None and kept.spec == spec:
+            if kept is not None and kept.spec.is_reference == spec.is_reference:
+                # Made anew, it would lose the keyboard's focus to a neighbour and a drag to nobody.
                 self._images[spec.key] = old_images.pop(spec.key)
                 if spec.key in old_errors:
                     self._errors[spec.key] = old_errors.pop(spec.key)
+                    self._errors[spec.key].set_spec(spec)
+                kept.set_spec(spec)
                 continue
             self._images[spec.key] = self._make_panel(spec, is_error=False)
             if not spec.is_reference:

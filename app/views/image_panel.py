@@ -55,16 +55,19 @@ class ImagePanel(QWidget):
 
     def __init__(self, spec: PanelSpec, is_error: bool = False, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.spec = spec
         self.is_error = is_error
         self.header = Caption(is_heading=True, parent=self)
-        self.header.set_hint(spec.subtitle)
         self.header.setVisible(not is_error)
         self.well = ImageWell(self)
         self.footer = Caption(parent=self)
         self._is_stacked = False
-        self._title = spec.title
         self._caption = ""
+        self.set_spec(spec)
+
+    def set_spec(self, spec: PanelSpec) -> None:
+        """Name the panel after a column."""
+        self.spec = spec
+        self.header.set_hint(spec.subtitle)
         self.set_title(spec.title)
 
     def set_title(self, title: str) -> None:

@@ -161,6 +161,20 @@ def test_a_recipe_is_one_column_over_all_slices(window, run, press):
     assert window.grid.panel(list(window.grid)[2]).well.message == "Not reconstructed yet"
 
 
+def test_the_keyboard_stays_in_its_column_when_another_result_of_the_recipe_comes_into_view(window, run, press):
+    run(model="pcrnn-s")
+    window.session.step_slice(1)
+    run(model="pcrnn-s")
+    run(model="cs-tv")
+    press(Qt.Key.Key_C)
+    panel = window.grid.panel(list(window.grid)[1])
+    hint = panel.header.toolTip()
+    panel.well.setFocus()
+    press(Qt.Key.Key_Down)
+    assert panel.well.hasFocus() and window.grid.panel(list(window.grid)[1]) is panel
+    assert "#1 · PC-RNN-S" in panel.header.toolTip() != hint
+
+
 def test_an_enlarged_column_is_the_result_in_view_and_the_keys_change_it_in_place(window, run, press, qtbot):
     results = [run(model="pcrnn-s"), run(model="cs-tv")]
     press(Qt.Key.Key_C)
