@@ -1,9 +1,10 @@
 """DICOM without the patient: what an exported object keeps of its source under PS3.15's confidentiality profile.
 
-The basic profile, with two of its options. *Clean descriptors*: the descriptions are this program's own words, and
-free text of the source goes. *Modified dates*: all dates of a patient move by one secret time, so that the intervals
-between scans stay. Names and UIDs become pseudonyms, which are the same at every export of this user and mean nothing
-to anybody else. The pixels stay as they are: the surface of a head can show a face.
+The basic profile, with two of its options. *Clean descriptors*: the descriptions are this program's own words, and free
+text of the source goes. *Modified dates*: all dates of a patient move by one secret time, so that the intervals between
+scans stay; the moment of the export goes, as it would tell how far the others moved. Names and UIDs become pseudonyms,
+which are the same at every export of this user and mean nothing to anybody else. The pixels stay as they are: the
+surface of a head can show a face.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _EMPTIED = (
     "ReferringPhysicianName",
     "PositionReferenceIndicator",
 )
-_MOMENTS = ("Study", "Series", "Content", "InstanceCreation", "Acquisition")
+_MOMENTS_OF_SCAN, _MOMENTS_OF_EXPORT = ("Study", "Acquisition"), ("Series", "Content", "InstanceCreation")
 _METHODS = (
     ("113100", "Basic Application Confidentiality Profile"),
     ("113105", "Clean Descriptors Option"),
@@ -99,7 +100,7 @@ class Pseudonyms:
         return uid(self._digest("uid", original).hex())
 
     def apply(self, dataset: Dataset) -> None:
-        """Take the patient out of an object that has everything else: dates of the export move along with the others.
+        """Take the patient out of an object that has everything else, and when it was exported.
 
         Parameters
         ----------
@@ -129,7 +130,7 @@ class Pseudonyms:
         digest = self._digest("dates", identity)
         days = _LEAST_DAYS + int.from_bytes(digest[:4], "big") % _SPAN_DAYS
         back = timedelta(days=days, seconds=int.from_bytes(digest[4:8], "big") % 86400)
-        for name in _MOMENTS:
+        for name in _MOMENTS_OF_SCAN:
             moved = _moved(str(dataset.get(f"{name}Date") or ""), str(dataset.get(f"{name}Time") or ""), back)
             for keyword, value in zip((f"{name}Date", f"{name}Time"), moved, strict=True):
                 if value:
@@ -138,9 +139,12 @@ class Pseudonyms:
                     setattr(dataset, keyword, None)  # must be there
                 else:
                     dataset.pop(keyword, None)
+        # Who gets the files knows about when that was: told a moved moment of it, also by how much all dates moved.
+        for name in _MOMENTS_OF_EXPORT:
+            dataset.pop(f"{name}Date", None)
+            dataset.pop(f"{name}Time", None)
         for item in dataset.get("ContributingEquipmentSequence", ()):
-            moment = str(item.get("ContributionDateTime") or "")
-            item.ContributionDateTime = "".join(_moved(moment[:8], moment[8:], back))
+            item.pop("ContributionDateTime", None)
 
     def _digest(self, *words: str) -> bytes:
         return hmac.digest(self.key, "\x1f".join(words).encode("utf-8", "surrogateescape"), "sha256")

@@ -87,6 +87,13 @@ def test_a_patient_is_one_patient_and_intervals_stay(tmp_path, write_dicom, resu
     assert days(first) != days(other)
 
 
+def test_the_day_of_the_export_does_not_tell_how_far_dates_moved(tmp_path, source, result_of, export):
+    _, datasets = export(result_of(source), tmp_path / "out", is_anonymous=True)
+    for dataset in datasets:
+        told = {element.keyword for element in dataset.iterall() if element.VR in ("DA", "DT", "TM") and element.value}
+        assert told == {"StudyDate", "StudyTime", "AcquisitionDate", "AcquisitionTime"}
+
+
 def test_exporting_again_replaces_and_another_user_has_other_names(tmp_path, source, result_of, export, monkeypatch):
     def identities(datasets):
         names = "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "StudyDate", "AcquisitionTime"
