@@ -277,10 +277,13 @@ def _description(result: Reconstruction) -> str:
 
 
 def _derivation(result: Reconstruction, *, is_anonymous: bool) -> str:
+    """Say how the images came to be; anonymous, without names of files of data, which can be those of persons."""
     request, spec = result.request, result.request.mask
     model = Path(request.model).name
     weights = f"weights sha256 {result.weights_sha256}" if result.weights_sha256 else "no trained weights"
-    kind = f"file {Path(spec.kind[5:]).name}" if spec.kind.startswith("file:") else spec.kind
+    kind = spec.kind
+    if kind.startswith("file:"):
+        kind = "file" if is_anonymous else f"file {Path(kind[5:]).name}"
     if result.series.acquired_mask is not None:
         mask = "mask as acquired by the scanner"
     else:
@@ -297,7 +300,6 @@ def _derivation(result: Reconstruction, *, is_anonymous: bool) -> str:
         parts.insert(2, f"parameters {result.parameter_text}")
     if result.series.part:
         parts.insert(1, f"{result.series.part} of its file")
-    # It can hold the name of a file, which can be that of a person.
     if result.series.header.source and not is_anonymous:
         parts.insert(1, f"data: {result.series.header.source}")
     simulation = result.series.simulation

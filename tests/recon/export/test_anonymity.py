@@ -118,10 +118,13 @@ def test_dates_that_cannot_be_moved(tmp_path, write_dicom, result_of, export, ch
 def test_raw_data_too(tmp_path, raw_series, result_of, export, assert_valid):
     series = raw_series()
     series = replace(series, header=replace(series.header, source="magnitude images of DOE_JANE.nii"))
-    files, (hidden, *_) = export(result_of(series), tmp_path / "hidden", is_anonymous=True)
-    _, (plain, *_) = export(result_of(series), tmp_path / "plain")
+    result = result_of(series)
+    mask = replace(result.request.mask, kind="file:/data/mask_of_DOE_JANE.npy")
+    result = replace(result, request=replace(result.request, mask=mask))
+    files, (hidden, *_) = export(result, tmp_path / "hidden", is_anonymous=True)
+    _, (plain, *_) = export(result, tmp_path / "plain")
     assert_valid(files)
-    assert "DOE_JANE" in plain.DerivationDescription
+    assert plain.DerivationDescription.count("DOE_JANE") == 2 and "mask file, R 4" in hidden.DerivationDescription
     assert not any(b"DOE_JANE" in file.read_bytes() for file in files)
     assert hidden.PatientID != plain.PatientID and "ProtocolName" not in hidden
     assert hidden.StudyInstanceUID != plain.StudyInstanceUID
