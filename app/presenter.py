@@ -96,6 +96,7 @@ class GridPresenter(_Settling):
         self._grid = grid
         self._shown: dict[str, tuple[Any, Any]] = {}
         self._has_errors = False
+        self._viewed: Result | None = None
         self._tables = [levels.packed(table) for table in (levels.gray_table(), levels.gray_table()[::-1])]
         for signal in (
             session.series_changed, session.slice_changed, session.preview_changed, session.result_changed,
@@ -145,6 +146,7 @@ class GridPresenter(_Settling):
         series = self._session.series
         self._shown.clear()
         self._has_errors = False
+        self._viewed = None
         self._grid.clear()
         self._grid.zoom_to_fit()
         if series is not None:
@@ -194,10 +196,10 @@ class GridPresenter(_Settling):
         active = step.module if step is not None and (session.is_running or session.position is not None) else None
         active = next((key for key, one in contenders.items() if one.result is session.result), active)
         grid.set_active(active)
-        filling = contenders.get(grid.maximised() or "")
-        if active in contenders and filling is not None and session.slice_index in filling.result.slices:
-            # The result in view fills the grid: from one to the next the eye sees what changes.
+        if session.result is not self._viewed and active in contenders and grid.maximised() in contenders:
+            # What comes into view fills the grid: from one result to the next the eye sees what changes.
             grid.maximise(active)
+        self._viewed = session.result
 
     def _view_maximised(self, key: str) -> None:
         """Bring the result whose column the user enlarged into view, for scrubber and keys to go on from it."""

@@ -193,6 +193,32 @@ def test_an_enlarged_column_is_the_result_in_view_and_the_keys_change_it_in_plac
     assert window.grid.maximised() == keys[-1]
 
 
+def test_an_enlarged_column_follows_to_another_slice_and_an_empty_one_stays(window, run, press, qtbot):
+    first = run(model="pcrnn-s")
+    window.session.step_slice(1)
+    second = run(model="cs-tv")
+    press(Qt.Key.Key_C)
+    keys = list(window.grid)[1:3]
+
+    def enlarge(key):
+        QTest.mouseDClick(window.grid.panel(key).well, Qt.MouseButton.LeftButton)
+        window.grid_presenter.flush()
+
+    enlarge(keys[1])
+    press(Qt.Key.Key_B)
+    qtbot.waitUntil(lambda: window.session.preview is not None)
+    window.grid_presenter.flush()
+    assert window.session.result is first and window.grid.maximised() == keys[0]
+    press(Qt.Key.Key_B)
+    enlarge(keys[1])
+    enlarge(keys[0])
+    assert window.session.result is second and window.grid.maximised() == keys[0]
+    press(Qt.Key.Key_Down)
+    qtbot.waitUntil(lambda: window.session.preview is not None)
+    window.grid_presenter.flush()
+    assert window.grid.maximised() == keys[0] and image(window, keys[0]) is not None
+
+
 def test_the_volume_is_compared_over_the_same_slices(window, run, press, qtbot):
     for model in ("pcrnn-s", "cs-tv"):
         assert window.session.set_request(model=model)
