@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,8 @@ class Shelf(QObject):
         self.results: list[Result] = []
         self.result: Result | None = None
         self.position: int | None = None
-        self._seen_before: Result | None = None
+        # Its images are not kept for its sake.
+        self._seen_before: weakref.ref[Result] | None = None
         self._n_made = 0
 
     # ---------------------------------------------------------------- which results
@@ -89,7 +91,8 @@ class Shelf(QObject):
 
     def seen_before(self, series: Series | None) -> Result | None:
         """Return the result that was in view before this one; None if it is of another series, or gone."""
-        return self._seen_before if self._seen_before in self.of(series) else None
+        before = None if self._seen_before is None else self._seen_before()
+        return before if before in self.of(series) else None
 
     def _modules_of(self, model: str) -> tuple[str, ...]:
         return next((tuple(item.modules) for item in reversed(self.results) if item.request.model == model), ())
@@ -99,7 +102,7 @@ class Shelf(QObject):
     def show(self, result: Result | None) -> None:
         """Bring a result into view, at its newest stage."""
         if result is not self.result:
-            self._seen_before = self.result
+            self._seen_before = None if self.result is None else weakref.ref(self.result)
         self.result, self.position = result, None
 
     def look(self, series: Series | None, index: int) -> None:

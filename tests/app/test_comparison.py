@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt
@@ -242,6 +245,17 @@ def test_more_recipes_than_a_screen_has_room_for(window, run, press):
     window.session.show_result(first)
     window.grid_presenter.flush()
     assert titles(window)[1].startswith("#1 ") and len(list(window.grid)) == N_MOST + 2
+
+
+def test_a_closed_study_takes_its_results_with_it(window, run, press):
+    gone = [weakref.ref(run(model=model)) for model in ("pcrnn-s", "cs-tv")]
+    press(Qt.Key.Key_C)
+    press(Qt.Key.Key_B)
+    window.close_current_study()
+    window.grid_presenter.flush()
+    window.stage_presenter.flush()
+    gc.collect()
+    assert [result() for result in gone] == [None, None]
 
 
 def test_without_results_there_is_nothing_to_compare(window, run, press, qtbot, new_series):
