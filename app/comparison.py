@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -49,10 +50,24 @@ class Comparison:
         In the order in which the recipes were first run.
     zero_filled_title
         Says of which pattern the zero-filled image is, where there are several.
+    data_range
+        Signal that the scores of the zero-filled image are relative to; 0 without a reference.
     """
 
     contenders: tuple[Contender, ...]
     zero_filled_title: str
+    data_range: float
+
+    def scores(self, contender: Contender, step: Step) -> dict[str, float] | None:
+        """Return the scores of a step for a comparison with the others; None without a reference.
+
+        A result of one slice is scored relative to this slice, one of a volume relative to the volume. From one to the
+        other PSNR moves by the ratio; SSIM would have to be measured anew, and is NaN.
+        """
+        own = contender.result.data_range
+        if step.scores is None or own == self.data_range or own <= 0 or self.data_range <= 0:
+            return step.scores
+        return step.scores | {"psnr": step.scores["psnr"] + 20 * math.log10(self.data_range / own), "ssim": math.nan}
 
 
 def compared(session: Session) -> Comparison | None:
@@ -82,9 +97,13 @@ def compared(session: Session) -> Comparison | None:
     )
     item = session.slice_result
     has_own = item is not None and item.last_of("zero-filled") is not None
-    request = session.result.request if has_own and session.result is not None else session.request
+    if has_own and session.result is not None:
+        request, data_range = session.result.request, session.result.data_range
+    else:
+        reference = None if session.preview is None else session.preview.reference
+        request, data_range = session.request, 0.0 if reference is None else float(reference.max())
     mask = _recipe(request, series).mask
-    return Comparison(contenders, _joined("Zero-filled", _pattern(mask, [*masks, mask])))
+    return Comparison(contenders, _joined("Zero-filled", _pattern(mask, [*masks, mask])), data_range)
 
 
 def shown_step(result: Result, session: Session) -> Step | None:

@@ -233,13 +233,18 @@ class Scorer:
     """Scores stages against the reference with one data range for all slices of a request, as its record does.
 
     Called in the thread of the job, so that reading the references costs the window nothing.
+
+    Attributes
+    ----------
+    data_range
+        Maximum of the references of these slices; 0 before the first stage.
     """
 
     def __init__(self, series: Series, indices: Sequence[int]) -> None:
         self._series = series
         self._indices = tuple(indices)
         self._references: dict[int, NDArray[np.float32]] | None = None
-        self._peak = 0.0
+        self.data_range = 0.0
 
     def __call__(self, stage: Stage) -> dict[str, float] | None:
         """Return the scores of a stage; None without a reference."""
@@ -253,8 +258,8 @@ class Scorer:
                     image = volume[index]
                     if np.isfinite(image).all():
                         self._references[index] = image
-            self._peak = max((float(image.max()) for image in self._references.values()), default=0.0)
-        return score(self._references.get(stage.slice_index), stage.image, self._peak)
+            self.data_range = max((float(image.max()) for image in self._references.values()), default=0.0)
+        return score(self._references.get(stage.slice_index), stage.image, self.data_range)
 
 
 def demo_scans() -> list[Path]:

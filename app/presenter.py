@@ -94,7 +94,7 @@ class GridPresenter(_Settling):
         super().__init__(parent)
         self._session = session
         self._grid = grid
-        self._shown: dict[str, tuple[Any, Any]] = {}
+        self._shown: dict[str, tuple[Any, Any, Any]] = {}
         self._has_errors = False
         self._viewed: Result | None = None
         self._tables = [levels.packed(table) for table in (levels.gray_table(), levels.gray_table()[::-1])]
@@ -189,8 +189,8 @@ class GridPresenter(_Settling):
                     grid.set_message(spec.key, "Not read" if session.previews.problem else "Reading …")
             elif spec.key == "zero-filled":
                 self._put_zero_filled(reference)
-            elif spec.key in contenders:
-                self._put_contender(contenders[spec.key], reference)
+            elif comparison is not None and spec.key in contenders:
+                self._put_contender(contenders[spec.key], comparison, reference)
             else:
                 self._put_module(spec.key, item, step, reference)
         active = step.module if step is not None and (session.is_running or session.position is not None) else None
@@ -220,7 +220,9 @@ class GridPresenter(_Settling):
             self._put("zero-filled", None, None, None)
             self._grid.set_message("zero-filled", sentence(self._session.previews.problem))
 
-    def _put_contender(self, contender: Contender, reference: NDArray[np.float32] | None) -> None:
+    def _put_contender(
+        self, contender: Contender, comparison: Comparison, reference: NDArray[np.float32] | None
+    ) -> None:
         step = shown_step(contender.result, self._session)
         title = contender.title
         if step is None:
@@ -228,7 +230,7 @@ class GridPresenter(_Settling):
             self._grid.set_message(contender.key, self._absent(contender.result))
         else:
             title += "" if step.is_final else f" · {step.title}"
-            self._put(contender.key, step.image, reference, step.scores)
+            self._put(contender.key, step.image, reference, comparison.scores(contender, step))
         self._grid.set_title(contender.key, title)
 
     def _absent(self, result: Result | None) -> str:
@@ -272,9 +274,9 @@ class GridPresenter(_Settling):
         scores: dict[str, float] | None,
     ) -> None:
         shown = self._shown.get(key)
-        if shown is not None and shown[0] is image and shown[1] is reference:
+        if shown is not None and shown[0] is image and shown[1] is reference and shown[2] == scores:
             return
-        self._shown[key] = (image, reference)
+        self._shown[key] = (image, reference, scores)
         self._grid.set_image(key, image, score_text(scores))
         if image is None or reference is None or reference.shape != image.shape:
             self._grid.set_error(key, None)
@@ -386,8 +388,9 @@ class StagePresenter(_Settling):
         finished = () if session.result is None else session.result.finished
         for contender in comparison.contenders:
             step, done = shown_step(contender.result, session), contender.result.reconstruction
-            if step is not None and step.scores:
-                rows.append(MetricsRow(contender.title, **step.scores))
+            scores = None if step is None else comparison.scores(contender, step)
+            if scores:
+                rows.append(MetricsRow(contender.title, **scores))
             if done is not None and len(finished) > 1 and contender.result.finished == finished:
                 volume += _of_volume(contender.title, done.metrics)
         return rows, volume, len(finished)

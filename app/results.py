@@ -106,7 +106,10 @@ class SliceResult:
 
 @dataclass(eq=False)
 class Result:
-    """One reconstruction of this session, complete or not."""
+    """One reconstruction of this session, complete or not.
+
+    Scores of its slices are relative to `data_range`, the maximum of the reference over the slices that it was to make.
+    """
 
     number: int
     series: Series
@@ -116,6 +119,7 @@ class Result:
     is_thinned: bool = False
     state: State = "running"
     seconds: float = 0.0
+    data_range: float = 0.0
     slices: dict[int, SliceResult] = field(default_factory=dict)
     reconstruction: Reconstruction | None = None
 

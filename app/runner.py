@@ -35,6 +35,7 @@ class Runner(QObject):
         self._engine = engine
         self._job: Job | None = None
         self._run: Any = None
+        self._scorer: Any = None
         self.result: Result | None = None
 
     @property
@@ -77,8 +78,8 @@ class Runner(QObject):
         """Compute what a result asks for."""
         series, request = result.series, result.request
         self._run = self._engine.Run(series, request)
-        scorer = self._engine.Scorer(series, request.slices)
-        job = Job(self._run.stream, scorer)
+        self._scorer = self._engine.Scorer(series, request.slices)
+        job = Job(self._run.stream, self._scorer)
         # Bound methods of an object that lives in this thread: Qt then queues the calls instead of making them in the
         # thread of the job.
         job.stage.connect(self._take)
@@ -102,6 +103,7 @@ class Runner(QObject):
 
     def _take(self, stage: Stage, scores: dict[str, float] | None) -> None:
         if self.result is not None:
+            self.result.data_range = self._scorer.data_range
             self.result.add(stage, scores)
             self.stage_added.emit(self.result, stage.slice_index)
 
@@ -120,5 +122,5 @@ class Runner(QObject):
         job.wait()
         result.seconds, result.state = job.seconds, state
         result.adopt(self._run.reconstruction)
-        self._job = self._run = self.result = None
+        self._job = self._run = self._scorer = self.result = None
         self.ended.emit(result, state, error, details)

@@ -236,6 +236,32 @@ def test_the_volume_is_compared_over_the_same_slices(window, run, press, qtbot):
     assert [row.title for row in volume] == ["#1 PC-RNN-S", "CS-TV, lambda 0.001"]
 
 
+def test_scores_of_a_slice_are_relative_to_the_same_signal(window, run, press, qtbot):
+    assert window.session.set_request(model="cs-tv")
+    qtbot.waitUntil(lambda: not window.session.problem)
+    with qtbot.waitSignal(window.session.job_finished):
+        window.session.reconstruct("volume")
+    window.session.select(index=0)
+    alone = run(model="pcrnn-s")
+    press(Qt.Key.Key_C)
+
+    def shown():
+        return {row.title: (row.psnr, row.ssim) for row in window.metrics._blocks[0][1]}
+
+    ratio_db = 20 * np.log10(window.session.shelf.results[0].data_range / alone.data_range)
+    volume, slice_ = (result.slices[0].final.scores["psnr"] for result in window.session.shelf.results)
+    assert window.session.result is alone and ratio_db > 0.5
+    assert shown()["PC-RNN-S"] == (slice_, 0.9)
+    psnr, ssim = shown()["CS-TV, lambda 0.001"]
+    assert psnr == pytest.approx(volume - ratio_db) and np.isnan(ssim)
+    column = list(window.grid)[1]
+    assert window.grid.panel(column).caption() == f"{psnr:.1f} dB"
+    press(Qt.Key.Key_Comma)
+    assert shown()["CS-TV, lambda 0.001"] == (volume, 0.9)
+    assert shown()["PC-RNN-S"][0] == pytest.approx(slice_ + ratio_db)
+    assert window.grid.panel(column).caption() == f"{volume:.1f} dB"
+
+
 def test_more_recipes_than_a_screen_has_room_for(window, run, press):
     first = run(model="pcrnn-s", seed=0)
     for seed in range(1, N_MOST + 2):
