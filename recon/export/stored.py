@@ -80,7 +80,7 @@ class StoredReconstruction(Reconstruction):
         ExportError
             If something cannot be written; files that were complete stay, nothing is half-written.
         """
-        needing = {"png"} | ({"dicom"} if self.series.kind == "dicom" else set())
+        needing = {"png"} | ({"dicom", "dicom-anonymous"} if self.series.kind == "dicom" else set())
         if self.scan is None and (lacking := needing & set(formats)):
             raise FileError(
                 self.path,

@@ -143,8 +143,9 @@ def test_dicom_of_a_dicom_scan_needs_it(write_dicom, tmp_path):
     [folder] = (tmp_path / "out").glob("*.dcm")
     assert pydicom.dcmread(folder / "reconstruction_0001.dcm").PatientID == "HOSPITAL-4711"
     (tmp_path / "scan").rename(tmp_path / "moved")
-    with pytest.raises(FileError, match="dicom needs it"):
-        stored.read(path).export(tmp_path / "again", ["dicom"])
+    for name in ("dicom", "dicom-anonymous"):
+        with pytest.raises(FileError, match=f"{name} needs it; say where it is with --scan"):
+            stored.read(path).export(tmp_path / "again", [name])
     stored.read(path, tmp_path / "moved").export(tmp_path / "again", ["dicom"])
     assert len(list((tmp_path / "again").glob("*.dcm/*.dcm"))) == 2
 
