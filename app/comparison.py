@@ -28,7 +28,7 @@ class Contender:
     Attributes
     ----------
     key
-        Name of its column, the same on every slice.
+        Name of its column, the same on every slice and as long as there is a result of the recipe.
     title
         What sets it apart from the others.
     result
@@ -83,7 +83,8 @@ def compared(session: Session) -> Comparison | None:
         return None
     groups = _by_recipe(results)
     latest = sorted(groups, key=lambda found: (session.result in found, found[-1].number))[-N_MOST:]
-    chosen = {f"recipe {found[0].number}": _shown(found, session) for found in groups if found in latest}
+    # Not by a number: the first result of a recipe is also the first to go when there are too many.
+    chosen = {repr(_recipe(found[0].request, series)): _shown(found, session) for found in groups if found in latest}
     masks = [_recipe(result.request, series).mask for result in chosen.values()]
     titles = {
         key: _joined(result.method, _pattern(mask, masks))

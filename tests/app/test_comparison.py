@@ -236,6 +236,21 @@ def test_the_volume_is_compared_over_the_same_slices(window, run, press, qtbot):
     assert [row.title for row in volume] == ["#1 PC-RNN-S", "CS-TV, lambda 0.001"]
 
 
+def test_a_column_outlives_the_first_result_of_its_recipe(window, run, press):
+    window.session.change_settings(n_results=3)
+    for model in ("pcrnn-s", "cs-tv", "cs-tv"):
+        run(model=model)
+    press(Qt.Key.Key_C)
+    press(Qt.Key.Key_Comma)
+    press(Qt.Key.Key_Comma)
+    keys = list(window.grid)
+    QTest.mouseDClick(window.grid.panel(keys[1]).well, Qt.MouseButton.LeftButton)
+    for _ in range(2):
+        latest = run(model="pcrnn-s")
+        assert window.grid.maximised() == keys[1] and image(window, keys[1]) is latest.slices[2].final.image
+    assert [result.number for result in window.session.results] == [3, 4, 5]
+
+
 def test_scores_of_a_slice_are_relative_to_the_same_signal(window, run, press, qtbot):
     assert window.session.set_request(model="cs-tv")
     qtbot.waitUntil(lambda: not window.session.problem)
