@@ -90,9 +90,9 @@ class Shelf(QObject):
         return own[(own.index(self.result) + by) % len(own)] if self.result in own else None
 
     def seen_before(self, series: Series | None) -> Result | None:
-        """Return the result that was in view before this one; None if it is of another series, or gone."""
+        """Return the result that was in view before this one; None if it is this one, of another series, or gone."""
         before = None if self._seen_before is None else self._seen_before()
-        return before if before in self.of(series) else None
+        return before if before is not self.result and before in self.of(series) else None
 
     def _modules_of(self, model: str) -> tuple[str, ...]:
         return next((tuple(item.modules) for item in reversed(self.results) if item.request.model == model), ())

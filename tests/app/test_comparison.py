@@ -222,6 +222,14 @@ def test_an_enlarged_column_follows_to_another_slice_and_an_empty_one_stays(wind
     assert window.grid.maximised() == keys[0] and image(window, keys[0]) is not None
 
 
+def test_after_a_run_that_failed_there_is_no_result_before(window, run, press, engine):
+    first = run(model="cs-tv")
+    engine.error = ValueError("a fault")
+    run(model="pcrnn-s")
+    window.grid_presenter.flush()
+    assert window.session.result is first and not window.commands.by_name["blink"].isEnabled()
+
+
 def test_the_volume_is_compared_over_the_same_slices(window, run, press, qtbot):
     for model in ("pcrnn-s", "cs-tv"):
         assert window.session.set_request(model=model)
