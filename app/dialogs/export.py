@@ -175,7 +175,7 @@ def said_of_the_patient(result: Result | None, formats: Collection[str]) -> str:
         return "DICOM files keep the patient and the study of their source, names included."
     if is_dicom and "dicom-anonymous" in formats:
         return (
-            "Patient names are not written, and the images cannot be filed with the patient's study. File names come "
-            "from the source; the surface of a head can show a face."
+            "Patient names are not written, and the images cannot be filed with the patient's study. File names and "
+            "the title in the record beside them come from the source; the surface of a head can show a face."
         )
     return "Patient names are not written."

@@ -57,6 +57,7 @@ def test_export_dialog_says_whether_the_patient_is_named(qtbot, child, new_serie
     choice.setCurrentIndex(1)
     assert anonymous.isChecked() and not named.isChecked()
     assert "Patient names are not written" in note.text() and "show a face" in note.text()
+    assert "the record beside them" in note.text()
     named.click()
     assert "names included" in note.text()
     choice.setCurrentIndex(2)
