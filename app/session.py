@@ -471,7 +471,7 @@ class Session(QObject):
             self.select(result.series, min(result.slices, default=0))
         self.shelf.show(result)
         if result.slices and self.slice_index not in result.slices:
-            self.select(index=min(result.slices))
+            self.select(index=min(result.slices, key=lambda index: abs(index - self.slice_index)))
         self.result_changed.emit()
 
     def step_result(self, by: int) -> None:

@@ -358,6 +358,17 @@ def test_a_stored_result_brings_its_series_back(opened, engine, new_series, qtbo
     assert opened.result is first
 
 
+def test_a_result_without_the_slice_in_view_shows_its_nearest(opened, qtbot):
+    with qtbot.waitSignal(opened.job_finished):
+        assert opened.reconstruct((0, 3))
+    opened.select(index=4)
+    with qtbot.waitSignal(opened.job_finished):
+        assert opened.reconstruct()
+    assert (opened.slice_index, opened.result.number) == (4, 2)
+    opened.step_result(-1)
+    assert (opened.slice_index, opened.result.number) == (3, 1)
+
+
 # ---------------------------------------------------------------- export, settings
 
 
