@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from app.views.image_grid import ImageGrid
     from app.views.region import Region
     from app.views.region_table import RegionTable
+    from recon.data import Geometry
 
 
 class RegionPresenter(QObject):
@@ -64,12 +65,12 @@ class RegionPresenter(QObject):
             if panel.well.image is not None:
                 against = None if panel.spec.is_reference else reference
                 rows.append(RegionRow(panel.title(), region.measure(panel.well.image, against)))
-        self._table.set_rows(_words(region, series.geometry.pixel_spacing_mm), rows)
+        self._table.set_rows(_words(region, series.geometry), rows)
 
 
-def _words(region: Region, spacing_mm: tuple[float, float]) -> str:
-    """Such as ``12 × 10 voxels, 11.2 × 9.4 mm, at 30, 52``."""
+def _words(region: Region, geometry: Geometry) -> str:
+    """Such as ``12 × 10 voxels, 11.2 × 9.4 mm, at 30, 52``; without millimetres where the spacing is assumed."""
     width, height = region.size
-    rows_mm, columns_mm = spacing_mm
-    size_mm = f"{width * columns_mm:.3g} × {height * rows_mm:.3g} mm"
-    return f"{width} × {height} voxels, {size_mm}, at {region.left}, {region.top}"
+    rows_mm, columns_mm = geometry.pixel_spacing_mm
+    size_mm = "" if geometry.spacing_is_assumed else f"{width * columns_mm:.3g} × {height * rows_mm:.3g} mm, "
+    return f"{width} × {height} voxels, {size_mm}at {region.left}, {region.top}"

@@ -12,6 +12,7 @@ from PySide6.QtTest import QTest
 
 from app.views.region import Measures, Region
 from app.views.region_table import RegionRow, RegionTable
+from recon.data import Geometry
 
 SHIFT = Qt.KeyboardModifier.ShiftModifier
 LEFT = Qt.MouseButton.LeftButton
@@ -90,6 +91,16 @@ def test_beside_the_image_it_ends_at_the_edge(window, draw):
     _, width = window.grid.panel("zero-filled").well.image.shape
     draw("zero-filled", (width - 5, 4), (width - 1, 0), beyond=(400, 400))
     assert window.session.view.region == Region(width - 5, 0, width, 5)
+
+
+def test_millimetres_that_nobody_measured_are_not_stated(window, draw, new_series, qtbot):
+    geometry = Geometry(spacing_is_assumed=True)
+    window.session._engine.series["assumed.h5"] = new_series(name="assumed.h5", geometry=geometry)
+    window.session.open("/nowhere/assumed.h5")
+    qtbot.waitUntil(lambda: window.session.series.title == "assumed" and window.session.preview is not None)
+    window.grid_presenter.flush()
+    draw("zero-filled", (10, 12), (25, 30))
+    assert window.region.horizontalHeaderItem(0).toolTip() == "16 × 19 voxels, at 10, 12"
 
 
 def test_a_plain_drag_draws_none(window, qtbot):
