@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QMenu
 
 from app import theme
 from app.views import levels
+from app.views.component import Component
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,6 +110,10 @@ def _go_to(place: str) -> Callable[[MainWindow], None]:
             window.session.select(index=0 if place == "first" else series.n_slices - 1)
 
     return run
+
+
+def _show(component: Component) -> Callable[[MainWindow], None]:
+    return lambda window: window.session.view.show_component(component)
 
 
 def _preset(key: str) -> Callable[[MainWindow], None]:
@@ -263,6 +268,20 @@ COMMANDS: tuple[Command, ...] = (
         )
         for preset in levels.PRESETS
     ),
+    *(
+        Command(
+            f"component-{component.value}",
+            LEVELS,
+            component.title,
+            _show(component),
+            "",
+            (component.key,),
+            _has_series,
+            lambda session, component=component: session.view.component is component,  # type: ignore[misc]
+            gap=component is Component.MAGNITUDE,
+        )
+        for component in Component
+    ),
     Command(
         "reconstructSlice",
         "Reconstruct",
@@ -291,7 +310,14 @@ COMMANDS: tuple[Command, ...] = (
         lambda session: session.is_running,
     ),
     Command(
-        "chooseModel", "Reconstruct", "Choose a model…", lambda w: w.choose_model(), "", ("M",), _has_series, gap=True
+        "chooseModel",
+        "Reconstruct",
+        "Choose a model…",
+        lambda w: w.choose_model(),
+        "",
+        ("Ctrl+M",),
+        _has_series,
+        gap=True,
     ),
     Command("trainModel", "Reconstruct", "Train a model…", lambda w: w.ask_training()),
     Command("showTraining", "Reconstruct", "Show the training", lambda w: w.training_desk.show_pane(), "", ("Ctrl+T",)),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import math
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,6 +41,8 @@ class Preview:
     mask: SamplingMask
     reference: NDArray[np.float32] | None
     scores: dict[str, float] | None
+    zero_filled_phase: NDArray[np.float32] | None = None
+    reference_phase: NDArray[np.float32] | None = None
 
 
 def warm_up() -> tuple[str, ...]:
@@ -168,20 +170,21 @@ def preview(series: Series, index: int, request: Request) -> Preview:
     """Mask one slice, return its zero-filled image, the mask and the reference."""
     import torch
 
-    from recon import pipeline
+    from recon import preview as previewing
 
     with torch.inference_mode():
-        zero_filled, mask, reference = pipeline.preview(series, index, request)
+        zero_filled, mask, reference = previewing.preview(series, index, request)
+        phases = previewing.phases(series, index, request) if request.phase else (None, None)
     zero_filled = np.asarray(zero_filled, np.float32)
     reference = None if reference is None else np.asarray(reference, np.float32)
-    return Preview(index, zero_filled, mask, reference, score(reference, zero_filled))
+    return Preview(index, zero_filled, mask, reference, score(reference, zero_filled), *phases)
 
 
 def sampling_mask(series: Series, request: Request) -> SamplingMask:
     """Return the pattern that a request lays over a series."""
-    from recon import pipeline
+    from recon import sampling
 
-    return pipeline.sampling_mask(series, request)
+    return sampling.sampling_mask(series, request)
 
 
 class Run:
@@ -197,7 +200,8 @@ class Run:
         from recon import pipeline
         from recon.collector import Collector
 
-        plan = pipeline.Plan(self._series, self._request)
+        # Who looks may ask for the phase at any time, and what it costs is small beside the scores.
+        plan = pipeline.Plan(self._series, replace(self._request, phase=True))
         collector = Collector(plan)
         n_finished = 0
         try:

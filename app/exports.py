@@ -42,7 +42,13 @@ class Exports(QObject):
         self._file = file
 
     def write(
-        self, folder: Path | str, formats: Iterable[str], *, stages: bool = False, result: Result | None = None
+        self,
+        folder: Path | str,
+        formats: Iterable[str],
+        *,
+        stages: bool = False,
+        phase: bool = False,
+        result: Result | None = None,
     ) -> bool:
         """Write a result; `written` brings the files.
 
@@ -54,6 +60,8 @@ class Exports(QObject):
             Some of `recon.result.FORMATS`.
         stages
             Write the stages too, where the format can hold them.
+        phase
+            Write the phase too.
         result
             The result; None takes the current one.
 
@@ -69,7 +77,7 @@ class Exports(QObject):
             return False
         folder = Path(folder).expanduser().absolute()
         session.say("info", f"Exporting to {folder} …")
-        work = partial(_save, result.reconstruction, folder, list(formats), stages=stages)
+        work = partial(_save, result.reconstruction, folder, list(formats), stages=stages, phase=phase)
         self._file(f"export {result.number}", work, partial(self._take_files, folder), "exporting")
         return True
 
@@ -80,6 +88,9 @@ class Exports(QObject):
         self.written.emit(files)
 
 
-def _save(result: Reconstruction, folder: Path, formats: list[str], *, stages: bool) -> list[Path]:
+def _save(result: Reconstruction, folder: Path, formats: list[str], *, stages: bool, phase: bool) -> list[Path]:
     """Write a result beside those of other recipes: nobody is asked here whether they may go."""
+    if not phase:
+        # The window always has it, for the eye.
+        result = result.without_phase()
     return result.save(folder, formats, stages=stages, name=result.free_name(folder))

@@ -204,6 +204,7 @@ class MainWindow(QMainWindow):
         self.recipe.model.train_wanted.connect(self.ask_training)
         self.level_bar.sliceRequested.connect(lambda index: session.select(index=index))
         self.level_bar.presetChosen.connect(session.apply_preset)
+        self.level_bar.componentChosen.connect(session.view.show_component)
         self.level_bar.zoomToFitRequested.connect(self.zoom)
         self.grid.contextMenuRequested.connect(self._open_menu)
         self.grid.regionDrawn.connect(self._show_region)
@@ -368,8 +369,8 @@ class MainWindow(QMainWindow):
         results = [result for result in self.session.results if result.reconstruction is not None]
         dialog = ExportDialog(results, self.session.result, self.session.settings.export_folder, self)
         dialog.export_wanted.connect(
-            lambda folder, formats, stages, result: self.session.exports.write(
-                folder, formats, stages=stages, result=result
+            lambda folder, formats, stages, phase, result: self.session.exports.write(
+                folder, formats, stages=stages, phase=phase, result=result
             )
         )
         self._open(dialog)

@@ -8,18 +8,16 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.comparison import compared, shown_step
 from app.messages import sentence
 from app.views import levels
+from app.views.component import Component, Picture
 from app.views.image_grid import PanelSpec
 from app.views.metrics_table import MetricsRow
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from app.comparison import Comparison, Contender
     from app.results import Result, SliceResult, Step
     from app.session import Session
@@ -39,6 +37,7 @@ HINTS = {
 }
 SCALE_HINT = "Output of the network that sees the image at {share} of its resolution"
 SHARES = {"4x": "a quarter", "2x": "half", "1x": "all"}
+NO_PHASE = "No phase is known of this image"
 SETTLE_MS = 12
 
 
@@ -94,10 +93,15 @@ class GridPresenter(_Settling):
         super().__init__(parent)
         self._session = session
         self._grid = grid
-        self._shown: dict[str, tuple[Any, Any, Any]] = {}
+        self._shown: dict[str, tuple[Picture | None, Picture | None, Any, Component]] = {}
+        self._component = Component.MAGNITUDE
         self._has_errors = False
         self._viewed: Result | None = None
-        self._tables = [levels.packed(table) for table in (levels.gray_table(), levels.gray_table()[::-1])]
+        self._tables = {
+            (component, is_inverted): levels.packed(component.colours()[:: -1 if is_inverted else 1])
+            for component in Component
+            for is_inverted in (False, True)
+        }
         for signal in (
             session.series_changed, session.slice_changed, session.preview_changed, session.result_changed,
             session.step_arrived, session.position_changed, session.job_changed, session.view.options_changed,
@@ -169,16 +173,21 @@ class GridPresenter(_Settling):
         grid.set_panels(specs)
         grid.set_slice(session.slice_index, session.series.n_slices)
         preview, item = session.preview, session.slice_result
-        reference = None if preview is None else preview.reference
+        truth = None if preview is None else preview.reference
+        reference = None if preview is None or truth is None else Picture(truth, preview.reference_phase)
         if preview is not None:
-            self._has_errors = reference is not None and reference.shape == preview.zero_filled.shape
+            self._has_errors = truth is not None and truth.shape == preview.zero_filled.shape
         # While a slice is read the row stays as it was: images that change their size are hard to follow.
         grid.set_error_row(session.view.shows_errors and self._has_errors)
-        self._apply_options()
-        if reference is not None:
-            grid.set_data_range(float(reference.max()))
+        if truth is not None:
+            grid.set_data_range(float(truth.max()))
         if preview is None and item is None and not session.previews.problem:
+            self._apply_options()
             return  # the picture of the slice before stays until the new one is read, a blink of an eye later
+        # Window and colours change with the images: a magnitude is never seen in the colours of a phase.
+        self._component = session.view.component
+        self._apply_levels()
+        self._apply_options()
         step = session.step
         comparison = compared(session)
         contenders = {} if comparison is None else {one.key: one for one in comparison.contenders}
@@ -209,20 +218,19 @@ class GridPresenter(_Settling):
         if chosen is not None and chosen.result is not session.result and session.slice_index in chosen.result.slices:
             session.show_result(chosen.result)
 
-    def _put_zero_filled(self, reference: NDArray[np.float32] | None) -> None:
+    def _put_zero_filled(self, reference: Picture | None) -> None:
         preview, item = self._session.preview, self._session.slice_result
         step = item.last_of("zero-filled") if item is not None else None
         if step is not None:
-            self._put("zero-filled", step.image, reference, step.scores)
+            self._put("zero-filled", _picture(step), reference, step.scores)
         elif preview is not None:
-            self._put("zero-filled", preview.zero_filled, reference, preview.scores)
+            picture = Picture(preview.zero_filled, preview.zero_filled_phase)
+            self._put("zero-filled", picture, reference, preview.scores)
         elif self._session.previews.problem:
             self._put("zero-filled", None, None, None)
             self._grid.set_message("zero-filled", sentence(self._session.previews.problem))
 
-    def _put_contender(
-        self, contender: Contender, comparison: Comparison, reference: NDArray[np.float32] | None
-    ) -> None:
+    def _put_contender(self, contender: Contender, comparison: Comparison, reference: Picture | None) -> None:
         step = shown_step(contender.result, self._session)
         title = contender.title
         if step is None:
@@ -230,7 +238,7 @@ class GridPresenter(_Settling):
             self._grid.set_message(contender.key, self._absent(contender.result))
         else:
             title += "" if step.is_final else f" · {step.title}"
-            self._put(contender.key, step.image, reference, comparison.scores(contender, step))
+            self._put(contender.key, _picture(step), reference, comparison.scores(contender, step))
         self._grid.set_title(contender.key, title)
 
     def _absent(self, result: Result | None) -> str:
@@ -242,9 +250,7 @@ class GridPresenter(_Settling):
         has_begun = result is not None and session.slice_index in result.slices
         return session.runner.sentence or ("Cancelled" if has_begun else "Not reconstructed yet")
 
-    def _put_module(
-        self, name: str, item: SliceResult | None, current: Step | None, reference: NDArray[np.float32] | None
-    ) -> None:
+    def _put_module(self, name: str, item: SliceResult | None, current: Step | None, reference: Picture | None) -> None:
         session = self._session
         # The scrubber's iteration stands in the column of its module; the other columns keep their last output.
         is_here = current is not None and current.module == name
@@ -264,36 +270,42 @@ class GridPresenter(_Settling):
             elif step is not last:
                 title = f"{title} · {step.iteration}/{last.iteration}"
         self._grid.set_title(name, title)
-        self._put(name, step.image, reference, step.scores)
+        self._put(name, _picture(step), reference, step.scores)
 
     def _put(
         self,
         key: str,
-        image: NDArray[np.float32] | None,
-        reference: NDArray[np.float32] | None,
+        picture: Picture | None,
+        reference: Picture | None,
         scores: dict[str, float] | None,
     ) -> None:
+        component = self._component
         shown = self._shown.get(key)
-        if shown is not None and shown[0] is image and shown[1] is reference and shown[2] == scores:
+        is_same = shown is not None and _is_same(shown[0], picture) and _is_same(shown[1], reference)
+        if shown is not None and is_same and shown[2:] == (scores, component):
             return
-        self._shown[key] = (image, reference, scores)
+        self._shown[key] = (picture, reference, scores, component)
+        image = component.of(picture)
         self._grid.set_image(key, image, score_text(scores))
-        if image is None or reference is None or reference.shape != image.shape:
-            self._grid.set_error(key, None)
-        else:
-            similarity = math.nan if scores is None else scores["ssim"]
-            text = f"SSIM {similarity:.3f}" if math.isfinite(similarity) else ""
-            self._grid.set_error(key, np.abs(image - reference), text)
+        if picture is not None and image is None:
+            self._grid.set_message(key, NO_PHASE)
+        error = None
+        if picture is not None and reference is not None and reference.magnitude.shape == picture.magnitude.shape:
+            error = component.error(picture, reference)
+        similarity = math.nan if scores is None or error is None else scores["ssim"]
+        self._grid.set_error(key, error, f"SSIM {similarity:.3f}" if math.isfinite(similarity) else "")
 
     # ---------------------------------------------------------------- looks
 
     def _apply_levels(self) -> None:
-        if self._session.view.levels is not None:
-            self._grid.set_levels(*self._session.view.levels)
+        view = self._session.view
+        if view.levels is not None and view.component is self._component:
+            self._grid.set_levels(*view.levels)
 
     def _apply_options(self) -> None:
         view = self._session.view
-        table = self._tables[view.is_inverted]
+        table = self._tables[self._component, view.is_inverted]
+        self._grid.key.set_error(self._component.error_title, self._component.error_hint)
         for key in tuple(self._grid.keys()):
             self._grid.panel(key).well.set_table(table)
         if not view.has_crosshair:
@@ -400,6 +412,14 @@ def _of_volume(title: str, metrics: dict[str, dict[str, Any]] | None) -> list[Me
     if metrics is None:
         return []
     return [MetricsRow(title, **{key: scores["volume"] for key, scores in metrics.items()})]
+
+
+def _picture(step: Step) -> Picture | None:
+    return None if step.image is None else Picture(step.image, step.phase)
+
+
+def _is_same(first: Picture | None, second: Picture | None) -> bool:
+    return first is second or (first is not None and first.is_same(second))
 
 
 def _entry(step: Step) -> tuple[str, str, int | None]:

@@ -54,6 +54,7 @@ class Previews(QObject):
         self._series: Series | None = None
         self._index = 0
         self._request: Request | None = None
+        self._has_phase = False
         self._problem: tuple[Any, str] = (None, "")
         self.mask: SamplingMask | None = None
         self.mask_problem = ""
@@ -81,6 +82,13 @@ class Previews(QObject):
             self._submit_mask(series, request)
         self._submit_preview()
 
+    def want_phase(self, is_wanted: bool) -> None:
+        """Read phases along with the images, which takes longer, or no longer."""
+        if is_wanted != self._has_phase:
+            self._has_phase = is_wanted
+            if self._series is not None:
+                self._submit_preview()
+
     @property
     def current(self) -> Preview | None:
         """Preview of the slice that is looked at; None until it is read."""
@@ -102,7 +110,7 @@ class Previews(QObject):
 
     def _key(self, index: int) -> Any:
         request = self._request
-        return self._series, index, None if request is None else (request.mask, request.grid)
+        return self._series, index, None if request is None else (request.mask, request.grid, self._has_phase)
 
     # ---------------------------------------------------------------- mask
 
@@ -138,11 +146,12 @@ class Previews(QObject):
 
     def _read(self, name: str, index: int, *, urgent: bool = False) -> None:
         key = self._key(index)
-        if key in self._cache:
+        if key in self._cache or self._request is None:
             return
+        request = replace(self._request, phase=self._has_phase)
         self._worker.submit(
             name,
-            partial(self._engine.preview, self._series, index, self._request),
+            partial(self._engine.preview, self._series, index, request),
             partial(self._take_preview, key),
             partial(self._miss_preview, key),
             urgent=urgent,

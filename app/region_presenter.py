@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject
 
+from app.views.component import Component
 from app.views.region_table import RegionRow
 
 if TYPE_CHECKING:
@@ -57,15 +58,16 @@ class RegionPresenter(QObject):
         if region is None or series is None:
             self._table.set_rows("", [])
             return
-        preview = self._session.preview
-        reference = None if preview is None else preview.reference
+        truth = [self._grid.panel(key).well.image for key in self._grid if self._grid.panel(key).spec.is_reference]
+        is_phase = self._session.view.component is Component.PHASE
         rows = []
         for key in self._grid:
             panel = self._grid.panel(key)
             if panel.well.image is not None:
-                against = None if panel.spec.is_reference else reference
-                rows.append(RegionRow(panel.title(), region.measure(panel.well.image, against)))
-        self._table.set_rows(_words(region, series.geometry), rows)
+                against = None if panel.spec.is_reference or not truth else truth[0]
+                measures = region.measure(panel.well.image, against, is_phase=is_phase)
+                rows.append(RegionRow(panel.title(), measures))
+        self._table.set_rows(_words(region, series.geometry), rows, "rad" if is_phase else "")
 
 
 def _words(region: Region, geometry: Geometry) -> str:

@@ -28,6 +28,7 @@ from app.sending import Sending
 from app.shelf import Shelf
 from app.training_memory import TrainingMemory
 from app.training_run import TrainingRun
+from app.views.component import Component
 from app.viewstate import ViewState
 from recon.request import Request
 
@@ -158,6 +159,9 @@ class Session(QObject):
         self.runner.stage_added.connect(self._take_stage)
         self.runner.progressed.connect(self.progress_changed)
         self.runner.ended.connect(self._end_job)
+        self.view.options_changed.connect(
+            lambda: self.previews.want_phase(self.view.component is not Component.MAGNITUDE)
+        )
 
     # ---------------------------------------------------------------- start and end
 

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QLabel
 from app import theme
 from app.messages import sentence
 from app.views import levels
+from app.views.component import Component
 from app.views.level_bar import MANUAL
 from app.views.named import named
 
@@ -67,7 +68,7 @@ class StatusPresenter(QObject):
         for signal in (
             session.slice_changed, session.series_changed, session.preview_changed, session.result_changed,
             session.job_changed, session.request_changed, session.view.levels_changed, session.view.crosshair_changed,
-            session.position_changed, session.devices_changed, session.opening_changed,
+            session.position_changed, session.devices_changed, session.opening_changed, session.view.options_changed,
         ):  # fmt: skip
             signal.connect(self.refresh)
         session.progress_changed.connect(self._show_job)
@@ -108,6 +109,7 @@ class StatusPresenter(QObject):
 
     def _show_levels(self) -> None:
         view, preview = self._session.view, self._session.preview
+        self._level_bar.set_component(view.component)
         if view.levels is None:
             if self._session.previews.problem:
                 # Those of the series before would be taken for this one's.
@@ -115,12 +117,14 @@ class StatusPresenter(QObject):
                 self._level_bar.clear_levels()
             return
         low, high = view.levels
-        self._level_bar.set_levels(low, high)
+        self._level_bar.set_levels(low, high, is_inverted=view.is_inverted)
         self._level_bar.set_preset(view.preset or MANUAL)
         has_reference = preview is not None and preview.reference is not None
         self._level_bar.set_matched(view.preset == "matched" if has_reference else None)
         width, centre = levels.format_value(high - low, 3), levels.format_value(0.5 * (low + high), 3)
-        self.labels["levels"].setText(f"W {width} L {centre} ({view.preset_title})")
+        part = "" if view.component is Component.MAGNITUDE else f"{view.component.title.lower()}  "
+        unit = " rad" if view.component is Component.PHASE else ""
+        self.labels["levels"].setText(f"{part}W {width} L {centre}{unit} ({view.preset_title})")
 
     def _show_job(self, *_: Any) -> None:
         session, result = self._session, self._session.result

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from PySide6.QtCore import QObject, Signal
 
 from app.views import levels
+from app.views.component import Component
 from app.views.error_key import GAINS
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ class ViewState(QObject):
 
     def __init__(self, error_gain: float = 5, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.levels: tuple[float, float] | None = None
+        # Of what is shown; those of magnitudes stand for all that were not set by hand.
+        self._levels: dict[Component, levels.Limits] = {}
+        self.component = Component.MAGNITUDE
         self.preset: str | None = None
         self.error_gain = error_gain
         self.crosshair: tuple[int, int] | None = None
@@ -38,10 +41,16 @@ class ViewState(QObject):
         self.shows_errors = True
         self.layout: Layout = "stages"
 
+    @property
+    def levels(self) -> levels.Limits | None:
+        """Display limits of what is shown; None before there is an image."""
+        magnitude = self._levels.get(Component.MAGNITUDE)
+        return None if magnitude is None else self._levels.get(self.component, self.component.limits(magnitude))
+
     def set_levels(self, low: float, high: float) -> None:
         """Set the display limits by hand; an empty window is widened."""
         self.preset = None
-        self.levels = levels.ordered(float(low), float(high))
+        self._levels[self.component] = levels.ordered(float(low), float(high))
         self.levels_changed.emit()
 
     def apply_preset(self, name: str, image: NDArray[Any], reference: NDArray[Any] | None) -> None:
@@ -59,12 +68,12 @@ class ViewState(QObject):
         self.preset = name
         policy = levels.preset(name).policy
         # One window for all panes: hiding a bias behind a window of its own per pane is the classic mistake.
-        self.levels = policy.limits(image if reference is None else reference, reference)
+        self._levels = {Component.MAGNITUDE: policy.limits(image if reference is None else reference, reference)}
         self.levels_changed.emit()
 
     def forget_levels(self) -> None:
         """Start afresh with the next image."""
-        self.levels = None
+        self._levels = {}
         self.preset = None
 
     @property
@@ -110,6 +119,13 @@ class ViewState(QObject):
         """Switch ``has_crosshair``, ``is_inverted`` or ``shows_errors``."""
         setattr(self, option, not getattr(self, option))
         self.options_changed.emit()
+
+    def show_component(self, component: Component) -> None:
+        """Show magnitude, phase, real or imaginary part in all panes."""
+        if component is not self.component:
+            self.component = component
+            self.options_changed.emit()
+            self.levels_changed.emit()
 
     def toggle_layout(self, layout: Layout) -> None:
         """Show ``result`` (zero-filled, final, reference) or ``comparison`` (all results), or again all stages."""

@@ -64,6 +64,7 @@ class Collector:
             self._keep = "all"
         self._finals: dict[int, NDArray[np.float32]] = {}
         self._zero_filled: dict[int, NDArray[np.float32]] = {}
+        self._phases: dict[int, NDArray[np.float32]] = {}
         self._stages: dict[tuple[str | int, ...], dict[int, NDArray[np.float32]]] = {}
         # Module -> slice, path and ordinal of its newest stage.
         self._last: dict[str, tuple[int, tuple[str | int, ...], int]] = {}
@@ -75,6 +76,8 @@ class Collector:
         index = stage.slice_index
         if stage.is_final:
             self._finals[index] = stage.image
+            if stage.phase is not None:
+                self._phases[index] = stage.phase
             self._seconds = time.perf_counter() - self._started
         elif stage.path == ("zero-filled",) and index not in self._zero_filled:
             self._zero_filled[index] = stage.image
@@ -119,6 +122,7 @@ class Collector:
             indices=done,
             final=np.stack([self._finals[index] for index in done]),
             zero_filled=np.stack([self._zero_filled[index] for index in done]),
+            phase=np.stack([self._phases[index] for index in done]) if self._phases else None,
             reference=None if reference is None else np.stack([reference[index] for index in done]),
             stage_paths=tuple(stages),
             stages={" · ".join(map(str, path)): volume for path, volume in stages.items()},

@@ -241,7 +241,7 @@ def _score_compression(
     import torch
 
     from recon import coils, fourier
-    from recon.pipeline import on_grid
+    from recon.sampling import on_grid
 
     assert task.volume is not None and task.n_virtual is not None
     series = task.volume.series

@@ -18,13 +18,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recon import coils, contract, device, fourier, masks, memory, models, noise, plausibility
+from recon import coils, contract, device, fourier, memory, models, noise, phase, plausibility
 from recon.collector import Collector, Keep
 from recon.data import Series, check_scale
 from recon.errors import FileError, RequestError
 from recon.joining import N_STEPS, N_STEPS_ONCE, Joining
 from recon.models import parameters, requirements
 from recon.request import Maps, Request
+from recon.sampling import on_grid, sampling_mask, uses_native_grid, zero_filled_image
 from recon.stage import Stage
 
 if TYPE_CHECKING:
@@ -32,12 +33,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from recon.masks import SamplingMask
     from recon.models.blocks import ReconstructionModel
     from recon.result import Reconstruction
 
-# Coils whose zero-filled images are computed together.
-_COILS_AT_A_TIME = 2
 # Of the time of a slice whose coils are joined after the network, roughly what the network takes.
 _NETWORK_SHARE = 0.85
 
@@ -175,63 +173,6 @@ def run(
     return Plan(series, request).run(callback, keep)
 
 
-def sampling_mask(series: Series, request: Request) -> SamplingMask:
-    """Return the samples that a reconstruction of this series uses.
-
-    The scanner's own pattern wins over the request's, as in fastMRI. On the native grid, columns that were never
-    acquired do not count as sampled.
-    """
-    if series.acquired_mask is not None:
-        return masks.SamplingMask(series.acquired_mask, masks.count_low_frequency(series.acquired_mask))
-    native = _uses_native_grid(series, request)
-    size = series.matrix if native else series.recon_size
-    sampling = masks.make(request.mask, size, filename=series.name)
-    if not native or series.padding is None:
-        return sampling
-    first, last = series.padding
-    inside = np.zeros(size[1], bool)
-    inside[first:last] = True
-    return masks.SamplingMask(sampling.mask & inside, sampling.n_low_frequency)
-
-
-def preview(
-    series: Series, index: int, request: Request
-) -> tuple[NDArray[np.float32], SamplingMask, NDArray[np.float32] | None]:
-    """Return the zero-filled image, the mask and the reference of one slice; cheap, without a model."""
-    sampling = sampling_mask(series, request)
-    mask = torch.from_numpy(sampling.mask)
-    native = _uses_native_grid(series, request)
-    slice_ = series.read(index)
-    image = _zero_filled(on_grid(slice_.kspace, series, native=native), mask)
-    reference = None if slice_.reference is None else slice_.reference.numpy()
-    return fourier.centre_crop(image, series.recon_size).numpy(), sampling, reference
-
-
-def on_grid(kspace: Tensor, series: Series, *, native: bool) -> Tensor:
-    """Return the k-space of a slice ``(coil, y, x)`` on the grid of the reconstruction.
-
-    The cropped grid is made by cropping the fully sampled image, so it exists for fully sampled data alone; measured
-    that way, results are not comparable with those of the native grid.
-    """
-    return kspace if native else fourier.crop_field_of_view(kspace, series.recon_size)
-
-
-def _zero_filled(kspace: Tensor, mask: Tensor) -> Tensor:
-    """Return the root sum of squares of the coil images of the sampled k-space, ``(y, x)``."""
-    energy = torch.zeros(kspace.shape[-2:], device=kspace.device)
-    # A few coils at a time: the copies of a transform stay in the cache, and memory stays near one slice. Where the
-    # centre of k-space lies is no matter of the magnitude, and that of the image is put in its place once.
-    for group in torch.split(kspace, _COILS_AT_A_TIME):
-        coil_images = torch.fft.ifft2(group * mask, norm="ortho")
-        energy += (coil_images.real.square() + coil_images.imag.square()).sum(dim=0)
-    image: Tensor = torch.fft.fftshift(energy.sqrt_())
-    return image
-
-
-def _uses_native_grid(series: Series, request: Request) -> bool:
-    return request.grid == "native" or series.acquired_mask is not None
-
-
 class Plan:
     """A request, checked against a series, with its model loaded.
 
@@ -261,7 +202,7 @@ class Plan:
             )
         self.whitening = self._whitening()
         self.device = device.resolve(request.device)
-        self.native = _uses_native_grid(series, request)
+        self.native = uses_native_grid(series, request)
         self.weights, self.n_virtual, self.coil_by_coil = models.fit_coils(request.model, series.n_coils, request.coils)
         self.card = models.get_card(request.model if self.weights is None else self.weights.preset)
         self.join_weight = request.join_coils if self.coil_by_coil else None
@@ -362,7 +303,7 @@ class Plan:
                 scale=self.card.scale,
             )
             # The zero-filled image of all coils, as the preview shows it: compression is the model's business.
-            zero_filled = _zero_filled(kspace, mask)
+            zero_filled = zero_filled_image(kspace, mask)
             del kspace
             if not bool(zero_filled.isfinite().all()):
                 raise FileError(
@@ -372,8 +313,11 @@ class Plan:
                 )
             if not zero_filled.any():
                 check_scale(self.series, [index])
-            first = Stage("zero-filled", ("zero-filled",), self._to_view(zero_filled), False, index)
-        yield replace(first, progress=position / n_slices)
+            weights = self._phase_weights(data)
+            shown_phase = self._phase(data.zero_filled * data.scale, weights)
+        yield Stage(
+            "zero-filled", ("zero-filled",), self._to_view(zero_filled), False, index, position / n_slices, shown_phase
+        )
         # What a network makes of a coil without signal, such as a broken one, is its own invention.
         has_signal = data.zero_filled.flatten(2).any(dim=2)[..., None, None]
         scale_of_signal = data.scale * has_signal
@@ -388,19 +332,24 @@ class Plan:
                     # Batch entries are coils in the coil-by-coil case, coils are coils otherwise: both are combined.
                     scale = scale_of_signal if stage.image.shape[1] == has_signal.shape[1] else data.scale
                     image = self._combined(stage, stage.image * scale, index)
+                    shown_phase = self._phase(stage.image * scale, weights, data.maps)
                 joins_afterwards = joining is not None and not joining.is_used
                 if stage.is_final and joining is not None and joining.is_used:
                     self._join_weights.append(joining.weight)
                 done = stage.progress * (_NETWORK_SHARE if joins_afterwards else 1)
                 is_joined = stage.is_final and joins_afterwards
                 shown = replace(stage, name="network", path=("network",), is_final=False) if is_joined else stage
-                yield replace(shown, image=image, slice_index=index, progress=(position + done) / n_slices)
+                progress = (position + done) / n_slices
+                yield replace(shown, image=image, slice_index=index, progress=progress, phase=shown_phase)
                 if is_joined:
                     assert joining is not None
                     with device.explain_memory(self.device):
-                        image = self._combined(stage, joining.join(stage.image) * scale, index)
+                        joined = joining.join(stage.image) * scale
+                        image = self._combined(stage, joined, index)
+                        shown_phase = self._phase(joined, weights)
                     self._join_weights.append(joining.weight)
-                    yield replace(stage, image=image, slice_index=index, progress=(position + 1) / n_slices)
+                    progress = (position + 1) / n_slices
+                    yield replace(stage, image=image, slice_index=index, progress=progress, phase=shown_phase)
 
     def _model_for(self, data: Prepared) -> tuple[ReconstructionModel, Joining | None]:
         """Return the model, and what joins the coils of this slice where that was asked for."""
@@ -417,6 +366,23 @@ class Plan:
         combined = coils.root_sum_of_squares(coil_images.flatten(0, 1), dim=0)
         contract.check_finite(self.card, stage, index, combined)
         return self._to_view(combined)
+
+    def _phase_weights(self, data: Prepared) -> Tensor | None:
+        """Return what the phase of a slice is combined with, ``(coil, y, x)``; None where no phase is wanted."""
+        if not self.request.phase:
+            return None
+        return phase.coil_weights((data.kspace * data.scale).flatten(0, 1), data.mask, self.series.n_coils)
+
+    def _phase(
+        self, coil_images: Tensor, weights: Tensor | None, maps: Tensor | None = None
+    ) -> NDArray[np.float32] | None:
+        """Return the phase of coil images, or of an image that is combined already, with the maps that it goes by."""
+        if weights is None:
+            return None
+        images = coil_images.flatten(0, 1)
+        if len(images) < len(weights):
+            weights = torch.ones_like(images) if maps is None else (weights * maps[0]).sum(dim=0, keepdim=True)
+        return self._to_view(phase.combined(images, weights))
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -52,6 +52,8 @@ class Request:
     noise
         Path of a ``.npy`` file with noise samples ``(coil, sample)`` to pre-whiten the coils with; None takes those
         that the scan's file holds, if any.
+    phase
+        Compute the phase of every image too, see `recon.phase`; magnitudes stay the same.
     overrides
         Values that replace those of the model preset.
     """
@@ -66,6 +68,7 @@ class Request:
     maps: Maps = "espirit"
     join_coils: float | None = None
     noise: str | None = None
+    phase: bool = False
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -99,6 +102,8 @@ class Request:
         for name in ("model", "device"):
             if not isinstance(getattr(self, name), str):
                 raise RequestError(f"{name} is {getattr(self, name)!r}; give its name.")
+        if not isinstance(self.phase, bool):
+            raise RequestError(f"phase is {self.phase!r}; give True or False.")
         if not isinstance(self.mask, MaskSpec):
             raise RequestError(f"mask is {self.mask!r}; give a MaskSpec, such as MaskSpec('random', acceleration=4).")
         if self.coils is not None:

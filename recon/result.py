@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +48,8 @@ class Reconstruction:
         float32 magnitudes ``(slices, y, x)``.
     reference
         The fully sampled magnitudes, or None.
+    phase
+        Of ``final``, float32 in radians; None where the request did not want it.
     stages
         Title to ``(slices, y, x)``, in order of appearance: the iterations or module outputs that were kept, see
         `recon.run`, and that all slices have.
@@ -73,6 +75,7 @@ class Reconstruction:
     zero_filled: NDArray[np.float32]
     reference: NDArray[np.float32] | None
     mask: SamplingMask
+    phase: NDArray[np.float32] | None = None
     stages: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     stage_paths: tuple[tuple[str | int, ...], ...] = ()
     seconds: float = 0.0
@@ -85,6 +88,10 @@ class Reconstruction:
     parameter_origins: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+
+    def without_phase(self) -> Reconstruction:
+        """Return the same result as a request that does not want the phase gives it."""
+        return replace(self, phase=None, request=replace(self.request, phase=False))
 
     @property
     def is_simulated(self) -> bool:
@@ -194,6 +201,8 @@ class Reconstruction:
     ) -> list[Path]:
         """Write the result and its record.
 
+        The phase, where there is one, stands in the HDF5 file too; DICOM and NIfTI have it as ``STEM.MODEL.phase…``.
+
         Parameters
         ----------
         folder
@@ -234,13 +243,16 @@ class Reconstruction:
         for one in dict.fromkeys(formats):
             written.append(folder / f"{name}{ENDINGS[one]}")
             self.write(written[-1], one, stages=stages)
+            if self.phase is not None and one not in ("hdf5", "png"):
+                written.append(folder / f"{name}.phase{ENDINGS[one]}")
+                self.write(written[-1], one, is_phase=True)
         record = self.record() | {"name": name, "files": [path.name for path in written]}
         written.append(folder / f"{name}.json")
         with atomic_file(written[-1]) as temporary:
             temporary.write_text(json.dumps(record, indent=2), "utf-8")
         return written
 
-    def write(self, path: Path, format_: str, *, stages: bool = False) -> None:
+    def write(self, path: Path, format_: str, *, stages: bool = False, is_phase: bool = False) -> None:
         """Write the images in one format.
 
         Parameters
@@ -251,6 +263,8 @@ class Reconstruction:
             One of `FORMATS`.
         stages
             Write the stages too, where the format can hold them.
+        is_phase
+            Write the phase of the images in place of their magnitude; of DICOM and NIfTI.
 
         Raises
         ------
@@ -267,11 +281,11 @@ class Reconstruction:
             elif format_ in ("dicom", "dicom-anonymous"):
                 from recon.export import dicom
 
-                dicom.write(self, path, is_anonymous=format_ == "dicom-anonymous")
+                dicom.write(self, path, is_anonymous=format_ == "dicom-anonymous", is_phase=is_phase)
             elif format_ == "nifti":
                 from recon.export import nifti
 
-                nifti.write(self, path)
+                nifti.write(self, path, is_phase=is_phase)
             else:
                 from recon.export import figure
 

@@ -92,7 +92,7 @@ class Support:
             import torch
 
             from recon import coils, fourier
-            from recon.pipeline import on_grid
+            from recon.sampling import on_grid
 
             series = self._series
             kspace = on_grid(series.read(index).kspace, series, native=False)

@@ -15,7 +15,7 @@ class Stage:
 
     A model yields stages whose ``image`` is a complex tensor of coil images ``(batch, coil, y, x)`` in its own
     scale; the pipeline hands on the same stages with ``image`` combined over the coils, in the scale of the data: a
-    float32 numpy magnitude ``(y, x)``.
+    float32 numpy magnitude ``(y, x)``, and where the request wants it with its ``phase``.
 
     Attributes
     ----------
@@ -31,6 +31,8 @@ class Stage:
         Slice of the series that it belongs to.
     progress
         Share of the whole request that is done once this stage is out, 0 to 1.
+    phase
+        Of the image that the pipeline hands on: float32 ``(y, x)`` in radians, see `recon.phase`; None without.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Stage:
     is_final: bool = False
     slice_index: int = 0
     progress: float = 0.0
+    phase: Any = None
 
     @property
     def title(self) -> str:

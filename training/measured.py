@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from recon import models, noise, pipeline
+from recon import models, noise
 from recon.errors import FileError, RequestError
 from recon.masks import MaskSpec
 from recon.models.fit import meet_coils
 from recon.request import Request
+from recon.sampling import on_grid, sampling_mask
 from training.cache import SliceCache, identify, stored_coils
 from training.sample import make_sample
 
@@ -94,7 +95,7 @@ class SliceReader:
         number, index = self.places[place]
         series = self.scans[number].series
         request = Request(mask=mask, grid=_grid(self.config))
-        sampling = torch.from_numpy(pipeline.sampling_mask(series, request).mask)
+        sampling = torch.from_numpy(sampling_mask(series, request).mask)
         if not bool(sampling.any()):
             raise RequestError(
                 f"the mask keeps none of the columns that were acquired in {series.name}; lower the acceleration."
@@ -118,7 +119,7 @@ class SliceReader:
     def _kspace(self, number: int, index: int) -> Tensor:
         """The full k-space of a slice as the pipeline has it before the mask."""
         series = self.scans[number].series
-        kspace = pipeline.on_grid(series.read(index).kspace, series, native=self.native)
+        kspace = on_grid(series.read(index).kspace, series, native=self.native)
         matrix = self._whitening(number)
         return kspace if matrix is None else noise.mix(kspace, matrix)
 

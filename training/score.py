@@ -22,8 +22,8 @@ import recon
 from recon import models, weights
 from recon.errors import FileError, MRIError, RequestError
 from recon.models import requirements
-from recon.pipeline import sampling_mask
 from recon.request import JOIN_WEIGHT
+from recon.sampling import sampling_mask
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -34,7 +34,7 @@ def measure_opening(*, quick: bool) -> list[Row]:
     import torch
 
     import recon
-    from recon.pipeline import preview
+    from recon.preview import preview
 
     torch.set_num_threads(1)
     slice_bytes = 8 * _N_COILS * _MATRIX[0] * _MATRIX[1]

@@ -91,6 +91,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join(FORMATS)}; repeat or separate by commas (default: hdf5)",
     )
     output.add_argument("--stages", action="store_true", help="store every module and iteration in the HDF5 file")
+    output.add_argument(
+        "--phase", action="store_true", help="store the phase too: in the HDF5 file, and as STEM.MODEL.phase.dcm/ …"
+    )
     output.add_argument("--json", action="store_true", help="write the list of the records to stdout")
 
 
@@ -182,6 +185,7 @@ def build_request(arguments: argparse.Namespace, model: str) -> Request:
         noise=arguments.noise,
         maps=arguments.maps,
         join_coils=arguments.join_coils,
+        phase=arguments.phase,
     )
 
 

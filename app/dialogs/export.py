@@ -46,10 +46,10 @@ class ExportDialog(QDialog):
     Signals
     -------
     export_wanted
-        Folder, formats, whether stages are wanted, and the result.
+        Folder, formats, whether stages and the phase are wanted, and the result.
     """
 
-    export_wanted = Signal(str, list, bool, object)
+    export_wanted = Signal(str, list, bool, bool, object)
 
     def __init__(
         self, results: list[Result], current: Result | None, folder: str, parent: QWidget | None = None
@@ -69,6 +69,8 @@ class ExportDialog(QDialog):
             boxes.addWidget(box)
         self.stages = named("exportStages", QCheckBox("Write every iteration too (HDF5)"))
         boxes.addWidget(self.stages)
+        self.phase = named("exportPhase", QCheckBox("Write the phase too (DICOM, HDF5, NIfTI)"))
+        boxes.addWidget(self.phase)
         self.folder = named("exportFolder", QLineEdit(folder or str(Path.home() / "mri-workstation")))
         self.folder.textChanged.connect(self._validate)
         browse = QPushButton("Choose…")
@@ -80,6 +82,11 @@ class ExportDialog(QDialog):
                 "Write every iteration",
                 "The HDF5 file then holds each stage beside the final image; of a solver that ran on several slices, "
                 "the iterates that were kept",
+            ),
+            (
+                self.phase,
+                "Write the phase",
+                "In radians: in the HDF5 file, as a DICOM series and a NIfTI file of its own",
             ),
             (self.folder, "Folder", "Where the files go; it is made where there is none"),
             (browse, "Choose the folder", "Choose the folder in a dialog"),
@@ -150,13 +157,16 @@ class ExportDialog(QDialog):
         self.export_button.setEnabled(not problem and self.result_choice.count() > 0)
         self.stages.setEnabled(self.formats["hdf5"].isChecked())
         chosen = {key for key, box in self.formats.items() if box.isChecked()}
+        self.phase.setEnabled(bool(chosen - {"png"}))
         said = said_of_the_patient(self.result_choice.currentData(), chosen)
         self.note.setText(f"Images are marked for research use only. {said}")
 
     def _export(self) -> None:
         chosen = [key for key, box in self.formats.items() if box.isChecked()]
         wants_stages = self.stages.isEnabled() and self.stages.isChecked()
-        self.export_wanted.emit(self.folder.text().strip(), chosen, wants_stages, self.result_choice.currentData())
+        wants_phase = self.phase.isEnabled() and self.phase.isChecked()
+        folder = self.folder.text().strip()
+        self.export_wanted.emit(folder, chosen, wants_stages, wants_phase, self.result_choice.currentData())
         self.accept()
 
 

@@ -107,6 +107,7 @@ class ErrorKey(QWidget):
         super().__init__(parent)
         self._data_range = 1.0
         self._gain = DEFAULT_GAIN
+        self._error, self._hint = "|error|", "Magnitude of image − reference"
         self.title = QLabel(self)
         self.bar = ColourBar(self)
         self.chooser = ErrorGain(self)
@@ -129,6 +130,11 @@ class ErrorKey(QWidget):
     def set_data_range(self, data_range: float) -> None:
         """Set the maximum of the reference, which is the brightest error at a gain of 1."""
         self._data_range = data_range
+        self._show()
+
+    def set_error(self, title: str, hint: str) -> None:
+        """Say what the maps show."""
+        self._error, self._hint = title, hint
         self._show()
 
     def gain(self) -> float:
@@ -163,11 +169,11 @@ class ErrorKey(QWidget):
         self.gainChanged.emit(gain)
 
     def _show(self) -> None:
-        self.title.setText(f"|error| ×{self._gain:g}")
+        self.title.setText(f"{self._error} ×{self._gain:g}")
         self.title.setFont(theme.small_font(self.font()))
         maximum = levels.format_value(self._data_range / self._gain, 3)
         self.title.setToolTip(
-            f"Magnitude of image − reference. The brightest colour is {maximum} in the unit of the data: "
+            f"{self._hint}. The brightest colour is {maximum} in the unit of the data: "
             f"the maximum of the reference divided by {self._gain:g}."
         )
         self.bar.set_maximum(self._data_range / self._gain)

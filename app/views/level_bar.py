@@ -10,6 +10,8 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QSlid
 from app import theme
 from app.views import levels
 from app.views.caption import Caption
+from app.views.component import Component
+from app.views.phase_key import PhaseKey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,14 +30,16 @@ class LevelBar(QWidget):
     """Slice slider, window presets and numbers (object name ``levelBar``).
 
     Setters, which never emit: ``set_slice(index, n)``, ``set_levels(low, high)``, ``clear_levels()``,
-    ``set_preset(key | None)``, ``set_matched(True | False | None)``, ``set_presets(presets)``,
-    ``set_zoom(zoom)``, ``set_probe(text)``.
+    ``set_component(component)``, ``set_preset(key | None)``, ``set_matched(True | False | None)``,
+    ``set_presets(presets)``, ``set_zoom(zoom)``, ``set_probe(text)``.
     """
 
     sliceRequested = Signal(int)
     """Slice that the user went to, counted from 0."""
     presetChosen = Signal(str)
     """Key of a preset of `levels.PRESETS`."""
+    componentChosen = Signal(object)
+    """`Component` that is to be shown."""
     zoomToFitRequested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -50,7 +54,14 @@ class LevelBar(QWidget):
         self.slice_slider.setMinimumWidth(56)
         self.slice_slider.setMaximumWidth(180)
         self.slice_number = QLabel("–", self)
-        self.window_label = QLabel("Window", self)
+        self.component = QComboBox(self)
+        self.component.setObjectName("componentChoice")
+        self.component.setAccessibleName("Part of the complex images")
+        self.component.setToolTip("What is shown of the images, which are complex")
+        for component in Component:
+            self.component.addItem(component.title.removesuffix(" part"), component)
+            hint = f"{component.title}   [{component.key}]"
+            self.component.setItemData(self.component.count() - 1, hint, Qt.ItemDataRole.ToolTipRole)
         self.preset = QComboBox(self)
         self.preset.setObjectName("levelPreset")
         self.preset.setAccessibleName("Window preset")
@@ -61,6 +72,7 @@ class LevelBar(QWidget):
         self.values.setToolTip(
             "W: width of the window, L: its centre. Drag an image with the right button to change them."
         )
+        self.phase_key = PhaseKey(self)
         self.matched = QLabel(self)
         self.matched.setObjectName("levelMatch")
         self.probe = Caption(parent=self)
@@ -71,7 +83,7 @@ class LevelBar(QWidget):
         theme.set_icon(self.fit, "fit-to-page-outline")
         for label in (self.slice_number, self.values):
             label.setFont(theme.number_font(self.font()))
-        for label in (self.slice_label, self.window_label, self.matched):
+        for label in (self.slice_label, self.matched):
             label.setProperty("muted", True)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(theme.GAP, theme.SPACE, theme.GAP, theme.SPACE)
@@ -80,14 +92,16 @@ class LevelBar(QWidget):
         layout.addWidget(self.slice_slider, 1)
         layout.addWidget(self.slice_number)
         layout.addSpacing(theme.GAP)
-        layout.addWidget(self.window_label)
+        layout.addWidget(self.component)
         layout.addWidget(self.preset)
+        layout.addWidget(self.phase_key)
         layout.addWidget(self.values)
         layout.addWidget(self.matched)
         layout.addWidget(self.probe, 2)
         layout.addWidget(self.fit)
         # Left out from the last to the first where there is no room for them.
-        self._spare = (self.matched, self.slice_label, self.window_label)
+        self._spare: tuple[QWidget, ...] = (self.matched, self.slice_label)
+        self.phase_key.hide()
         self.set_presets(levels.PRESETS)
         self.set_slice(0, 0)
         self.set_levels(0.0, 1.0)
@@ -95,6 +109,7 @@ class LevelBar(QWidget):
         self.set_zoom(1.0)
         self.slice_slider.valueChanged.connect(self._slice_moved)
         self.preset.activated.connect(self._preset_chosen)
+        self.component.activated.connect(lambda index: self.componentChosen.emit(self.component.itemData(index)))
         self.fit.clicked.connect(self.zoomToFitRequested)
 
     def set_slice(self, index: int, n_slices: int) -> None:
@@ -107,8 +122,9 @@ class LevelBar(QWidget):
         self.slice_number.setText(f"{index + 1} / {n_slices}" if n_slices else "–")
         self.slice_number.setMinimumWidth(self.fontMetrics().horizontalAdvance(f"{n_slices} / {n_slices}"))
 
-    def set_levels(self, low: float, high: float) -> None:
-        """Show width and centre of the window."""
+    def set_levels(self, low: float, high: float, *, is_inverted: bool = False) -> None:
+        """Show width and centre of the window, of the phase its ends."""
+        self.phase_key.set_key(low, high, is_inverted=is_inverted)
         width, centre = levels.format_value(high - low, 3), levels.format_value(0.5 * (low + high), 3)
         self.values.setText(f"W {width}  L {centre}")
         self._fit()
@@ -128,6 +144,13 @@ class LevelBar(QWidget):
         self.preset.setItemData(
             self.preset.count() - 1, "Set by dragging with the right button", Qt.ItemDataRole.ToolTipRole
         )
+
+    def set_component(self, component: Component) -> None:
+        """Show which part of the images is shown."""
+        self.component.setCurrentIndex(list(Component).index(component))
+        self.phase_key.setVisible(component is Component.PHASE)
+        self.values.setVisible(component is not Component.PHASE)
+        self._fit()
 
     def set_preset(self, key: str | None) -> None:
         """Show which preset is in use; None or ``manual`` after a drag."""

@@ -18,12 +18,15 @@ class Measures(NamedTuple):
     ----------
     mean, deviation
         Mean and standard deviation of the voxels (of the sample: n − 1); NaN where there are too few.
+    snr
+        Mean divided by standard deviation; NaN of phases, which have none.
     error
         Root of the mean squared difference from the reference; NaN without one.
     """
 
     mean: float
     deviation: float
+    snr: float
     error: float
 
 
@@ -50,12 +53,26 @@ class Region(NamedTuple):
         """Return the voxels of an image that lie in it; of an image that is smaller, fewer."""
         return np.asarray(image[self.top : self.bottom, self.left : self.right], np.float64)
 
-    def measure(self, image: NDArray[np.float32], reference: NDArray[np.float32] | None) -> Measures:
-        """Measure an image, against a reference of its shape where there is one."""
+    def measure(
+        self, image: NDArray[np.float32], reference: NDArray[np.float32] | None, *, is_phase: bool = False
+    ) -> Measures:
+        """Measure an image, against a reference of its shape where there is one.
+
+        Phases are angles: their mean is the direction of the mean vector, and differences go the short way round.
+        """
         values = self.of(image)
-        mean = float(values.mean()) if values.size else math.nan
-        deviation = float(values.std(ddof=1)) if values.size > 1 else math.nan
+        if not values.size:
+            return Measures(math.nan, math.nan, math.nan, math.nan)
+        mean = float(np.angle(np.mean(np.exp(1j * values)))) if is_phase else float(values.mean())
+        differences = _short_way(values - mean) if is_phase else values - mean
+        deviation = math.sqrt(np.sum(differences**2) / (values.size - 1)) if values.size > 1 else math.nan
+        snr = mean / deviation if deviation > 0 and not is_phase else math.nan
         error = math.nan
-        if reference is not None and reference.shape == image.shape and values.size:
-            error = float(np.sqrt(np.mean((values - self.of(reference)) ** 2)))
-        return Measures(mean, deviation, error)
+        if reference is not None and reference.shape == image.shape:
+            differences = values - self.of(reference)
+            error = float(np.sqrt(np.mean((_short_way(differences) if is_phase else differences) ** 2)))
+        return Measures(mean, deviation, snr, error)
+
+
+def _short_way(angles: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.angle(np.exp(1j * angles))

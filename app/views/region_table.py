@@ -44,13 +44,15 @@ class RegionTable(NumberTable):
         self._title = ""
         self.set_rows("", [])
 
-    def set_rows(self, title: str, rows: Sequence[RegionRow]) -> None:
+    def set_rows(self, title: str, rows: Sequence[RegionRow], unit: str = "") -> None:
         """Show what was measured, under a title that says where; what fits of it is its beginning, with the unit."""
         self._title, self._rows = title, list(rows)
         self._set_length(len(self._rows))
-        values = [_values(row.measures) for row in self._rows]
+        values = [row.measures for row in self._rows]
         exponent = _exponent([value for row in values for column, value in enumerate(row) if column != _RATIO])
-        self._set_heading(f"{title.split(' voxels')[0]}{f', in 1e{exponent}' if exponent else ''}", title)
+        exponent = 0 if unit else exponent
+        unit = unit or (f"1e{exponent}" if exponent else "")
+        self._set_heading(f"{title.split(' voxels')[0]}{f', in {unit}' if unit else ''}", title)
         for line, (row, numbers) in enumerate(zip(self._rows, values, strict=True)):
             self._set_name(line, row.title)
             for column, value in enumerate(numbers):
@@ -61,18 +63,13 @@ class RegionTable(NumberTable):
         """Whole table with its header, one line an image; numbers in full width."""
         lines = [separator.join(["region", "image", "mean", "sd", "snr", "rms_error"])]
         for row in self._rows:
-            cells = ["" if math.isnan(value) else f"{value:.6g}" for value in _values(row.measures)]
+            cells = ["" if math.isnan(value) else f"{value:.6g}" for value in row.measures]
             lines.append(separator.join([quoted(self._title, separator), quoted(row.title, separator), *cells]))
         return "\n".join(lines) + "\n"
 
     def sizeHint(self) -> QSize:
         """Room for eight rows."""
         return QSize(240, 10 * (self.fontMetrics().height() + 6))
-
-
-def _values(measures: Measures) -> tuple[float, float, float, float]:
-    mean, deviation, error = measures
-    return mean, deviation, mean / deviation if deviation > 0 else math.nan, error
 
 
 def _exponent(values: Sequence[float]) -> int:

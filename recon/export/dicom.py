@@ -9,9 +9,10 @@ result of the same data gets the same UIDs, so exporting twice replaces instead 
 from __future__ import annotations
 
 import hashlib
+import math
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -45,7 +46,7 @@ _EVEN = 0.01
 
 
 @needs_package()
-def write(result: Reconstruction, folder: Path, *, is_anonymous: bool = False) -> list[Path]:
+def write(result: Reconstruction, folder: Path, *, is_anonymous: bool = False, is_phase: bool = False) -> list[Path]:
     """Write the final images as a DICOM series.
 
     Parameters
@@ -56,6 +57,8 @@ def write(result: Reconstruction, folder: Path, *, is_anonymous: bool = False) -
         Folder of the series; a former export in it is replaced as a whole, other files are never touched.
     is_anonymous
         Put pseudonyms and other dates in place of those of patient and study.
+    is_phase
+        Write the phase of the images, which the result has to have.
 
     Returns
     -------
@@ -69,43 +72,95 @@ def write(result: Reconstruction, folder: Path, *, is_anonymous: bool = False) -
         If pydicom is not installed.
     """
     _check(result, folder)
-    stored, factor = _scaled(result.final)
+    values = _phases(result) if is_phase else _magnitudes(result)
     names = [f"reconstruction_{index + 1:04d}.dcm" for index in result.indices]
     headers: dict[Path, Dataset] = {}
-    common = _Common(result, stored, factor, Pseudonyms.of_this_user() if is_anonymous else None)
+    common = _Common(result, values, Pseudonyms.of_this_user() if is_anonymous else None)
     with atomic_folder(folder, _FILE_NAMES) as temporary:
         for number, (name, index) in enumerate(zip(names, result.indices, strict=True)):
-            dataset = _instance(result, common, headers, number, index, stored[number])
+            dataset = _instance(result, common, headers, number, index, values.stored[number])
             dataset.save_as(temporary / name, enforce_file_format=True)
     return [folder / name for name in names]
+
+
+class _Values(NamedTuple):
+    """What is stored of the images, and what it means.
+
+    Attributes
+    ----------
+    stored
+        Pixels ``(slices, y, x)``.
+    slope, intercept
+        The value is slope × pixel + intercept, for the whole series.
+    image_type
+        Third value of Image Type.
+    title
+        What the description of the series says of it; nothing of what one expects.
+    label, explanation, unit
+        Words and UCUM code of the real-world value mapping.
+    window
+        Limits of what is shown.
+    """
+
+    stored: NDArray[np.uint16]
+    slope: float
+    intercept: float
+    image_type: str
+    title: str
+    label: str
+    explanation: str
+    unit: tuple[str, str]
+    window: tuple[float, float]
+
+
+def _magnitudes(result: Reconstruction) -> _Values:
+    magnitude = np.maximum(np.asarray(result.final, np.float64), 0.0)
+    peak = float(magnitude.max())
+    factor = peak / _LARGEST if peak > 0 else 1.0
+    if factor < np.finfo(np.float64).tiny:
+        factor = 1.0  # so small that it is rounding, not signal
+    stored = np.rint(magnitude / factor).clip(0, _LARGEST).astype(np.uint16)
+    low, high = np.percentile(stored, _WINDOW_PERCENT)
+    explanation = "Signal in the units of the source"
+    return _Values(
+        stored, factor, 0.0, "OTHER", "", "SIGNAL", explanation, ("1", "no units"), (float(low), float(high))
+    )
+
+
+def _phases(result: Reconstruction) -> _Values:
+    phase = np.asarray(result.phase, np.float64)
+    factor = 2 * math.pi / _LARGEST
+    stored = np.rint((phase + math.pi) / factor).clip(0, _LARGEST).astype(np.uint16)
+    return _Values(
+        stored, factor, -math.pi, "PHASE MAP", " phase", "PHASE", "Phase in radians", ("rad", "radian"), (0, _LARGEST)
+    )
 
 
 class _Common:
     """What all images of the series share."""
 
-    def __init__(
-        self, result: Reconstruction, stored: NDArray[np.uint16], factor: float, pseudonyms: Pseudonyms | None
-    ) -> None:
+    def __init__(self, result: Reconstruction, values: _Values, pseudonyms: Pseudonyms | None) -> None:
         self.now = datetime.now()
         self.pseudonyms = pseudonyms
-        self.factor = factor
+        self.values = values
         self.derivation = _derivation(result, is_anonymous=pseudonyms is not None)
         self.comments = _comments(result)
-        self.digest = self._digest(result, stored)
+        self.digest = self._digest(result)
         self.series_uid = uid("series", source_uid(result.series), self.digest)
         if pseudonyms is not None:
             self.series_uid = pseudonyms.uid(self.series_uid)
-        low, high = np.percentile(stored, _WINDOW_PERCENT)
-        self.window_width = max(round(float(high - low)), 1)
-        self.window_centre = round(float(high + low) / 2)
-        self.description = _description(result)
+        low, high = values.window
+        self.window_width = max(round(high - low), 1)
+        self.window_centre = round((high + low) / 2)
+        self.description = _description(result, values.title)
         self.positions_mm = corners(result)[list(result.indices)]
         self.spacing_mm = _spacing(result)
 
-    def _digest(self, result: Reconstruction, stored: NDArray[np.uint16]) -> str:
+    def _digest(self, result: Reconstruction) -> str:
         """Hash of the pixels and of how they came to be: one UID never stands for two pictures."""
-        told = (result.indices, self.factor, self.derivation, self.comments)
-        return hashlib.sha256(repr(told).encode() + np.ascontiguousarray(stored, "<u2").tobytes()).hexdigest()
+        told = (result.indices, self.values.slope, self.derivation, self.comments)
+        pixels = np.ascontiguousarray(self.values.stored, "<u2").tobytes()
+        return hashlib.sha256(repr(told).encode() + pixels).hexdigest()
 
 
 def _check(result: Reconstruction, folder: Path) -> None:
@@ -122,16 +177,6 @@ def _check(result: Reconstruction, folder: Path) -> None:
     target = folder.resolve()
     if any(target == file.resolve().parent for file in result.series.instances):
         raise ExportError(f"{folder}: the source files lie there and would be replaced; choose another folder.")
-
-
-def _scaled(final: NDArray[np.float32]) -> tuple[NDArray[np.uint16], float]:
-    """Stored values and the factor that turns them back into signal, one for the whole series."""
-    magnitude = np.maximum(np.asarray(final, np.float64), 0.0)
-    peak = float(magnitude.max())
-    factor = peak / _LARGEST if peak > 0 else 1.0
-    if factor < np.finfo(np.float64).tiny:
-        factor = 1.0  # so small that it is rounding, not signal
-    return np.rint(magnitude / factor).clip(0, _LARGEST).astype(np.uint16), factor
 
 
 def _instance(
@@ -195,7 +240,7 @@ def _explain(dataset: Dataset, result: Reconstruction, common: _Common, index: i
     from pydicom.dataset import Dataset
     from pydicom.sequence import Sequence
 
-    dataset.ImageType = ["DERIVED", "PRIMARY", "OTHER"]
+    dataset.ImageType = ["DERIVED", "PRIMARY", common.values.image_type]
     dataset.DerivationDescription = common.derivation
     dataset.ImageComments = common.comments
     reference_source(dataset, result.series, index)
@@ -245,16 +290,18 @@ def _draw(dataset: Dataset, result: Reconstruction, common: _Common, pixels: NDA
     item.RealWorldValueFirstValueMapped, item.RealWorldValueLastValueMapped = 0, _LARGEST
     for keyword in ("RealWorldValueFirstValueMapped", "RealWorldValueLastValueMapped"):
         item[keyword].VR = "US"
-    item.RealWorldValueSlope, item.RealWorldValueIntercept = common.factor, 0.0
-    item.LUTLabel, item.LUTExplanation = "SIGNAL", "Signal in the units of the source"
-    item.MeasurementUnitsCodeSequence = Sequence([code("1", "UCUM", "no units")])
+    values = common.values
+    item.RealWorldValueSlope, item.RealWorldValueIntercept = values.slope, values.intercept
+    item.LUTLabel, item.LUTExplanation = values.label, values.explanation
+    unit, meaning = values.unit
+    item.MeasurementUnitsCodeSequence = Sequence([code(unit, "UCUM", meaning)])
     dataset.RealWorldValueMappingSequence = Sequence([item])
 
 
 # ---- words ------------------------------------------------------------------------------------------------------
 
 
-def _description(result: Reconstruction) -> str:
+def _description(result: Reconstruction, kind: str) -> str:
     """Such as ``PC-RNN-S x4 random [research]``."""
     spec = result.request.mask
     if result.series.acquired_mask is not None:
@@ -265,7 +312,7 @@ def _description(result: Reconstruction) -> str:
         sampling = f"x{result.mask.acceleration:.3g} mask file"
     else:
         sampling = f"x{spec.acceleration:g} {spec.kind}"
-    end = f" {sampling} [research]"
+    end = f" {sampling}{kind} [research]"
     room = _DESCRIPTION_BYTES - len(end.encode())
     model, which = (result.model_title or "model").encode(), f" {result.series.part}".rstrip().encode()
     if len(which) > room - _MODEL_BYTES:

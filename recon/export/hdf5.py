@@ -24,10 +24,10 @@ NOTICE = "Research use only. Not for diagnosis."
 def write(result: Reconstruction, path: Path, stages: bool = False) -> Path:
     """Write a result as one HDF5 file.
 
-    ``reconstruction`` is float32 ``(slices, y, x)`` in the row order of the input; attributes of the file say how it
-    was made, and the texts ``record`` and ``origin`` hold all that `recon.export.stored` needs to write it in another
-    format later. With stages, ``stages/<order>_<name>`` holds every kept stage from the zero-filled image on, and its
-    attribute ``title`` what a person calls it.
+    ``reconstruction`` is float32 ``(slices, y, x)`` in the row order of the input, and ``phase``, where it was wanted,
+    the same in radians. Attributes of the file say how it was made, and the texts ``record`` and ``origin`` hold all
+    that `recon.export.stored` needs to write it in another format later. With stages, ``stages/<order>_<name>`` holds
+    every kept stage from the zero-filled image on, and its attribute ``title`` what a person calls it.
 
     Parameters
     ----------
@@ -49,6 +49,8 @@ def write(result: Reconstruction, path: Path, stages: bool = False) -> Path:
 
     with atomic_file(path) as temporary, h5py.File(temporary, "w") as file:
         file.create_dataset("reconstruction", data=np.asarray(result.final, np.float32))
+        if result.phase is not None:
+            file.create_dataset("phase", data=np.asarray(result.phase, np.float32)).attrs["unit"] = "rad"
         file.create_dataset("mask", data=result.mask.mask)
         # Datasets, for an attribute cannot hold more than 64 kB.
         file.create_dataset("record", data=json.dumps(result.record()))

@@ -36,7 +36,7 @@ _EVEN = 0.01
 _LARGEST = 32767
 
 
-def write(result: Reconstruction, path: Path) -> Path:
+def write(result: Reconstruction, path: Path, *, is_phase: bool = False) -> Path:
     """Write the final images as ``.nii.gz``.
 
     Parameters
@@ -45,13 +45,15 @@ def write(result: Reconstruction, path: Path) -> Path:
         What came out of a reconstruction.
     path
         File to write.
+    is_phase
+        Write the phase of the images, in radians, which the result has to have.
 
     Raises
     ------
     ExportError
         If the disk or folder does not let it be written, or the slices do not fit a volume.
     """
-    final = np.asarray(result.final, np.float32)
+    final = np.asarray(result.phase if is_phase else result.final, np.float32)
     if final.ndim != 3 or not np.isfinite(final).all():
         raise ExportError(
             f"{path}: the result has shape {final.shape} or holds NaN or infinity; finite (slices, y, x) was expected."
@@ -60,7 +62,8 @@ def write(result: Reconstruction, path: Path) -> Path:
         raise ExportError(f"{path}: a volume of {final.shape} is larger than NIfTI-1 can hold; export HDF5.")
     # Only the picture is turned over, as in DICOM: geometry describes the picture.
     picture = final[:, ::-1] if result.series.geometry.flip_rows else final
-    header = _header(result, affine(result, path), picture.shape)
+    limits = (-np.pi, np.pi) if is_phase else tuple(np.percentile(final, (0.5, 99.5)))
+    header = _header(result, affine(result, path), picture.shape, limits)
     # In NIfTI the column index runs fastest, as it does in a C-ordered (slices, y, x) array.
     content = header + np.ascontiguousarray(picture, "<f4").tobytes()
     with atomic_file(path) as temporary:
@@ -106,7 +109,9 @@ def affine(result: Reconstruction, path: Path) -> NDArray[np.float64]:
     return np.diag([-1.0, -1.0, 1.0, 1.0]) @ matrix
 
 
-def _header(result: Reconstruction, matrix: NDArray[np.float64], shape: tuple[int, ...]) -> bytes:
+def _header(
+    result: Reconstruction, matrix: NDArray[np.float64], shape: tuple[int, ...], limits: tuple[float, ...]
+) -> bytes:
     n_slices, n_rows, n_columns = shape
     spacing = [float(np.linalg.norm(matrix[:3, axis])) for axis in range(3)]
     code = _ALIGNED if result.series.geometry.is_synthetic else _SCANNER
@@ -117,7 +122,7 @@ def _header(result: Reconstruction, matrix: NDArray[np.float64], shape: tuple[in
     struct.pack_into("<8f", header, 76, 1.0, *spacing, 0.0, 0.0, 0.0, 0.0)
     struct.pack_into("<3f", header, 108, float(_DATA_OFFSET), 1.0, 0.0)
     struct.pack_into("<B", header, 123, _MILLIMETRES)
-    low, high = np.percentile(result.final, (0.5, 99.5))
+    low, high = limits
     struct.pack_into("<2f", header, 124, float(high), float(low))
     simulated = ", simulated k-space" if result.is_simulated else ""
     text = f"{result.request.model} {result.request.mask.label}{simulated}, research use only"

@@ -138,6 +138,7 @@ def read(path: Path, scan: Path | None = None) -> StoredReconstruction:
         if not {"reconstruction", "mask", "record", "origin"} <= set(file):
             raise FileError(path, "is no result of this program; give one, or reconstruct the scan.")
         final, mask = file["reconstruction"][()], file["mask"][()]
+        phase = file["phase"][()] if "phase" in file else None
         texts = [file[name].asstr()[()] for name in ("record", "origin")]
         stages = [
             (str(one.attrs["title"]), tuple(json.loads(one.attrs["path"])), one[()])
@@ -151,6 +152,8 @@ def read(path: Path, scan: Path | None = None) -> StoredReconstruction:
         indices = tuple(int(index) for index in record["slices"])
         if final.ndim != 3 or len(final) != len(indices) or final.dtype != np.float32:
             raise ValueError(f"{final.dtype} images of shape {final.shape} for {len(indices)} slices")
+        if phase is not None and (phase.shape != final.shape or phase.dtype != np.float32):
+            raise ValueError(f"phase is {phase.dtype} of shape {phase.shape}")
         kept = [stage for stage in stages if stage[1] != ("zero-filled",)]
         return StoredReconstruction(
             series=series if found is None else found,
@@ -159,6 +162,7 @@ def read(path: Path, scan: Path | None = None) -> StoredReconstruction:
             final=final,
             zero_filled=_zero_filled(stages, found, request, indices, final.shape),
             reference=_reference(found, indices),
+            phase=phase,
             mask=SamplingMask(mask.astype(bool), int(record["sampling"]["n_low_frequency"])),
             stages={title: volume for title, _, volume in kept},
             stage_paths=tuple(stage_path for _, stage_path, _ in kept),
@@ -278,9 +282,9 @@ def _zero_filled(
             return np.asarray(volume, np.float32)
     if scan is None:
         return np.zeros(shape, np.float32)
-    from recon import pipeline
+    from recon.preview import preview
 
-    return np.stack([pipeline.preview(scan, index, request)[0] for index in indices])
+    return np.stack([preview(scan, index, request)[0] for index in indices])
 
 
 def _reference(scan: Series | None, indices: Sequence[int]) -> NDArray[np.float32] | None:

@@ -87,6 +87,11 @@ PARAMETERS = (
 )
 
 
+def phase_of(image):
+    """A phase that goes once around from left to right."""
+    return np.broadcast_to(np.linspace(-np.pi, np.pi, image.shape[1], dtype=np.float32), image.shape)
+
+
 class FakeEngine:
     """Does what app.engine does without files, torch or a network; `gate`, `n_free`, `error` decide how a run goes."""
 
@@ -165,6 +170,8 @@ class FakeEngine:
         image = series.source.image(index) * np.float32(0.8)
         return SimpleNamespace(
             index=index, zero_filled=image, reference=reference, mask=self.sampling_mask(series, request),
+            zero_filled_phase=phase_of(image) if request.phase else None,
+            reference_phase=phase_of(reference) if request.phase and reference is not None else None,
             scores=None if reference is None else {"psnr": 20.0, "ssim": 0.5, "nmse": 0.1},
         )  # fmt: skip
 
@@ -216,7 +223,7 @@ class FakeRun:
                     image = self.series.source.image(index) * np.float32(0.8 + 0.2 * count / total)
                     is_final = path == ("final",)
                     done += [index] * is_final
-                    yield Stage(str(path[0]), path, image, is_final, index, count / total)
+                    yield Stage(str(path[0]), path, image, is_final, index, count / total, phase_of(image))
         finally:
             self.engine.n_closed += 1
             if done:

@@ -81,7 +81,7 @@ def test_keys_search_walk_and_take(window, popup):
 
 
 def test_a_letter_opens_the_list_from_anywhere_and_escape_closes_it(window, child):
-    QTest.keyClick(child(window, "stageScrubber"), Qt.Key.Key_M)
+    QTest.keyClick(child(window, "stageScrubber"), Qt.Key.Key_M, Qt.KeyboardModifier.ControlModifier)
     popup = window.recipe.model.popup()
     assert popup.isVisible()
     QTest.keyClick(popup.search, Qt.Key.Key_Escape)

@@ -129,13 +129,16 @@ def test_small_numbers_have_one_power_of_ten(qtbot):
     qtbot.addWidget(table)
     table.set_rows(
         "2 × 2 voxels, 2 × 2 mm, at 0, 0",
-        [RegionRow("a", Measures(4.681e-4, 2.21e-4, 7.883e-5)), RegionRow("b", Measures(4.6e-4, 0.0, math.nan))],
+        [
+            RegionRow("a", Measures(4.681e-4, 2.21e-4, 2.118, 7.883e-5)),
+            RegionRow("b", Measures(4.6e-4, 0.0, math.nan, math.nan)),
+        ],
     )
     assert table.horizontalHeaderItem(0).text() == "2 × 2, in 1e-4"
     shown = [[table.item(line, column).text() for column in range(5)] for line in range(2)]
     assert shown == [["a", "4.681", "2.210", "2.12", "0.788"], ["b", "4.600", "0.000", "–", "–"]]
     assert "0.000468" in table.as_text() and "7.883e-05" in table.as_text()
-    table.set_rows("", [RegionRow("a", Measures(46.0, 2.0, 1.0))])
+    table.set_rows("", [RegionRow("a", Measures(46.0, 2.0, 23.0, 1.0))])
     assert "1e" not in table.horizontalHeaderItem(0).text() and table.item(0, 1).text() == "46.000"
 
 

@@ -18,7 +18,9 @@ import recon
 from recon import coils, fourier, metrics, models, weights
 from recon.collector import Collector
 from recon.errors import DeviceError, FileError, ModelError, MRIError, RequestError, UnknownDeviceError
-from recon.pipeline import prepare, preview, sampling_mask
+from recon.pipeline import prepare
+from recon.preview import preview
+from recon.sampling import sampling_mask
 
 ROOT = Path(recon.__file__).parent.parent
 SMALL = {"modules": ("4x", "1x"), "widths": (8, 4), "refine_width": 4, "n_iterations": 2}

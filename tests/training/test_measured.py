@@ -17,6 +17,7 @@ from recon.fourier import centre_crop, fft2c, ifft2c
 from recon.masks import MaskSpec
 from recon.models import fit
 from recon.request import Request
+from recon.sampling import on_grid, sampling_mask
 from recon.weights import read_header, save
 from training.config import TrainingConfig
 from training.data import collate, open_data
@@ -127,8 +128,8 @@ def test_methods_with_maps_see_what_the_pipeline_shows_them(folder):
     place, spec = reader.places.index((3, 1)), MaskSpec("random", 4, center_fraction=0.2, seed=3)
     series = reader.scans[3].series
     sample = reader.read(place, spec, None)
-    whole = pipeline.on_grid(series.read(1).kspace, series, native=False)
-    mask = torch.from_numpy(pipeline.sampling_mask(series, Request(mask=spec)).mask)
+    whole = on_grid(series.read(1).kspace, series, native=False)
+    mask = torch.from_numpy(sampling_mask(series, Request(mask=spec)).mask)
     card = models.get_card("vsnet")
     data = pipeline.prepare(whole, mask, 4, maps="espirit", scale=card.scale)
     for name in ("zero_filled", "kspace", "maps"):
@@ -234,7 +235,7 @@ def test_validation_masks_follow_from_the_file_name(folder):
     masks = [validation[index]["mask"] for index in range(2)]
     assert torch.equal(masks[0], masks[1])
     spec = validation.items[0].mask
-    sampling = pipeline.sampling_mask(reader.scans[3].series, Request(mask=spec))
+    sampling = sampling_mask(reader.scans[3].series, Request(mask=spec))
     assert torch.equal(masks[0][0], torch.from_numpy(sampling.mask))
     again = MeasuredValidation(SliceReader(reader.scans, reader.config), range(3, 4))
     assert all(torch.equal(value, again[1][name]) for name, value in validation[1].items())

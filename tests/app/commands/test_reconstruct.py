@@ -46,6 +46,21 @@ def test_record_and_files_of_a_reconstruction(run, scan, tmp_path):
     assert len(list((tmp_path / f"{stem}.dcm").iterdir())) == 2
 
 
+def test_the_phase_is_stored_on_request(run, scan, tmp_path):
+    wanted = ("reconstruct", scan, "--model", "zero-filled", "--slices", "0", "--format", "hdf5,dicom,nifti", "--json")
+    status, out, _ = run(*wanted, "--phase", "--out", tmp_path)
+    assert status == 0
+    [record] = json.loads(out)
+    assert record["request"]["phase"] is True
+    stem = "head.zero-filled"
+    endings = (".h5", ".dcm", ".phase.dcm", ".nii.gz", ".phase.nii.gz")
+    assert record["files"] == [f"{stem}{ending}" for ending in endings]
+    assert all((tmp_path / name).exists() for name in record["files"])
+    with h5py.File(tmp_path / f"{stem}.h5") as file:
+        assert file["phase"].shape == file["reconstruction"].shape
+        assert 1 < np.abs(file["phase"][()]).max() <= np.pi + 1e-6
+
+
 def test_coils_are_joined_on_request(run, scan, tmp_path):
     wanted = ("reconstruct", scan, "--model", "unet-fastmri", "--center-fraction", 0.2, "--slices", "0", "--json")
     plain, joined, weighed = (

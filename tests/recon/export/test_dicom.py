@@ -57,6 +57,34 @@ def test_real_raw_data_export_cleanly_through_the_whole_pipeline(shared_data, tm
     assert picture * factor == pytest.approx(result.final[0], abs=factor)
 
 
+@pytest.mark.parametrize("folder", [None, "siemens_t1_fl2d_sag"])
+def test_the_phase_is_a_series_of_its_own_in_radians(
+    folder, request, tmp_path, assert_valid, result_of, raw_series, export
+):
+    if folder is None:
+        series = raw_series(n_slices=2)
+    else:
+        series = read(request.getfixturevalue("shared_data") / "dicom" / folder).series[0]
+    rng = np.random.default_rng(0)
+    phase = rng.uniform(-np.pi, np.pi, (2, *series.recon_size)).astype(np.float32)
+    phase[0, 0, :2] = -np.pi, np.pi
+    result = result_of(series, rng.random(phase.shape), indices=(0, 1), phase=phase)
+    files, datasets = export(result, tmp_path / "phase", is_phase=True)
+    assert_valid(files)
+    magnitudes = export(result, tmp_path / "magnitude")[1]
+    for number, (dataset, magnitude) in enumerate(zip(datasets, magnitudes, strict=True)):
+        assert list(dataset.ImageType) == ["DERIVED", "PRIMARY", "PHASE MAP"]
+        assert dataset.SeriesDescription.endswith("phase [research]")
+        assert dataset.SeriesInstanceUID != magnitude.SeriesInstanceUID
+        assert dataset.StudyInstanceUID == magnitude.StudyInstanceUID
+        assert dataset.ImagePositionPatient == magnitude.ImagePositionPatient
+        mapping = dataset.RealWorldValueMappingSequence[0]
+        assert mapping.MeasurementUnitsCodeSequence[0].CodeValue == "rad"
+        picture = dataset.pixel_array[::-1] if series.geometry.flip_rows else dataset.pixel_array
+        radians = picture * mapping.RealWorldValueSlope + mapping.RealWorldValueIntercept
+        assert radians == pytest.approx(phase[number], abs=0.6 * mapping.RealWorldValueSlope)
+
+
 @pytest.mark.parametrize(
     "changes",
     [

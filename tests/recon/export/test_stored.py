@@ -208,3 +208,30 @@ def test_what_is_no_result_is_refused(scan, first, tmp_path):
     shutil.copy(first / "head.zero-filled.json", tmp_path)
     with pytest.raises(FileError, match="names no HDF5 file beside it"):
         stored.read(tmp_path / "head.zero-filled.json")
+
+
+def test_the_phase_is_stored_and_written_again(scan, tmp_path):
+    wanted = recon.Request(**{**vars(REQUEST), "phase": True})
+    result = recon.run(recon.open_study(scan).series[0], wanted)
+    formats = ("hdf5", "dicom", "nifti", "png")
+    first = [path.name for path in result.save(tmp_path / "first", formats)]
+    stem = "head.zero-filled"
+    assert first == [
+        f"{stem}.h5", f"{stem}.dcm", f"{stem}.phase.dcm", f"{stem}.nii.gz", f"{stem}.phase.nii.gz", f"{stem}.png",
+        f"{stem}.json",
+    ]  # fmt: skip
+    with h5py.File(tmp_path / "first" / first[0]) as file:
+        assert np.array_equal(file["phase"][()], result.phase) and file["phase"].attrs["unit"] == "rad"
+    (tmp_path / "again").mkdir()
+    for name in (f"{stem}.h5", f"{stem}.json"):
+        shutil.copy(tmp_path / "first" / name, tmp_path / "again")
+    again = stored.read(tmp_path / "again" / f"{stem}.h5")
+    assert np.array_equal(again.phase, result.phase)
+    again.export(tmp_path / "again", ["nifti"])
+    volumes = [(tmp_path / folder / f"{stem}.phase.nii.gz").read_bytes() for folder in ("first", "again")]
+    assert volumes[0] == volumes[1]
+    plain = result.without_phase()
+    assert plain.phase is None and plain.request == REQUEST
+    assert f"{stem}.phase.nii.gz" not in {path.name for path in plain.save(tmp_path / "plain", formats)}
+    # Results are results, the phase of one too.
+    assert not [one for one in recon.open_study(tmp_path / "first").series if not one.is_result]

@@ -1,0 +1,49 @@
+"""What can be seen of a slice without a model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from recon import fourier, phase
+from recon.sampling import on_grid, sampling_mask, uses_native_grid, zero_filled_image
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from recon.data import Series
+    from recon.masks import SamplingMask
+    from recon.request import Request
+
+
+def preview(
+    series: Series, index: int, request: Request
+) -> tuple[NDArray[np.float32], SamplingMask, NDArray[np.float32] | None]:
+    """Return the zero-filled image, the mask and the reference of one slice; cheap, without a model."""
+    sampling = sampling_mask(series, request)
+    mask = torch.from_numpy(sampling.mask)
+    native = uses_native_grid(series, request)
+    slice_ = series.read(index)
+    image = zero_filled_image(on_grid(slice_.kspace, series, native=native), mask)
+    reference = None if slice_.reference is None else slice_.reference.numpy()
+    return fourier.centre_crop(image, series.recon_size).numpy(), sampling, reference
+
+
+def phases(series: Series, index: int, request: Request) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Return the phase of the zero-filled image and, where k-space is fully sampled, that of the reference.
+
+    Both ``(y, x)`` in radians, with the coils combined as `recon.phase` says.
+    """
+    mask = torch.from_numpy(sampling_mask(series, request).mask)
+    native = uses_native_grid(series, request)
+    kspace = on_grid(series.read(index).kspace, series, native=native)
+    weights = phase.coil_weights(kspace * mask, mask, series.n_coils)
+
+    def shown(samples: torch.Tensor) -> NDArray[np.float32]:
+        combined = phase.combined(fourier.ifft2c(samples), weights)
+        view: NDArray[np.float32] = fourier.centre_crop(combined, series.recon_size).numpy()
+        return view
+
+    return shown(kspace * mask), None if series.acquired_mask is not None else shown(kspace)

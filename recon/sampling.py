@@ -1,0 +1,64 @@
+"""What a request takes of the data of a series: which samples, and on which grid."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recon import fourier, masks
+
+if TYPE_CHECKING:
+    from recon.data import Series
+    from recon.masks import SamplingMask
+    from recon.request import Request
+
+# Coils whose zero-filled images are computed together.
+_COILS_AT_A_TIME = 2
+
+
+def sampling_mask(series: Series, request: Request) -> SamplingMask:
+    """Return the samples that a reconstruction of this series uses.
+
+    The scanner's own pattern wins over the request's, as in fastMRI. On the native grid, columns that were never
+    acquired do not count as sampled.
+    """
+    if series.acquired_mask is not None:
+        return masks.SamplingMask(series.acquired_mask, masks.count_low_frequency(series.acquired_mask))
+    native = uses_native_grid(series, request)
+    size = series.matrix if native else series.recon_size
+    sampling = masks.make(request.mask, size, filename=series.name)
+    if not native or series.padding is None:
+        return sampling
+    first, last = series.padding
+    inside = np.zeros(size[1], bool)
+    inside[first:last] = True
+    return masks.SamplingMask(sampling.mask & inside, sampling.n_low_frequency)
+
+
+def on_grid(kspace: Tensor, series: Series, *, native: bool) -> Tensor:
+    """Return the k-space of a slice ``(coil, y, x)`` on the grid of the reconstruction.
+
+    The cropped grid is made by cropping the fully sampled image, so it exists for fully sampled data alone; measured
+    that way, results are not comparable with those of the native grid.
+    """
+    return kspace if native else fourier.crop_field_of_view(kspace, series.recon_size)
+
+
+def uses_native_grid(series: Series, request: Request) -> bool:
+    """Return True where the k-space is masked as it was measured, and False where it is cropped first."""
+    return request.grid == "native" or series.acquired_mask is not None
+
+
+def zero_filled_image(kspace: Tensor, mask: Tensor) -> Tensor:
+    """Return the root sum of squares of the coil images of the sampled k-space, ``(y, x)``."""
+    energy = torch.zeros(kspace.shape[-2:], device=kspace.device)
+    # A few coils at a time: the copies of a transform stay in the cache, and memory stays near one slice. Where the
+    # centre of k-space lies is no matter of the magnitude, and that of the image is put in its place once.
+    for group in torch.split(kspace, _COILS_AT_A_TIME):
+        coil_images = torch.fft.ifft2(group * mask, norm="ortho")
+        energy += (coil_images.real.square() + coil_images.imag.square()).sum(dim=0)
+    image: Tensor = torch.fft.fftshift(energy.sqrt_())
+    return image
