@@ -201,7 +201,7 @@ class Run:
         from recon.collector import Collector
 
         # Who looks may ask for the phase at any time, and what it costs is small beside the scores.
-        plan = pipeline.Plan(self._series, replace(self._request, phase=True))
+        plan = pipeline.Plan(self._series, replace(self._request, phase=True), residuals="all")
         collector = Collector(plan)
         n_finished = 0
         try:

@@ -359,14 +359,14 @@ class StagePresenter(_Settling):
     def _show_scores(self, item: SliceResult | None) -> None:
         session = self._session
         series = session.series
-        if series is None or not series.has_reference:
+        if series is None:
             self._table.clear_rows()
-            self._table.set_message(
-                "Scores appear here." if series is None else "This scan has no fully sampled reference to compare with."
-            )
+            self._table.set_message("Scores appear here.")
             return
         comparison = compared(session)
         rows, volume, n_done = self._rows_of_modules(item) if comparison is None else self._rows_of(comparison)
+        if not rows and not series.has_reference:
+            self._table.set_message("This scan has no fully sampled reference to compare with.")
         title = "Volume" if n_done == series.n_slices else f"{n_done} of {series.n_slices} slices"
         self._table.set_rows(rows, volume, f"Slice {session.slice_index + 1}", title)
 
@@ -377,8 +377,8 @@ class StagePresenter(_Settling):
         if item is not None:
             for module in item.modules:
                 step = item.last_of(module)
-                if step is not None and step.scores:
-                    rows.append(MetricsRow(shown_name(module), **step.scores))
+                if step is not None and (step.scores or step.residual is not None):
+                    rows.append(_row(shown_name(module), step.scores, step.residual))
         elif preview is not None and preview.scores:
             rows.append(MetricsRow(shown_name("zero-filled"), **preview.scores))
         volume, n_done = [], 0
@@ -395,17 +395,21 @@ class StagePresenter(_Settling):
         step = None if session.slice_result is None else session.slice_result.last_of("zero-filled")
         preview = session.preview
         scores = step.scores if step is not None else None if preview is None else preview.scores
-        if scores:
-            rows.append(MetricsRow(comparison.zero_filled_title, **scores))
+        if scores or step is not None:
+            rows.append(_row(comparison.zero_filled_title, scores, None if step is None else step.residual))
         finished = () if session.result is None else session.result.finished
         for contender in comparison.contenders:
             step, done = shown_step(contender.result, session), contender.result.reconstruction
             scores = None if step is None else comparison.scores(contender, step)
-            if scores:
-                rows.append(MetricsRow(contender.title, **scores))
+            if step is not None and (scores or step.residual is not None):
+                rows.append(_row(contender.title, scores, step.residual))
             if done is not None and len(finished) > 1 and contender.result.finished == finished:
                 volume += _of_volume(contender.title, done.metrics)
         return rows, volume, len(finished)
+
+
+def _row(title: str, scores: dict[str, float] | None, residual: float | None) -> MetricsRow:
+    return MetricsRow(title, **(scores or {}), residual=residual)
 
 
 def _of_volume(title: str, metrics: dict[str, dict[str, Any]] | None) -> list[MetricsRow]:

@@ -36,6 +36,8 @@ class Step:
         ``psnr``, ``ssim`` and ``nmse`` against the reference; None without one.
     phase
         Of the image, in half precision: two thousandths of a radian are finer than any screen.
+    residual
+        How far the image is from what was measured, see `recon.operator.residual_norm`.
     """
 
     module: str
@@ -45,13 +47,23 @@ class Step:
     is_final: bool
     scores: dict[str, float] | None = None
     phase: NDArray[np.float16] | None = None
+    residual: float | None = None
 
     @classmethod
     def from_stage(cls, stage: Stage, scores: dict[str, float] | None) -> Step:
         """Take over a stage of the pipeline."""
         iteration = next((part for part in stage.path[1:] if isinstance(part, int)), None)
         phase = None if stage.phase is None else stage.phase.astype("float16")
-        return cls(str(stage.path[0]), iteration, stage.title, stage.image, stage.is_final, scores, phase)
+        return cls(
+            str(stage.path[0]),
+            iteration,
+            stage.title,
+            stage.image,
+            stage.is_final,
+            scores,
+            phase,
+            stage.residual,
+        )
 
 
 @dataclass(eq=False)

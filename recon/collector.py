@@ -65,6 +65,7 @@ class Collector:
         self._finals: dict[int, NDArray[np.float32]] = {}
         self._zero_filled: dict[int, NDArray[np.float32]] = {}
         self._phases: dict[int, NDArray[np.float32]] = {}
+        self._residuals: dict[int, float | None] = {}
         self._stages: dict[tuple[str | int, ...], dict[int, NDArray[np.float32]]] = {}
         # Module -> slice, path and ordinal of its newest stage.
         self._last: dict[str, tuple[int, tuple[str | int, ...], int]] = {}
@@ -76,6 +77,7 @@ class Collector:
         index = stage.slice_index
         if stage.is_final:
             self._finals[index] = stage.image
+            self._residuals[index] = stage.residual
             if stage.phase is not None:
                 self._phases[index] = stage.phase
             self._seconds = time.perf_counter() - self._started
@@ -123,6 +125,7 @@ class Collector:
             final=np.stack([self._finals[index] for index in done]),
             zero_filled=np.stack([self._zero_filled[index] for index in done]),
             phase=np.stack([self._phases[index] for index in done]) if self._phases else None,
+            residuals=tuple(self._residuals[index] for index in done),
             reference=None if reference is None else np.stack([reference[index] for index in done]),
             stage_paths=tuple(stages),
             stages={" · ".join(map(str, path)): volume for path, volume in stages.items()},

@@ -215,9 +215,23 @@ class SoftDataConsistency(HardDataConsistency):
 
 
 def residual_norm(
-    image: Complex[Tensor, "*batch coil y x"], kspace: Complex[Tensor, "*batch coil y x"], mask: Bool[Tensor, "*mask"]
+    image: Complex[Tensor, "*batch coil_or_one y x"],
+    kspace: Complex[Tensor, "*batch coil y x"],
+    mask: Bool[Tensor, "*mask"],
+    maps: Complex[Tensor, "*batch coil y x"] | None = None,
 ) -> float:
-    """Return ‖D F x − D y‖ / ‖D y‖: how far an image is from the data it was made of."""
+    """Return ‖A x − D y‖ / ‖D y‖: how far an image is from the data it was made of; 0 where nothing was measured.
+
+    Parameters
+    ----------
+    image
+        Coil images; with maps, the combined image with one for its coil.
+    kspace
+        What was measured.
+    mask, maps
+        See `Encoding`.
+    """
     measured = kspace * mask
-    difference = fft2c(image) * mask - measured
-    return float(torch.linalg.vector_norm(difference) / torch.linalg.vector_norm(measured).clamp_min(1e-30))
+    difference = Encoding(mask, maps).forward(image if maps is None else image.squeeze(-3)) - measured
+    norm = torch.linalg.vector_norm(measured)
+    return float(torch.linalg.vector_norm(difference) / norm) if bool(norm > 0) else 0.0

@@ -24,6 +24,7 @@ from recon.data import Series, check_scale
 from recon.errors import FileError, RequestError
 from recon.joining import N_STEPS, N_STEPS_ONCE, Joining
 from recon.models import parameters, requirements
+from recon.operator import residual_norm
 from recon.request import Maps, Request
 from recon.sampling import on_grid, sampling_mask, uses_native_grid, zero_filled_image
 from recon.stage import Stage
@@ -176,13 +177,20 @@ def run(
 class Plan:
     """A request, checked against a series, with its model loaded.
 
+    Parameters
+    ----------
+    series, request
+        See `reconstruct`.
+    residuals
+        Which stages get their distance from what was measured.
+
     Raises
     ------
     MRIError
         If the two do not fit.
     """
 
-    def __init__(self, series: Series, request: Request) -> None:
+    def __init__(self, series: Series, request: Request, residuals: Literal["final", "all"] = "final") -> None:
         for value, kind, name in ((series, Series, "series"), (request, Request, "request")):
             if not isinstance(value, kind):
                 raise RequestError(
@@ -191,6 +199,7 @@ class Plan:
                 )
         self.series = series
         self.request = request
+        self._residuals = residuals
         wanted = range(series.n_slices) if request.slices is None else request.slices
         self.indices = tuple(series.check_index(index) for index in wanted)
         self.warnings = _warnings(series, request)
@@ -316,7 +325,13 @@ class Plan:
             weights = self._phase_weights(data)
             shown_phase = self._phase(data.zero_filled * data.scale, weights)
         yield Stage(
-            "zero-filled", ("zero-filled",), self._to_view(zero_filled), False, index, position / n_slices, shown_phase
+            "zero-filled",
+            ("zero-filled",),
+            self._to_view(zero_filled),
+            slice_index=index,
+            progress=position / n_slices,
+            phase=shown_phase,
+            residual=0.0,
         )
         # What a network makes of a coil without signal, such as a broken one, is its own invention.
         has_signal = data.zero_filled.flatten(2).any(dim=2)[..., None, None]
@@ -333,6 +348,7 @@ class Plan:
                     scale = scale_of_signal if stage.image.shape[1] == has_signal.shape[1] else data.scale
                     image = self._combined(stage, stage.image * scale, index)
                     shown_phase = self._phase(stage.image * scale, weights, data.maps)
+                    residual = self._residual(stage, stage.image * scale, data)
                 joins_afterwards = joining is not None and not joining.is_used
                 if stage.is_final and joining is not None and joining.is_used:
                     self._join_weights.append(joining.weight)
@@ -340,16 +356,21 @@ class Plan:
                 is_joined = stage.is_final and joins_afterwards
                 shown = replace(stage, name="network", path=("network",), is_final=False) if is_joined else stage
                 progress = (position + done) / n_slices
-                yield replace(shown, image=image, slice_index=index, progress=progress, phase=shown_phase)
+                yield replace(
+                    shown, image=image, slice_index=index, progress=progress, phase=shown_phase, residual=residual
+                )
                 if is_joined:
                     assert joining is not None
                     with device.explain_memory(self.device):
                         joined = joining.join(stage.image) * scale
                         image = self._combined(stage, joined, index)
                         shown_phase = self._phase(joined, weights)
+                        residual = self._residual(stage, joined, data)
                     self._join_weights.append(joining.weight)
                     progress = (position + 1) / n_slices
-                    yield replace(stage, image=image, slice_index=index, progress=progress, phase=shown_phase)
+                    yield replace(
+                        stage, image=image, slice_index=index, progress=progress, phase=shown_phase, residual=residual
+                    )
 
     def _model_for(self, data: Prepared) -> tuple[ReconstructionModel, Joining | None]:
         """Return the model, and what joins the coils of this slice where that was asked for."""
@@ -366,6 +387,14 @@ class Plan:
         combined = coils.root_sum_of_squares(coil_images.flatten(0, 1), dim=0)
         contract.check_finite(self.card, stage, index, combined)
         return self._to_view(combined)
+
+    def _residual(self, stage: Stage, coil_images: Tensor, data: Prepared) -> float | None:
+        """Return how far an image is from what the method got of the measured k-space."""
+        is_combined = coil_images.shape[1] < data.kspace.shape[1]
+        if not (stage.is_final or self._residuals == "all") or (is_combined and data.maps is None):
+            return None
+        maps = data.maps if is_combined else None
+        return residual_norm(coil_images, data.kspace * data.scale, data.mask, maps)
 
     def _phase_weights(self, data: Prepared) -> Tensor | None:
         """Return what the phase of a slice is combined with, ``(coil, y, x)``; None where no phase is wanted."""

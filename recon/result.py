@@ -50,6 +50,9 @@ class Reconstruction:
         The fully sampled magnitudes, or None.
     phase
         Of ``final``, float32 in radians; None where the request did not want it.
+    residuals
+        ‖A x − y‖ / ‖y‖ of each slice of ``final``: how far it is from what was measured; None where that cannot be
+        told. See `recon.operator.residual_norm`.
     stages
         Title to ``(slices, y, x)``, in order of appearance: the iterations or module outputs that were kept, see
         `recon.run`, and that all slices have.
@@ -76,6 +79,7 @@ class Reconstruction:
     reference: NDArray[np.float32] | None
     mask: SamplingMask
     phase: NDArray[np.float32] | None = None
+    residuals: tuple[float | None, ...] = ()
     stages: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     stage_paths: tuple[tuple[str | int, ...], ...] = ()
     seconds: float = 0.0
@@ -174,6 +178,7 @@ class Reconstruction:
             "warnings": list(self.warnings),
             "metrics": _finite(self.metrics),
             "zero_filled_metrics": _finite(self.zero_filled_metrics),
+            "data_residual": list(self.residuals),
             "notice": "Research use only. Not for diagnosis.",
             "files": [],
         }

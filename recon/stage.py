@@ -33,6 +33,8 @@ class Stage:
         Share of the whole request that is done once this stage is out, 0 to 1.
     phase
         Of the image that the pipeline hands on: float32 ``(y, x)`` in radians, see `recon.phase`; None without.
+    residual
+        ‖A x − y‖ / ‖y‖ of that image, see `recon.operator.residual_norm`; None where it was not computed.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Stage:
     slice_index: int = 0
     progress: float = 0.0
     phase: Any = None
+    residual: float | None = None
 
     @property
     def title(self) -> str:

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Metric:
-    """A column: how a score is called, written and judged."""
+    """A column: how a score is called, written and judged; None for what is not judged."""
 
     key: str
     title: str
     decimals: int
-    is_higher_better: bool
+    is_higher_better: bool | None
     hint: str
 
 
@@ -52,6 +52,14 @@ METRICS = (
         False,
         "Squared error divided by the energy of the reference. Lower is better, 0 is perfect.",
     ),
+    Metric(
+        "residual",
+        "Data",
+        3,
+        None,
+        "Data residual ‖A x − y‖ / ‖y‖: how far the image is from what was measured. No score: it needs no reference,\n"
+        "and the zero-filled image has none. 0 where a method puts the measured samples back.",
+    ),
 )
 
 
@@ -65,12 +73,15 @@ class MetricsRow:
         ``zero-filled``, a module, or ``final``.
     psnr, ssim, nmse
         Scores; PSNR in dB.
+    residual
+        Data residual.
     """
 
     title: str
     psnr: float | None = None
     ssim: float | None = None
     nmse: float | None = None
+    residual: float | None = None
 
 
 class MetricsTable(NumberTable):
@@ -83,11 +94,11 @@ class MetricsTable(NumberTable):
         super().__init__(
             [metric.title for metric in METRICS],
             [metric.hint for metric in METRICS],
-            "Scores appear here once there is a reference",
+            "Scores appear here",
             parent,
         )
         self.setObjectName("metricsTable")
-        self.setAccessibleName("Scores against the reference")
+        self.setAccessibleName("Scores against the reference, and data residuals")
         self._blocks: list[tuple[str, list[MetricsRow]]] = []
         theme.notifier().changed.connect(self._fill)
         self._fill()
@@ -168,7 +179,7 @@ class MetricsTable(NumberTable):
 
     def _best(self, rows: Sequence[MetricsRow], metric: Metric) -> float | None:
         scores = [score for row in rows if (score := self._score(row, metric)) is not None]
-        if len(scores) < 2:
+        if len(scores) < 2 or metric.is_higher_better is None:
             return None
         return max(scores) if metric.is_higher_better else min(scores)
 

@@ -193,8 +193,11 @@ class FakeScorer:
 
     def __init__(self, series, indices):
         self.data_range = float(max(series.source.reference(index).max() for index in indices))
+        self._has_reference = series.has_reference
 
     def __call__(self, stage):
+        if not self._has_reference:
+            return None
         return {"psnr": 30.0 + stage.progress, "ssim": 0.9, "nmse": 0.01}
 
 
@@ -223,7 +226,16 @@ class FakeRun:
                     image = self.series.source.image(index) * np.float32(0.8 + 0.2 * count / total)
                     is_final = path == ("final",)
                     done += [index] * is_final
-                    yield Stage(str(path[0]), path, image, is_final, index, count / total, phase_of(image))
+                    yield Stage(
+                        str(path[0]),
+                        path,
+                        image,
+                        is_final,
+                        index,
+                        count / total,
+                        phase_of(image),
+                        0.0 if path == ("zero-filled",) else 0.125,
+                    )
         finally:
             self.engine.n_closed += 1
             if done:
@@ -250,6 +262,9 @@ class FakeReconstruction:
 
     def free_name(self, folder):
         return "free"
+
+    def without_phase(self):
+        return self
 
     def save(self, folder, formats, *, stages=False, name=None):
         if self.engine.error is not None:

@@ -317,7 +317,9 @@ def test_models_stand_under_headings_and_those_without_weights_are_grey(window, 
     assert combo.currentData() == "pcrnn-s"
 
 
-def test_a_scan_with_its_own_mask_shows_it_and_disables_the_fields(window, engine, new_series, qtbot, child):
+def test_a_scan_with_its_own_mask_shows_it_and_disables_the_fields(
+    window, engine, new_series, qtbot, child, reconstruct
+):
     own = new_series(name="own.h5", acquired_mask=(window.session.preview.mask.mask.copy()), has_reference=False)
     engine.series["own.h5"] = own
     window.session.open("/nowhere/own.h5")
@@ -327,6 +329,11 @@ def test_a_scan_with_its_own_mask_shows_it_and_disables_the_fields(window, engin
     assert child(window, "ownMask").isVisible()
     window.grid_presenter.flush()
     assert window.grid.keys() == ["zero-filled", "final"]
+    assert window.metrics.rowCount() == 0
+    # Without a reference, too, there is something to say of an image: how far it is from what was measured.
+    reconstruct(window, qtbot)
+    rows = [[window.metrics.item(line, column).text() for column in (0, 1, 4)] for line in range(3)]
+    assert rows[0] == ["Zero-filled", "–", "0.000"] and rows[1][2] == "0.125"
 
 
 def test_devices_are_listed_once_they_are_known(window, qtbot, child):

@@ -91,3 +91,13 @@ def test_soft_consistency_draws_measured_samples_towards_the_data_and_leaves_the
     torch.testing.assert_close(SoftDataConsistency(measured, mask, 1e9)(image), hard, atol=5e-6, rtol=0)
     assert torch.equal(SoftDataConsistency(measured, mask, math.inf)(image), hard)
     torch.testing.assert_close(SoftDataConsistency(measured, mask, 0.0)(image), image, atol=5e-6, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["lines", "points"])
+def test_the_residual_of_a_combined_image_goes_through_its_maps(kind):
+    mask, maps, image = make_mask(kind, 12, 10), random_complex(1, 3, 12, 10, seed=2), random_complex(1, 1, 12, 10)
+    measured = Encoding(mask, maps).forward(image[:, 0])
+    assert residual_norm(image, measured, mask, maps) < 1e-6
+    assert residual_norm(1.5 * image, measured, mask, maps) == pytest.approx(0.5, rel=1e-5)
+    assert residual_norm(maps * image, measured, mask) < 1e-6
+    assert residual_norm(image, torch.zeros_like(measured), mask, maps) == 0

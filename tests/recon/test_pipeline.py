@@ -18,7 +18,7 @@ import recon
 from recon import coils, fourier, metrics, models, weights
 from recon.collector import Collector
 from recon.errors import DeviceError, FileError, ModelError, MRIError, RequestError, UnknownDeviceError
-from recon.pipeline import prepare
+from recon.pipeline import Plan, prepare
 from recon.preview import preview
 from recon.sampling import sampling_mask
 
@@ -469,3 +469,21 @@ def test_real_scans_go_through(shared_data, name, kind):
         stored = np.asarray(series.reference[0])
         full = recon.run(series, replace(request, model="zero-filled", mask=recon.MaskSpec("none")))
         np.testing.assert_allclose(full.final[0], stored, rtol=1e-3, atol=float(stored.max()) * 1e-4)
+
+
+# ---- what was measured ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model", "least", "most"), [("pcrnn-4x-1x", 0, 1e-5), ("cs-tv", 1e-4, 0.5), ("zero-filled", 0, 1e-5)]
+)
+def test_the_record_says_how_far_an_image_is_from_what_was_measured(series, model, least, most):
+    request = recon.Request(model=model, mask=recon.MaskSpec("random", 3, seed=1, center_fraction=0.3), slices=(0, 2))
+    result = recon.run(series, request)
+    assert len(result.residuals) == 2 and all(least <= residual <= most for residual in result.residuals)
+    assert result.record()["data_residual"] == list(result.residuals)
+    stages = list(recon.reconstruct(series, request))
+    assert stages[0].residual == 0
+    assert [stage.residual for stage in stages if stage.is_final] == pytest.approx(list(result.residuals), abs=1e-6)
+    closely = list(Plan(series, request, residuals="all").stages())
+    assert all(stage.residual is not None for stage in closely)

@@ -14,9 +14,9 @@ from app.views.mask_preview import MaskPreview, coverage, coverage_2d
 from app.views.metrics_table import MetricsRow, MetricsTable
 
 ROWS = [
-    MetricsRow("zero-filled", 24.1312, 0.70123, 0.0812),
+    MetricsRow("zero-filled", 24.1312, 0.70123, 0.0812, 0.0),
     MetricsRow("4x", 29.5, 0.8, 0.02),
-    MetricsRow("final", 31.2, 0.9, None),
+    MetricsRow("final", 31.2, 0.9, None, 0.0521),
 ]
 
 
@@ -33,21 +33,21 @@ def shown(qtbot, widget, width, height):
 
 @pytest.fixture
 def table(qtbot):
-    widget = shown(qtbot, MetricsTable(), 240, 300)
+    widget = shown(qtbot, MetricsTable(), 290, 300)
     widget.set_rows(ROWS, ROWS[:2], "Slice 3")
     return widget
 
 
 def cells(table, row):
-    return [table.item(row, column).text() for column in range(4)]
+    return [table.item(row, column).text() for column in range(5)]
 
 
 def test_scores_are_aligned_and_the_best_is_bold(table):
     assert table.horizontalHeaderItem(0).text() == "Slice 3"
-    assert cells(table, 0) == ["zero-filled", "24.13", "0.7012", "0.0812"]
-    assert cells(table, 2) == ["final", "31.20", "0.9000", "–"]
+    assert cells(table, 0) == ["zero-filled", "24.13", "0.7012", "0.0812", "0.000"]
+    assert cells(table, 2) == ["final", "31.20", "0.9000", "–", "0.052"]
     assert table.item(3, 0).text() == "Volume"
-    bold = {(row, column) for row in range(table.rowCount()) for column in range(1, 4)
+    bold = {(row, column) for row in range(table.rowCount()) for column in range(1, 5)
             if table.item(row, column) is not None and table.item(row, column).font().bold()}  # fmt: skip
     assert bold == {(2, 1), (2, 2), (1, 3), (5, 1), (5, 2), (5, 3)}
     assert table.item(0, 1).textAlignment() & Qt.AlignmentFlag.AlignRight
@@ -61,9 +61,9 @@ def test_scores_that_read_the_same_are_equally_bold(table):
         assert table.item(0, column).font().bold() == table.item(1, column).font().bold() is True
 
 
-def test_table_fits_a_dock_of_240_pixels(table):
+def test_table_fits_a_narrow_dock(table):
     assert not table.horizontalScrollBar().isVisible()
-    for column in range(1, 4):
+    for column in range(1, 5):
         needed = table.sizeHintForColumn(column)
         assert table.columnWidth(column) >= needed
 
@@ -71,15 +71,15 @@ def test_table_fits_a_dock_of_240_pixels(table):
 def test_control_c_copies_tab_separated_text(table):
     QTest.keyClick(table, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
     lines = QGuiApplication.clipboard().text().splitlines()
-    assert lines[0] == "block\tstage\tpsnr\tssim\tnmse"
-    assert lines[1] == "Slice 3\tzero-filled\t24.1312\t0.70123\t0.0812"
-    assert lines[3] == "Slice 3\tfinal\t31.2\t0.9\t"
+    assert lines[0] == "block\tstage\tpsnr\tssim\tnmse\tresidual"
+    assert lines[1] == "Slice 3\tzero-filled\t24.1312\t0.70123\t0.0812\t0"
+    assert lines[3] == "Slice 3\tfinal\t31.2\t0.9\t\t0.0521"
     assert len(lines) == 6
 
 
 def test_csv_quotes_what_holds_a_comma(table):
     table.set_rows([MetricsRow('a "b", c', 1.0, float("nan"), 0.5)])
-    assert table.as_text(",").splitlines()[1] == 'Slice,"a ""b"", c",1,,0.5'
+    assert table.as_text(",").splitlines()[1] == 'Slice,"a ""b"", c",1,,0.5,'
 
 
 def test_empty_table_says_why(table, qtbot):
