@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from app.theme import Colours
 
+TEXT_ROLES = ("muted", "accent", "good", "warning", "error")
+"""Colours of the theme that a label may be dressed in, by its property ``colour``."""
+
 _ICONS = Path(__file__).resolve().parent.parent / "resources" / "icons"
 
 
@@ -26,6 +29,7 @@ def style_sheet(colours: Colours, name: str) -> str:
     """
     check, down, up = ((_ICONS / f"{picture}-{name}.svg").as_posix() for picture in ("check", "down", "up"))
     c = colours
+    coloured = "\n".join(f'QLabel[colour="{role}"] {{ color: {getattr(c, role)}; }}' for role in TEXT_ROLES)
     # A focused border is one pixel thicker and the padding one thinner, so that nothing moves.
     return f"""
 QToolTip {{ background: {c.raised}; color: {c.text}; border: 1px solid {c.line}; padding: 4px; }}
@@ -37,6 +41,7 @@ QStatusBar::item {{ border: none; }}
 QGroupBox {{ border: none; margin-top: 20px; font-weight: 600; }}
 QGroupBox::title {{ subcontrol-origin: margin; left: 0; color: {c.muted}; }}
 QLabel[muted="true"] {{ color: {c.muted}; }}
+{coloured}
 QLabel[heading="true"] {{ font-weight: 600; }}
 
 QPushButton {{ background: {c.raised}; border: 1px solid {c.line}; border-radius: 4px; padding: 4px 12px;

@@ -12,7 +12,7 @@ from typing import Any
 
 from PySide6.QtCore import QObject, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QGuiApplication, QIcon, QPalette
-from PySide6.QtWidgets import QApplication, QStyleFactory
+from PySide6.QtWidgets import QApplication, QStyleFactory, QWidget
 
 from app import icons
 from app.style_sheet import style_sheet
@@ -190,6 +190,16 @@ def set_icon(owner: QObject, name: str, role: str = "text") -> None:
     owner.setIcon(icon(name, role))  # type: ignore[attr-defined]
     if hasattr(owner, "setIconSize"):
         owner.setIconSize(QSize(ICON_SIZE, ICON_SIZE))
+
+
+def dress(widget: QWidget, **properties: str) -> None:
+    """Set properties that the style sheet chooses by: ``dress(label, colour="error")`` keeps to the theme."""
+    if any(widget.property(name) != value for name, value in properties.items()):
+        for name, value in properties.items():
+            widget.setProperty(name, value)
+        # Qt looks at them only when it begins with a widget.
+        widget.style().unpolish(widget)
+        widget.style().polish(widget)
 
 
 def number_font(font: QFont) -> QFont:

@@ -104,7 +104,7 @@ class ExportDialog(QDialog):
         self.note.setProperty("muted", True)
         self.result_choice.currentIndexChanged.connect(self._choose_dicom)
         self.problem = named("exportProblem", QLabel(wordWrap=True))
-        self.problem.setStyleSheet(f"color: {theme.colours().error};")
+        theme.dress(self.problem, colour="error")
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         self.export_button = buttons.addButton("Export", QDialogButtonBox.ButtonRole.AcceptRole)
         self.export_button.setObjectName("exportButton")

@@ -120,8 +120,7 @@ class SendDialog(QDialog):
             return
         self._asked = None
         self.verify_button.setEnabled(True)
-        colours = theme.colours()
-        self.answer.setStyleSheet(f"color: {colours.error if problem else colours.good};")
+        theme.dress(self.answer, colour="error" if problem else "good")
         self._say(sentence(problem) if problem else f"{destination} answers.")
 
     # ---------------------------------------------------------------- construction
@@ -222,8 +221,7 @@ class SendDialog(QDialog):
         if needs_tick and not self.confirm.isChecked():
             missing = f"Nothing was ever sent to {host}: tick “Send to {host}” if it is the right one."
         self.problem.setText(problem or missing)
-        colours = theme.colours()
-        self.problem.setStyleSheet(f"color: {colours.error if problem else colours.text};")
+        theme.dress(self.problem, colour="error" if problem else "")
         self.verify_button.setEnabled(bool(host) and self._asked is None)
         self.send_button.setEnabled(not (missing or problem) and self.result_choice.count() > 0)
         self._note()
@@ -244,7 +242,7 @@ class SendDialog(QDialog):
     def _verify(self) -> None:
         self._asked = self._destination()
         self.verify_button.setEnabled(False)
-        self.answer.setStyleSheet("")
+        theme.dress(self.answer, colour="")
         self._say(f"Asking {self._asked} …")
         self.verify_wanted.emit(self._asked, checked_ae_title(self.calling.text()))
 

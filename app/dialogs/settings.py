@@ -97,7 +97,7 @@ class SettingsDialog(QDialog):
             if self.tabs.tabText(number) == page:
                 self.tabs.setCurrentIndex(number)
         self.problem = QLabel(wordWrap=True)
-        self.problem.setStyleSheet(f"color: {theme.colours().error};")
+        theme.dress(self.problem, colour="error")
         self.problem.hide()
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Save | QDialogButtonBox.StandardButton.Cancel)
         buttons.button(QDialogButtonBox.StandardButton.Save).setProperty("primary", True)

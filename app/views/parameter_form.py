@@ -45,6 +45,7 @@ class ParameterForm(QWidget):
         self._is_setting = False
         self._refused = ""
         self.problem = named("parameterProblem", QLabel(wordWrap=True))
+        theme.dress(self.problem, colour="error")
         self.reset = named("resetParameters", QPushButton("Reset"))
         self.reset.setAccessibleName("Reset parameters")
         self.reset.setToolTip("Take the values of the preset again")
@@ -102,7 +103,6 @@ class ParameterForm(QWidget):
         self._is_setting = False
         self.problem.setText(sentence(problem))
         self.problem.setVisible(bool(problem))
-        self.problem.setStyleSheet(f"color: {theme.colours().error};")
         self.reset.setEnabled(bool(overrides) or bool(refused))
 
     def summary(self, overrides: Mapping[str, Any]) -> str:
@@ -174,11 +174,7 @@ class ParameterForm(QWidget):
                 field.setText(text)
 
     def _mark(self, field: QWidget, *, is_changed: bool, is_refused: bool) -> None:
-        state = "refused" if is_refused else "changed" if is_changed else ""
-        if field.property("state") != state:
-            field.setProperty("state", state)
-            field.style().unpolish(field)
-            field.style().polish(field)
+        theme.dress(field, state="refused" if is_refused else "changed" if is_changed else "")
 
     def _emit(self, name: str, text: str) -> None:
         if self._is_setting:

@@ -106,6 +106,7 @@ class RecipePanel(QWidget):
         for key, title in PRECISION_TITLES.items():
             self.precision.addItem(title, key)
         self.problem = named("recipeProblem", QLabel(wordWrap=True))
+        theme.dress(self.problem, colour="error")
         self.note = named("recipeNote", QLabel(wordWrap=True))
         self.note.setProperty("muted", True)
         self.reconstruct_button = named("reconstructButton", QPushButton("Reconstruct slice"))
@@ -398,7 +399,6 @@ class RecipePanel(QWidget):
         """Say in place why Reconstruct is disabled."""
         self.problem.setText(sentence(text))
         self.problem.setVisible(bool(text))
-        self.problem.setStyleSheet(f"color: {theme.colours().error};")
         self.reconstruct_button.setEnabled(can_start)
         self.volume_button.setEnabled(can_start)
 

@@ -77,7 +77,7 @@ class Section(QWidget):
         self.button.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         self.button.toggled.connect(self._toggle)
         self.summary = _Elided()
-        self.summary.setProperty("muted", True)
+        theme.dress(self.summary, colour="muted")
         heading = QHBoxLayout()
         heading.setContentsMargins(0, 0, 0, 0)
         heading.setSpacing(theme.GAP)
@@ -95,8 +95,7 @@ class Section(QWidget):
     def set_summary(self, text: str, *, is_changed: bool = False) -> None:
         """Say in few words what is set inside; what differs from the usual stands in the accent colour."""
         self.summary.set_whole(text)
-        self.summary.setProperty("muted", not is_changed)
-        self.summary.setStyleSheet(f"color: {theme.colours().accent};" if is_changed else "")
+        theme.dress(self.summary, colour="accent" if is_changed else "muted")
         self.summary.setToolTip(text)
         self.button.setAccessibleDescription(text)
 

@@ -40,6 +40,7 @@ class SimulationForm(QWidget):
         self.noise = named("simulatedNoise", QLineEdit())
         self.seed = named("simulatedSeed", QLineEdit())
         self.problem = named("simulationProblem", QLabel(wordWrap=True))
+        theme.dress(self.problem, colour="error")
         self.problem.hide()
         self.apply_button = named("applySimulation", QPushButton("Apply"))
         self.reset_button = named("resetSimulation", QPushButton("Reset"))
@@ -136,7 +137,6 @@ class SimulationForm(QWidget):
             problem = str(error)
         self.problem.setText(sentence(problem))
         self.problem.setVisible(bool(problem))
-        self.problem.setStyleSheet(f"color: {theme.colours().error};")
         self.apply_button.setEnabled(is_other and not self._is_busy)
         self.reset_button.setEnabled(is_other or bool(problem))
 

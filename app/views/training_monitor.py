@@ -79,7 +79,7 @@ class TrainingMonitor(QWidget):
         self._stack.addWidget(area)
         # Buttons that are never seen together must not reserve room for each other.
         self.set_offers(is_running=False, is_ending=False, can_resume=False, can_publish=False, is_publishing=False)
-        theme.notifier().changed.connect(self._restyle)
+        theme.notifier().changed.connect(self._show_legend)
 
     # ---------------------------------------------------------------- construction
 
@@ -108,6 +108,7 @@ class TrainingMonitor(QWidget):
         self.title.setProperty("heading", True)
         self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.state = named("trainingState", QLabel())
+        self.state.setProperty("heading", True)
         self.sentence = named("trainingSentence", QLabel(wordWrap=True))
         self.sentence.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.progress = named("trainingProgress", QProgressBar(maximum=1000))
@@ -237,7 +238,9 @@ class TrainingMonitor(QWidget):
         self.sentence.setToolTip(hint)
         self.sentence.setVisible(bool(sentence))
         self._show_waiting()
-        self._restyle()
+        self.state.setText(state)
+        theme.dress(self.state, colour=_STATE_ROLES.get(state, "muted"))
+        self._show_legend()
 
     def set_offers(
         self,
@@ -339,9 +342,3 @@ class TrainingMonitor(QWidget):
             parts.append(f"<span style='color:{theme.colours().muted}'>\u2504\u2504&nbsp;zero-filled</span>")
         self.legend.setText(" &nbsp; ".join(parts))
         self.legend.setVisible(len(parts) > 1)
-
-    def _restyle(self) -> None:
-        role = _STATE_ROLES.get(self._state, "muted")
-        self.state.setText(self._state)
-        self.state.setStyleSheet(f"color: {getattr(theme.colours(), role)}; font-weight: 600;")
-        self._show_legend()

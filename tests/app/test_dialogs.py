@@ -4,11 +4,17 @@ from types import SimpleNamespace
 
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QPalette
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLabel
 
 from app import theme
 from app.dialogs.export import ExportDialog
+from app.dialogs.send import SendDialog
+from app.dialogs.settings import SettingsDialog
+from app.settings import Settings
+from app.style_sheet import TEXT_ROLES
+from recon.export.pacs import Destination
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -94,6 +100,47 @@ def test_settings_dialog_saves_and_the_theme_follows(window, qtbot, child):
     assert window.session.settings.theme == "light"
     assert window.session.settings.n_recent == 4
     assert theme.choice() == "light"
+
+
+def _refused_settings(child, result):
+    dialog = SettingsDialog(Settings(), [], "Training")
+    QTest.mouseClick(child(dialog, "startTraining"), LEFT)  # no data is chosen
+    return dialog
+
+
+def _refused_export(child, result):
+    dialog = ExportDialog([result], result, "/tmp")
+    child(dialog, "exportFolder").clear()
+    return dialog
+
+
+def _answered_send(child, result):
+    dialog = SendDialog([result], result, [Destination("PACS", "host", 104)], lambda _: True, "MRIWS")
+    dialog.verify_wanted.connect(lambda where, _: dialog.show_answer(where, ""))
+    QTest.mouseClick(child(dialog, "sendVerify"), LEFT)
+    return dialog
+
+
+@pytest.mark.parametrize(
+    ("make", "role"), [(_refused_settings, "error"), (_refused_export, "error"), (_answered_send, "good")]
+)
+def test_texts_of_an_open_dialog_keep_to_the_theme(qapp, qtbot, child, new_series, make, role):
+    theme.apply(qapp, "dark")
+    dialog = make(child, SimpleNamespace(title="CS-TV", finished=(0,), series=new_series()))
+    qtbot.addWidget(dialog)
+    dialog.show()
+    said = [label for label in dialog.findChildren(QLabel) if label.isVisible() and label.text()]
+    roles = [_role(label, theme.DARK) for label in said]
+    assert {"text", "muted", role} <= set(roles)
+    theme.apply(qapp, "light")
+    assert [_role(label, theme.LIGHT) for label in said] == roles
+    theme.apply(qapp, "dark")
+
+
+def _role(label, colours):
+    """Which colour of a theme a text is written in; None where it is of none."""
+    written = label.palette().color(QPalette.ColorRole.WindowText).name()
+    return next((role for role in ("text", *TEXT_ROLES) if getattr(colours, role) == written), None)
 
 
 @pytest.mark.parametrize("name", ["about", "shortcuts"])
