@@ -192,7 +192,7 @@ def set_icon(owner: QObject, name: str, role: str = "text") -> None:
         owner.setIconSize(QSize(ICON_SIZE, ICON_SIZE))
 
 
-def dress(widget: QWidget, **properties: str) -> None:
+def dress(widget: QWidget, **properties: str | bool) -> None:
     """Set properties that the style sheet chooses by: ``dress(label, colour="error")`` keeps to the theme."""
     if any(widget.property(name) != value for name, value in properties.items()):
         for name, value in properties.items():

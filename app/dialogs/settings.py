@@ -24,6 +24,7 @@ from app import theme
 from app.dialogs.path_field import PathField
 from app.dialogs.training_page import TrainingPage
 from app.settings import Settings
+from app.views.named import named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -100,7 +101,9 @@ class SettingsDialog(QDialog):
         theme.dress(self.problem, colour="error")
         self.problem.hide()
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Save | QDialogButtonBox.StandardButton.Cancel)
-        buttons.button(QDialogButtonBox.StandardButton.Save).setProperty("primary", True)
+        self.save_button = named("saveSettings", buttons.button(QDialogButtonBox.StandardButton.Save))
+        self.tabs.currentChanged.connect(self._emphasise)
+        self._emphasise()
         buttons.accepted.connect(self._save)
         buttons.rejected.connect(self.reject)
         layout = QVBoxLayout(self)
@@ -118,6 +121,10 @@ class SettingsDialog(QDialog):
         """Be as tall as the form of the training needs."""
         super().showEvent(event)
         self._fit()
+
+    def _emphasise(self) -> None:
+        # The page of the training has a button of its own for what it is there for.
+        theme.dress(self.save_button, primary=self.tabs.currentWidget() is not self.training)
 
     def _fit(self) -> None:
         """Grow until the training's form needs no scrolling, within the screen."""

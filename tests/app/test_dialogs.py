@@ -6,7 +6,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QPalette
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QLabel
+from PySide6.QtWidgets import QApplication, QLabel, QPushButton
 
 from app import theme
 from app.dialogs.export import ExportDialog
@@ -100,6 +100,19 @@ def test_settings_dialog_saves_and_the_theme_follows(window, qtbot, child):
     assert window.session.settings.theme == "light"
     assert window.session.settings.n_recent == 4
     assert theme.choice() == "light"
+
+
+def test_one_button_of_the_settings_stands_out(qapp, qtbot, child):
+    theme.apply(qapp, "dark")
+    dialog = SettingsDialog(Settings(), [])
+    qtbot.addWidget(dialog)
+    dialog.show()
+    bar = dialog.tabs.tabBar()
+    for place, name in ((0, "saveSettings"), (1, "startTraining"), (0, "saveSettings")):
+        QTest.mouseClick(bar, LEFT, pos=bar.tabRect(place).center())
+        buttons = [one for one in dialog.findChildren(QPushButton) if one.isVisible()]
+        painted = {one: one.grab().toImage().pixelColor(6, 12).name() for one in buttons}
+        assert [one for one in buttons if painted[one] == theme.colours().accent] == [child(dialog, name)]
 
 
 def _refused_settings(child, result):
