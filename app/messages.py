@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recon.errors import DeviceError, MRIError
+from recon.errors import DeviceError, FileError, MRIError, SliceError
 
 if TYPE_CHECKING:
     from recon.data import Series, Study
@@ -45,6 +45,11 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:] if first.isalpha() and first.islower() else text
 
 
+def problem_of(error: FileError) -> str:
+    """Return what is wrong with a file; its slices are counted from 1, as everywhere in the window."""
+    return f"slice {error.index + 1} {error.reason}" if isinstance(error, SliceError) else error.problem
+
+
 def explain(error: BaseException, details: str, doing: str, device: str) -> Message:
     """Turn an exception into a message.
 
@@ -61,6 +66,8 @@ def explain(error: BaseException, details: str, doing: str, device: str) -> Mess
     """
     if isinstance(error, DeviceError) and error.out_of_memory and device != "cpu":
         return Message("error", sentence(str(error)), details, action="use-cpu")
+    if isinstance(error, FileError):
+        return Message("error", sentence(f"{error.path}: {problem_of(error)}"))
     if isinstance(error, MRIError):
         return Message("error", sentence(str(error)))
     if isinstance(error, MemoryError):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QObject, Signal
 
 from app.job import Worker
-from app.messages import explain
+from app.messages import explain, problem_of
 from recon.errors import FileError, MRIError
 from recon.request import Request
 
@@ -167,7 +167,7 @@ class Previews(QObject):
     def _miss_preview(self, key: Any, error: BaseException, details: str) -> None:
         # A mask that cannot be drawn is said beside the mask already.
         if key == self._key(self._index) and str(error) != self.mask_problem:
-            self._problem = key, str(error.problem if isinstance(error, FileError) else error)
+            self._problem = key, problem_of(error) if isinstance(error, FileError) else str(error)
             doing = f"reading slice {self._index + 1} of {self._series.n_slices}" if self._series else "reading a slice"
             self.told.emit(replace(explain(error, details, doing, "cpu"), topic="slice"))
             self.preview_changed.emit(self._index)

@@ -171,12 +171,14 @@ class Result:
         """What whoever looks at the images should know, besides the notes of the series; empty before there are any."""
         if self.reconstruction is None:
             return ()
-        return tuple(text for text in self.reconstruction.warnings if text not in self.series.notes)
+        texts = [text for text in self.reconstruction.warnings if text not in self.series.notes]
+        return (*(text for text in texts if LEFT_OUT not in text), *self.left_out)
 
     @property
-    def left_out(self) -> str:
-        """Why slices could not be used, in sentences; empty where all could."""
-        return " ".join(text[0].upper() + text[1:] for text in self.remarks if LEFT_OUT in text)
+    def left_out(self) -> tuple[str, ...]:
+        """Why slices could not be used, which the window counts from 1; empty where all could."""
+        left_out = {} if self.reconstruction is None else self.reconstruction.left_out
+        return tuple(f"Slice {index + 1} {LEFT_OUT}: {reason}" for index, reason in left_out.items())
 
     @property
     def finished(self) -> tuple[int, ...]:

@@ -446,7 +446,7 @@ class Session(QObject):
             counted = f" {kept} of {total} slices were finished{' and are kept' if kept else ''}." if total > 1 else ""
             self.say("info", f"Cancelled.{counted}")
         elif result.left_out:
-            self.say("warning", result.left_out)
+            self.say("warning", " ".join(result.left_out))
         self.job_finished.emit(state)
 
     # ---------------------------------------------------------------- results

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from recon.errors import LEFT_OUT, RequestError
+from recon.errors import LEFT_OUT, RequestError, SliceError
 from recon.models.size import size_note
 from recon.result import Reconstruction, versions
 
@@ -109,7 +109,11 @@ class Collector:
             raise RequestError("the reconstruction was stopped before its first slice was done.")
         size = size_note(plan.card, plan.weights)
         warnings = [*plan.warnings, *([size] if size else []), *plan.notes, *plan.model.notes]
-        warnings += [f"slice {index} {LEFT_OUT}: {error.problem}" for index, error in plan.left_out.items()]
+        left_out = {
+            index: f"it {error.reason}" if isinstance(error, SliceError) else error.problem
+            for index, error in plan.left_out.items()
+        }
+        warnings += [f"slice {index} (counted from 0) {LEFT_OUT}: {reason}" for index, reason in left_out.items()]
         if len(done) + len(plan.left_out) < len(plan.indices):
             warnings.append(f"stopped after {len(done)} of {len(plan.indices)} slices; the result is partial.")
         reference = plan.series.reference
@@ -139,5 +143,6 @@ class Collector:
             parameters=plan.parameters,
             parameter_origins=plan.parameter_origins,
             warnings=tuple(warnings),
+            left_out=left_out,
             versions=versions() | dict(plan.model.versions),
         )

@@ -2,6 +2,7 @@
 
 MRIError
 ├── FileError      a file cannot be read or is not what it should be         (exit status 2)
+│   └── SliceError             one of its slices is not                      (exit status 2)
 ├── RequestError   the settings ask for something impossible                 (exit status 2)
 ├── ModelError     a model, its card or its weights do not fit               (exit status 2)
 ├── DeviceError    the device is missing, too small or failed                (exit status 1)
@@ -43,6 +44,23 @@ class FileError(MRIError):
         super().__init__(f"{path}: {problem}")
         self.path = path
         self.problem = problem
+
+
+class SliceError(FileError):
+    """A slice of a series cannot be used.
+
+    Attributes
+    ----------
+    index
+        Slice, counted from 0.
+    reason
+        What is wrong with it, in words that go on after its name: ``holds NaN; …``.
+    """
+
+    def __init__(self, path: Path | str, index: int, reason: str) -> None:
+        super().__init__(path, f"slice {index} (counted from 0) {reason}")
+        self.index = index
+        self.reason = reason
 
 
 class RequestError(MRIError):

@@ -21,7 +21,7 @@ from torch import Tensor
 from recon import coils, contract, device, fourier, memory, models, noise, phase, plausibility
 from recon.collector import Collector, Keep
 from recon.data import Series, check_scale
-from recon.errors import FileError, RequestError
+from recon.errors import FileError, RequestError, SliceError
 from recon.joining import N_STEPS, N_STEPS_ONCE, Joining
 from recon.models import parameters, requirements
 from recon.operator import residual_norm
@@ -315,10 +315,11 @@ class Plan:
             zero_filled = zero_filled_image(kspace, mask)
             del kspace
             if not bool(zero_filled.isfinite().all()):
-                raise FileError(
+                raise SliceError(
                     self.series.path,
-                    f"slice {index} (counted from 0) holds k-space values so large that its image overflows; the file "
-                    "is damaged, or its scale is. Export the raw data again, or leave this slice out.",
+                    index,
+                    "holds k-space values so large that its image overflows; the file is damaged, or its scale is. "
+                    "Export the raw data again, or leave this slice out.",
                 )
             if not zero_filled.any():
                 check_scale(self.series, [index])

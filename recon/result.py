@@ -69,6 +69,8 @@ class Reconstruction:
         Name of a parameter that the user set or the method chose, to a few words on where its value is from.
     warnings
         Sentences that the user must see.
+    left_out
+        Slices whose data cannot be used, counted from 0, to the reason, which stands in the warnings too.
     """
 
     series: Series
@@ -91,6 +93,7 @@ class Reconstruction:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     parameter_origins: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    left_out: Mapping[int, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def without_phase(self) -> Reconstruction:

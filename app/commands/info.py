@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from app.output import count, table, write_json, write_line
 from app.progress import Progress
 from recon.batch import places
-from recon.errors import FileError, MRIError
+from recon.errors import MRIError, SliceError
 
 if TYPE_CHECKING:
     import argparse
@@ -133,9 +133,7 @@ def _find_problem(series: Series, indices: Any) -> str | None:
         except MRIError as error:
             return str(error)
         except OSError as error:
-            return str(
-                FileError(series.path, f"slice {index} (counted from 0) cannot be read ({error}); copy the file again.")
-            )
+            return str(SliceError(series.path, index, f"cannot be read ({error}); copy the file again."))
     return None
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from recon import npy
 from recon.data import Geometry, Header, Series, Study
-from recon.errors import FileError
+from recon.errors import FileError, SliceError
 from recon.io import cfl, reference, sampling, stamps
 from recon.io.simulated import SMALLEST_SIDE, Plane, SimulatedSource
 
@@ -260,7 +260,7 @@ def _values(values: NDArray[Any], index: int, path: Path) -> NDArray[np.float32]
     with np.errstate(over="ignore"):
         image = np.array(values[index], np.float32)
     if not np.isfinite(image).all():
-        raise FileError(path, f"slice {index} (counted from 0) holds NaN or infinity; finite values were expected.")
+        raise SliceError(path, index, "holds NaN or infinity; finite values were expected.")
     return image
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recon.errors import FileError
+from recon.errors import SliceError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,20 +28,17 @@ def check_kspace(array: NDArray[Any], series: Series, index: int) -> NDArray[np.
 
     Raises
     ------
-    FileError
+    SliceError
         If the shape is not the series', or the data are real, hold NaN or infinity, or are all zero.
     """
     array = np.asarray(array)
     expected = (series.n_coils, *series.matrix)
     if array.shape != expected:
-        raise FileError(
-            series.path,
-            f"slice {index} (counted from 0) has k-space of shape {array.shape}; {expected} (coil, y, x) was expected.",
+        raise SliceError(
+            series.path, index, f"has k-space of shape {array.shape}; {expected} (coil, y, x) was expected."
         )
     if array.dtype.kind != "c":
-        raise FileError(
-            series.path, f"slice {index} (counted from 0) holds {array.dtype} values; complex k-space was expected."
-        )
+        raise SliceError(series.path, index, f"holds {array.dtype} values; complex k-space was expected.")
     with np.errstate(all="ignore"):  # what overflows is found and named below
         kspace = np.require(array, np.complex64, ["C", "W"])
         values = kspace.view(np.float32).ravel()
@@ -51,14 +48,14 @@ def check_kspace(array: NDArray[Any], series: Series, index: int) -> NDArray[np.
         return kspace
     n_bad = kspace.size - int(np.isfinite(kspace).sum())
     if n_bad:
-        raise FileError(
+        raise SliceError(
             series.path,
-            f"slice {index} (counted from 0) holds {n_bad} of {kspace.size} samples that are NaN or infinite; "
-            "finite numbers were expected. Export the raw data again, or leave this slice out.",
+            index,
+            f"holds {n_bad} of {kspace.size} samples that are NaN or infinite; finite numbers were expected. Export "
+            "the raw data again, or leave this slice out.",
         )
     if not values.any():
-        raise FileError(
-            series.path,
-            f"the k-space of slice {index} (counted from 0) is all zero: nothing was measured. Leave this slice out.",
+        raise SliceError(
+            series.path, index, "has k-space that is all zero: nothing was measured. Leave this slice out."
         )
     return kspace

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recon.data import Header, Series, Study
-from recon.errors import FileError
+from recon.errors import FileError, SliceError
 from recon.io import coil_noise, geometry, hdf5, reference, sampling
 from recon.io.hdf5 import heaps
 from recon.io.ismrmrd import header as ismrmrd_header
@@ -68,10 +68,11 @@ class FastmriSource:
             image = np.empty(dataset.shape[1:], np.float32)
             dataset.read_direct(image, np.s_[index])
         if not np.isfinite(image).all():
-            raise FileError(
+            raise SliceError(
                 self.path,
-                f"slice {index} (counted from 0) of `{self.reference_name}` holds NaN or infinity; a finite "
-                "image was expected. Delete that dataset to have the reference computed from the k-space.",
+                index,
+                f"holds NaN or infinity in `{self.reference_name}`; a finite image was expected. Delete that dataset "
+                "to have the reference computed from the k-space.",
             )
         return image
 

@@ -260,7 +260,9 @@ def _magnitude(values: NDArray[Any], path: Path, number: int) -> NDArray[np.floa
         plane = np.asarray(np.abs(values) if values.dtype.kind == "c" else values, np.float32)
     if not np.isfinite(plane).all():
         raise FileError(
-            path, f"slice {number} (counted from 0) holds NaN or infinity; finite values were expected. Mend the file."
+            path,
+            f"slice {number} of the file (counted from 0) holds NaN or infinity; finite values were expected. Mend the "
+            "file.",
         )
     return plane
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from recon.errors import FileError, RequestError
+from recon.errors import RequestError, SliceError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,9 +126,7 @@ class SimulatedSource(ABC):
         try:
             kspace, reference = simulate_slice(torch.from_numpy(image), self.simulation, frame.key)
         except RequestError as error:
-            raise FileError(
-                frame.path, f"no k-space can be simulated from slice {index} (counted from 0): {error}"
-            ) from error
+            raise SliceError(frame.path, index, f"gives no k-space: {error}") from error
         return np.asarray(kspace.numpy(), np.complex64), np.asarray(reference.numpy(), np.float32)
 
     def _air(self, index: int) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
@@ -140,9 +138,7 @@ class SimulatedSource(ABC):
         frame, spec = self.frames[index], self.simulation
         sigma = spec.noise * frame.typical_maximum
         if sigma <= 0:
-            raise FileError(
-                frame.path, f"slice {index} (counted from 0) is blank: no pixel is above 0. Leave this slice out."
-            )
+            raise SliceError(frame.path, index, "is blank: no pixel is above 0. Leave this slice out.")
         rng = np.random.default_rng([spec.seed, zlib.crc32(frame.key.encode())])
         parts = rng.standard_normal((2, spec.n_coils, *frame.size), np.float32) * np.float32(sigma)
         kspace = np.asarray(parts[0] + 1j * parts[1], np.complex64)

@@ -254,7 +254,7 @@ class FakeReconstruction:
         volume = np.stack([series.source.image(index) for index in indices])
         self.final = self.zero_filled = volume
         self.stages = {}
-        self.parameters, self.parameter_origins, self.parameter_text = {}, {}, ""
+        self.left_out, self.parameters, self.parameter_origins, self.parameter_text = {}, {}, {}, ""
         self.warnings = (*series.notes, "half of the coils were silent.")
         self.metrics = self.zero_filled_metrics = {
             key: {"volume": 31.0, "slices": [31.0] * len(indices)} for key in ("psnr", "ssim", "nmse")

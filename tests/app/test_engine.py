@@ -37,7 +37,10 @@ def test_the_window_is_told_of_a_slice_that_was_left_out(scan, tmp_path, qtbot):
         with qtbot.waitSignal(session.job_finished, timeout=60_000):
             session.reconstruct("volume")
         assert session.results[-1].finished == (0, 2)
-        assert [text for level, text in said if level == "warning" and text.startswith("Slice 1 was left out: ")]
+        # As the window counts, and once.
+        left_out = [text for level, text in said if level == "warning"]
+        assert len(left_out) == 1 and left_out[0].startswith("Slice 2 was left out: it holds 1 of ")
+        assert session.results[-1].remarks == tuple(left_out)
         assert all("slice 2 of" not in place for place in running)
     finally:
         session.close()
@@ -51,7 +54,9 @@ def test_a_run_leaves_out_a_slice_that_cannot_be_used_and_scores_the_others(scan
         scores = {stage.slice_index: scorer(stage) for stage in run.stream() if stage.is_final}
     assert sorted(scores) == [0, 2]
     assert run.reconstruction.indices == (0, 2)
-    assert any(warning.startswith("slice 1 was left out: ") for warning in run.reconstruction.warnings)
+    left_out = run.reconstruction.left_out
+    assert list(left_out) == [1] and left_out[1].startswith("it holds 1 of ")
+    assert f"slice 1 (counted from 0) was left out: {left_out[1]}" in run.reconstruction.warnings
     # One data range for both, that of the slices that there are.
     for place, index in enumerate((0, 2)):
         assert np.isclose(scores[index]["psnr"], run.reconstruction.metrics["psnr"]["slices"][place], atol=1e-3)

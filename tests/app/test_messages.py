@@ -8,7 +8,7 @@ from PySide6.QtTest import QTest
 
 from app.messages import Message, explain_declined
 from recon.data import Study
-from recon.errors import DeviceError, FileError
+from recon.errors import DeviceError, SliceError
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -110,7 +110,7 @@ def test_notes_of_a_series_of_a_folder_come_with_its_images(window, engine, new_
 
 def test_a_slice_that_cannot_be_read_says_why_where_its_image_would_be(window, engine, new_series, qtbot, monkeypatch):
     session, read = window.session, engine.preview
-    bad = FileError("/nowhere/bad.h5", "slice 2 (counted from 0) holds NaN.")
+    bad = SliceError("/nowhere/bad.h5", 2, "holds NaN.")
 
     def preview(series, index, request):
         if series.stem == "bad" and index == 2:
@@ -121,10 +121,10 @@ def test_a_slice_that_cannot_be_read_says_why_where_its_image_would_be(window, e
     engine.series["bad.h5"] = new_series(name="bad.h5")
     assert window.level_bar.values.text()
     session.open("/nowhere/bad.h5")
-    qtbot.waitUntil(lambda: window.banner.text == str(bad), timeout=20_000)
+    qtbot.waitUntil(lambda: window.banner.text == "/nowhere/bad.h5: slice 3 holds NaN.", timeout=20_000)
     window.grid_presenter.flush()
     well = window.grid.panel("zero-filled").well
-    assert (well.image, well.message) == (None, "Slice 2 (counted from 0) holds NaN.")
+    assert (well.image, well.message) == (None, "Slice 3 holds NaN.")
     assert window.grid.panel("reference").well.message == "Not read"
     assert window.level_bar.values.text() == window.level_bar.matched.text() == ""
     assert not window.status.labels["levels"].isVisible()

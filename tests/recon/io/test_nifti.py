@@ -258,7 +258,7 @@ def test_nan_is_named_with_its_slice(save, only, voxels):
     values[3, 3, 0] = np.nan
     series = only(recon.open_study(save(values)))
     series.read(1)
-    with pytest.raises(FileError, match=r"slice 0 \(counted from 0\) holds NaN"):
+    with pytest.raises(FileError, match=r"slice 0 of the file \(counted from 0\) holds NaN"):
         series.read(0)
 
 
