@@ -232,14 +232,13 @@ class GridPresenter(_Settling):
 
     def _put_contender(self, contender: Contender, comparison: Comparison, reference: Picture | None) -> None:
         step = shown_step(contender.result, self._session)
-        title = contender.title
         if step is None:
             self._put(contender.key, None, None, None)
             self._grid.set_message(contender.key, self._absent(contender.result))
         else:
-            title += "" if step.is_final else f" · {step.title}"
             self._put(contender.key, _picture(step), reference, comparison.scores(contender, step))
-        self._grid.set_title(contender.key, title)
+        place = "" if step is None or step.is_final else step.title
+        self._grid.set_title(contender.key, contender.title, place)
 
     def _absent(self, result: Result | None) -> str:
         """Why a result shows nothing of the slice in view."""
@@ -261,15 +260,15 @@ class GridPresenter(_Settling):
             self._grid.set_title(name, shown_name(name))
             return
         assert item is not None
-        title = shown_name(name)
+        place = ""
         last = item.last_of(name)
         if step.iteration is not None and last is not None:
             # Solvers show every n-th iterate: what counts is the number of the last one, not how many came out.
             if item.final is None:
-                title = f"{title} · {step.iteration}"
+                place = str(step.iteration)
             elif step is not last:
-                title = f"{title} · {step.iteration}/{last.iteration}"
-        self._grid.set_title(name, title)
+                place = f"{step.iteration}/{last.iteration}"
+        self._grid.set_title(name, shown_name(name), place)
         self._put(name, _picture(step), reference, step.scores)
 
     def _put(

@@ -26,6 +26,7 @@ class Caption(QWidget):
     def __init__(self, is_heading: bool = False, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._left = ""
+        self._end = ""
         self._right = ""
         self._hint = ""
         self._is_heading = is_heading
@@ -33,12 +34,12 @@ class Caption(QWidget):
         self._is_marked = False
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
 
-    def set_texts(self, left: str | None = None, right: str | None = None) -> None:
-        """Change one or both texts."""
-        left = self._left if left is None else left
+    def set_texts(self, left: str | None = None, right: str | None = None, end: str = "") -> None:
+        """Change one or both texts; where there is little room, the left one keeps its end."""
+        left, end = (self._left, self._end) if left is None else (left, end)
         right = self._right if right is None else right
-        if (left, right) != (self._left, self._right):
-            self._left, self._right = left, right
+        if (left, end, right) != (self._left, self._end, self._right):
+            self._left, self._end, self._right = left, end, right
             self.setAccessibleName(" ".join(part for part in (left, right) if part))
             self._update_hint()
             self.update()
@@ -66,6 +67,16 @@ class Caption(QWidget):
         """Left and right text, whole."""
         return self._left, self._right
 
+    def shown_title(self) -> str:
+        """The left text as it is painted."""
+        metrics, width = QFontMetrics(self._left_font()), self._rectangles()[0].width()
+        room = width - metrics.horizontalAdvance(self._end)
+        # In the middle: names of one method, with other parameters or patterns, differ at their ends.
+        if self._end and room > metrics.horizontalAdvance(self._left[:1] + "\u2026"):
+            head = self._left.removesuffix(self._end)
+            return metrics.elidedText(head, Qt.TextElideMode.ElideMiddle, room) + self._end
+        return metrics.elidedText(self._left, Qt.TextElideMode.ElideMiddle, width)
+
     def one_line_width(self) -> int:
         """Width at which both texts stand side by side."""
         left, right = QFontMetrics(self._left_font()), QFontMetrics(self._right_font())
@@ -90,12 +101,12 @@ class Caption(QWidget):
         quiet = colours.text if self._is_heading else colours.muted
         painter.setPen(QColor(colours.accent if self._is_marked else quiet))
         align = Qt.AlignmentFlag.AlignVCenter
-        painter.drawText(left_rect, align | Qt.AlignmentFlag.AlignLeft, self._elided(self._left, left_rect, True))
+        painter.drawText(left_rect, align | Qt.AlignmentFlag.AlignLeft, self.shown_title())
         painter.setFont(self._right_font())
         painter.setPen(QColor(colours.muted if self._is_heading else colours.text))
         below_title = self._is_stacked and self._is_heading
         side = Qt.AlignmentFlag.AlignLeft if below_title else Qt.AlignmentFlag.AlignRight
-        painter.drawText(right_rect, align | side, self._elided(self._right, right_rect, False))
+        painter.drawText(right_rect, align | side, self._shown_numbers())
         painter.end()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -130,13 +141,11 @@ class Caption(QWidget):
         right = QRect(_INSET + width - right_width, 0, right_width, self.height())
         return QRect(_INSET, 0, left_width, self.height()), right
 
-    def _elided(self, text: str, where: QRect, is_left: bool) -> str:
-        metrics = QFontMetrics(self._left_font() if is_left else self._right_font())
-        return metrics.elidedText(text, Qt.TextElideMode.ElideRight, where.width())
+    def _shown_numbers(self) -> str:
+        width = self._rectangles()[1].width()
+        return QFontMetrics(self._right_font()).elidedText(self._right, Qt.TextElideMode.ElideRight, width)
 
     def _update_hint(self) -> None:
-        left_rect, right_rect = self._rectangles()
-        is_cut = self._elided(self._left, left_rect, True) != self._left
-        is_cut = is_cut or self._elided(self._right, right_rect, False) != self._right
+        is_cut = self.shown_title() != self._left or self._shown_numbers() != self._right
         whole = "  ".join(part for part in (self._left, self._right) if part)
         self.setToolTip("\n".join(part for part in (whole if is_cut else "", self._hint) if part))

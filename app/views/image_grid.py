@@ -36,7 +36,7 @@ class ImageGrid(QWidget):
 
     Setters
     -------
-    ``set_panels(specs)``, ``set_title(key, title)``, ``set_image(key, image, caption)``,
+    ``set_panels(specs)``, ``set_title(key, title, place)``, ``set_image(key, image, caption)``,
     ``set_error(key, error, caption)``, ``set_message(key, text)``, ``set_levels(low, high)``, ``set_error_gain(gain)``,
     ``set_data_range(maximum)``, ``set_error_row(True | False | None)``, ``set_slice(index, n)``, ``set_flip(bool)``,
     ``set_pixel_aspect(height_per_width)``, ``set_active(key | None)``, ``set_probe(x, y)``, ``clear_probe()``,
@@ -132,9 +132,11 @@ class ImageGrid(QWidget):
         self._apply_error_levels()
         self._arrange()
 
-    def set_title(self, key: str, title: str) -> None:
-        """Rename a column: ``4x · 3`` while its third iteration is shown."""
-        self._images[key].set_title(title)
+    def set_title(self, key: str, title: str, place: str = "") -> None:
+        """Rename a column, and say which of its images is shown: ``4x`` and ``3`` for its third iteration."""
+        end = f" · {place}" if place else ""
+        title += end
+        self._images[key].set_title(title, end)
         if key in self._errors:
             self._errors[key].set_title(title)
         self._restack()

@@ -70,10 +70,10 @@ class ImagePanel(QWidget):
         self.header.set_hint(spec.subtitle)
         self.set_title(spec.title)
 
-    def set_title(self, title: str) -> None:
-        """Rename the panel."""
+    def set_title(self, title: str, end: str = "") -> None:
+        """Rename the panel; the end of the title stays readable where there is little room."""
         self._title = title
-        self.header.set_texts(left=title)
+        self.header.set_texts(left=title, end=end)
         self._describe()
 
     def set_image(self, image: NDArray[np.floating] | None, caption: str = "") -> None:

@@ -119,6 +119,22 @@ def test_an_iteration_of_the_result_in_view_stands_beside_the_others(window, run
     assert image(window, list(window.grid)[2]) is window.session.step.image
 
 
+def test_of_a_long_name_in_a_narrow_window_what_tells_it_apart_and_the_iteration_are_read(window, run, press):
+    run(model="pcrnn-s")
+    for weight in (0.0123456, 0.0123457, 0.0123458):
+        run(model="cs-tv", overrides={"lambda_": weight})
+    press(Qt.Key.Key_C)
+    window.resize(1280, 800)
+    press(Qt.Key.Key_Left)
+    headers = [window.grid.panel(key).header for key in window.grid][2:5]
+    shown = [header.shown_title() for header in headers]
+    assert headers[2].texts()[0] == "CS-TV, lambda 0.0123458 · iterate · 100" and "\u2026" in shown[2]
+    assert [text[-5:] for text in shown[:2]] == ["23456", "23457"] and shown[2].endswith(" · iterate · 100")
+    for header, text in zip(headers, shown, strict=True):
+        assert header.fontMetrics().horizontalAdvance(text) <= header.width()
+        assert text.startswith("CS") and header.toolTip().startswith(header.texts()[0])
+
+
 def test_patterns_are_named_where_they_differ(window, run, press):
     run(model="pcrnn-s", kind="random", acceleration=4, seed=1)
     run(model="pcrnn-s", acceleration=8)
