@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recon.masks import TITLES, MaskSpec
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from recon.data import Series
     from recon.request import Request
 
+ZERO_FILLED = "zero-filled"
+"""Name of the first column."""
 # Beside zero-filled and reference, what a screen has room for.
 N_MOST = 6
 
@@ -28,7 +30,8 @@ class Contender:
     Attributes
     ----------
     key
-        Name of its column, the same on every slice and as long as there is a result of the recipe.
+        Name of its column, the same on every slice and as long as there is a result of the recipe; `ZERO_FILLED` where
+        its images are those of that column.
     title
         What sets it apart from the others.
     result
@@ -104,7 +107,14 @@ def compared(session: Session) -> Comparison | None:
         reference = None if session.preview is None else session.preview.reference
         request, data_range = session.request, 0.0 if reference is None else float(reference.max())
     mask = _recipe(request, series).mask
-    return Comparison(contenders, _joined("Zero-filled", _pattern(mask, [*masks, mask])), data_range)
+    title = _joined("Zero-filled", _pattern(mask, [*masks, mask]))
+    contenders = tuple(
+        replace(one, key=ZERO_FILLED, title=title)
+        if one.result.is_zero_filled and _sampling(one.result.request, series) == _sampling(request, series)
+        else one
+        for one in contenders
+    )
+    return Comparison(contenders, title, data_range)
 
 
 def shown_step(result: Result, session: Session) -> Step | None:
@@ -131,6 +141,11 @@ def _recipe(request: Request, series: Series) -> Request:
     """Return a request without what makes no other recipe of it: its slices, and a mask where the scanner's is used."""
     recipe = replace(request, slices=None)
     return recipe if series.acquired_mask is None else replace(recipe, mask=MaskSpec())
+
+
+def _sampling(request: Request, series: Series) -> tuple[Any, ...]:
+    """Return what the zero-filled image depends on."""
+    return _recipe(request, series).mask, request.grid, request.noise
 
 
 def _shown(found: list[Result], session: Session) -> Result:

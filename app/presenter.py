@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from app.comparison import compared, shown_step
+from app.comparison import ZERO_FILLED, compared, shown_step
 from app.messages import sentence
 from app.views import levels
 from app.views.component import Component, Picture
@@ -97,6 +97,7 @@ class GridPresenter(_Settling):
         self._component = Component.MAGNITUDE
         self._has_errors = False
         self._viewed: Result | None = None
+        self._contended: set[str] = set()
         self._tables = {
             (component, is_inverted): levels.packed(component.colours()[:: -1 if is_inverted else 1])
             for component in Component
@@ -136,11 +137,13 @@ class GridPresenter(_Settling):
             names = ["zero-filled"]
             if session.view.layout != "result" and session.result is not None:
                 names += session.result.expected_modules
-            names.append("final")
+            if session.result is None or not session.result.is_zero_filled:
+                names.append("final")
             specs = [PanelSpec(name, shown_name(name), hint(name)) for name in names]
         else:
             specs = [PanelSpec("zero-filled", comparison.zero_filled_title, hint("zero-filled"))]
-            specs += [PanelSpec(one.key, one.title, one.result.title) for one in comparison.contenders]
+            others = (one for one in comparison.contenders if one.key != ZERO_FILLED)
+            specs += [PanelSpec(one.key, one.title, one.result.title) for one in others]
         series = session.series
         if series is not None and series.has_reference:
             specs.append(PanelSpec("reference", "Reference", HINTS["reference"], is_reference=True))
@@ -167,7 +170,7 @@ class GridPresenter(_Settling):
         session, grid = self._session, self._grid
         if session.series is None:
             return
-        specs = self.columns()
+        specs, enlarged = self.columns(), grid.maximised()
         if [grid.panel(key).spec for key in grid] != specs:
             self._shown.clear()
         grid.set_panels(specs)
@@ -205,10 +208,10 @@ class GridPresenter(_Settling):
         active = step.module if step is not None and (session.is_running or session.position is not None) else None
         active = next((key for key, one in contenders.items() if one.result is session.result), active)
         grid.set_active(active)
-        if session.result is not self._viewed and active in contenders and grid.maximised() in contenders:
+        if session.result is not self._viewed and active in contenders and enlarged in self._contended:
             # What comes into view fills the grid: from one result to the next the eye sees what changes.
             grid.maximise(active)
-        self._viewed = session.result
+        self._viewed, self._contended = session.result, set(contenders)
 
     def _view_maximised(self, key: str) -> None:
         """Bring the result whose column the user enlarged into view, for scrubber and keys to go on from it."""
@@ -376,15 +379,17 @@ class StagePresenter(_Settling):
         if item is not None:
             for module in item.modules:
                 step = item.last_of(module)
-                if step is not None and (step.scores or step.residual is not None):
+                is_doubled = module == "final" and result is not None and result.is_zero_filled
+                if step is not None and (step.scores or step.residual is not None) and not is_doubled:
                     rows.append(_row(shown_name(module), step.scores, step.residual))
         elif preview is not None and preview.scores:
             rows.append(MetricsRow(shown_name("zero-filled"), **preview.scores))
         volume, n_done = [], 0
         if result is not None and result.reconstruction is not None and len(result.finished) > 1:
             done, n_done = result.reconstruction, len(result.finished)
-            for name, metrics in (("zero-filled", done.zero_filled_metrics), ("final", done.metrics)):
-                volume += _of_volume(shown_name(name), metrics)
+            volume += _of_volume(shown_name("zero-filled"), done.zero_filled_metrics)
+            if not result.is_zero_filled:
+                volume += _of_volume(shown_name("final"), done.metrics)
         return rows, volume, n_done
 
     def _rows_of(self, comparison: Comparison) -> tuple[list[MetricsRow], list[MetricsRow], int]:
@@ -400,7 +405,8 @@ class StagePresenter(_Settling):
         for contender in comparison.contenders:
             step, done = shown_step(contender.result, session), contender.result.reconstruction
             scores = None if step is None else comparison.scores(contender, step)
-            if step is not None and (scores or step.residual is not None):
+            is_shown = step is not None and contender.key != ZERO_FILLED
+            if step is not None and is_shown and (scores or step.residual is not None):
                 rows.append(_row(contender.title, scores, step.residual))
             if done is not None and len(finished) > 1 and contender.result.finished == finished:
                 volume += _of_volume(contender.title, done.metrics)

@@ -157,6 +157,11 @@ class Result:
         return f"{self.model_title}{values}{', coils joined' if self.request.join_coils is not None else ''}"
 
     @property
+    def is_zero_filled(self) -> bool:
+        """True where the final image is the zero-filled one: no model, and no coils compressed."""
+        return self.request.model == "zero-filled" and self.request.coils is None
+
+    @property
     def pattern(self) -> str:
         """What was sampled, e.g. ``Random lines 4×``."""
         return self.request.mask.title if self.series.acquired_mask is None else "the scanner's pattern"

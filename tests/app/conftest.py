@@ -212,6 +212,8 @@ class FakeRun:
         done = []
         if self.request.model == "cs-tv":
             paths = [("zero-filled",), *(("iterate", number) for number in (20, 40, 60, 80, 100)), ("final",)]
+        elif self.request.model == "zero-filled":
+            paths = [("zero-filled",), ("final",)]
         else:
             paths = [("zero-filled",), ("4x", 1), ("4x", 2), ("2x", 1), ("2x", 2), ("final",)]
         total = len(self.request.slices) * len(paths)

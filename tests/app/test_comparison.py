@@ -135,6 +135,36 @@ def test_of_a_long_name_in_a_narrow_window_what_tells_it_apart_and_the_iteration
         assert text.startswith("CS") and header.toolTip().startswith(header.texts()[0])
 
 
+def test_a_zero_filled_recipe_has_the_column_that_there_is(window, run, press, qtbot):
+    zero_filled = run(model="zero-filled", kind="random", acceleration=4, seed=1)
+    assert titles(window) == [*scores(window), "Reference"] == ["Zero-filled", "Reference"]
+    network = run(model="pcrnn-s")
+    press(Qt.Key.Key_C)
+    assert titles(window) == [*scores(window), "Reference"] == ["Zero-filled", "PC-RNN-S", "Reference"]
+    press(Qt.Key.Key_Comma)
+    assert window.session.result is zero_filled and window.grid.panel("zero-filled").header._is_marked
+    press(Qt.Key.Key_Period)
+    assert window.session.result is network and not window.grid.panel("zero-filled").header._is_marked
+    # Of another pattern it is another image.
+    other = run(model="zero-filled", acceleration=8)
+    press(Qt.Key.Key_Comma)
+    assert titles(window)[:-1] == ["Zero-filled · 4×", "PC-RNN-S · 4×", "Zero-filled · 8×"]
+    # What is enlarged stays so where its column and the first one become one.
+    QTest.mouseDClick(window.grid.panel(window.grid.keys()[2]).well, Qt.MouseButton.LeftButton)
+    window.grid_presenter.flush()
+    assert window.session.result is other and window.grid.maximised() == "zero-filled"
+    press(Qt.Key.Key_Comma)
+    assert window.session.result is network and titles(window)[1] == "PC-RNN-S · 4×"
+    assert window.grid.maximised() == window.grid.keys()[1]
+
+
+def test_a_zero_filled_recipe_of_compressed_coils_is_an_image_of_its_own(window, run, press):
+    run(model="zero-filled", coils=1)
+    assert titles(window) == ["Zero-filled", "Final", "Reference"]
+    press(Qt.Key.Key_C)
+    assert len(titles(window)) == 3
+
+
 def test_patterns_are_named_where_they_differ(window, run, press):
     run(model="pcrnn-s", kind="random", acceleration=4, seed=1)
     run(model="pcrnn-s", acceleration=8)
