@@ -50,6 +50,9 @@ class ShortcutsDialog(QDialog):
         layout.setContentsMargins(*[2 * theme.MARGIN] * 4)
         layout.addLayout(columns)
         layout.addWidget(buttons)
+        # By itself a dialog becomes as tall as texts of one line need.
+        width = self.sizeHint().width()
+        self.resize(width, layout.totalHeightForWidth(width))
 
 
 def _table(rows: list[tuple[str, str]]) -> QGridLayout:

@@ -159,9 +159,11 @@ def _role(label, colours):
 @pytest.mark.parametrize("name", ["about", "shortcuts"])
 def test_help_dialogs_open_and_close(window, qtbot, name):
     dialog = open_dialog(window, name)
-    words = " ".join(label.text() for label in dialog.findChildren(QLabel))
+    labels = dialog.findChildren(QLabel)
+    words = " ".join(label.text() for label in labels)
     assert ("research use only" in words.lower()) == (name == "about")
     assert ("Right drag" in words) == (name == "shortcuts")
+    assert [label.text() for label in labels if label.heightForWidth(label.width()) > label.height()] == []
     QTest.keyClick(dialog, Qt.Key.Key_Escape)
     QApplication.processEvents()
     assert QApplication.activeModalWidget() is None
