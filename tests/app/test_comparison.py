@@ -133,6 +133,7 @@ def test_of_a_long_name_in_a_narrow_window_what_tells_it_apart_and_the_iteration
     for header, text in zip(headers, shown, strict=True):
         assert header.fontMetrics().horizontalAdvance(text) <= header.width()
         assert text.startswith("CS") and header.toolTip().startswith(header.texts()[0])
+    assert window.metrics.textElideMode() == window.region.textElideMode() == Qt.TextElideMode.ElideMiddle
 
 
 def test_a_zero_filled_recipe_has_the_column_that_there_is(window, run, press, qtbot):
