@@ -39,8 +39,9 @@ class _Elided(QLabel):
     def paintEvent(self, _event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setPen(self.palette().color(self.foregroundRole()))
-        text = self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideRight, self.width())
-        painter.drawText(self.rect(), Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, text)
+        room = self.contentsRect()
+        text = self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideRight, room.width())
+        painter.drawText(room, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, text)
         painter.end()
 
 
@@ -77,9 +78,6 @@ class StatusPresenter(QObject):
     def _lay_out(self, bar: QStatusBar) -> None:
         bar.setSizeGripEnabled(False)
         bar.setContentsMargins(theme.MARGIN, 0, theme.MARGIN, 0)
-        layout = bar.layout()
-        if layout is not None:
-            layout.setSpacing(2 * theme.GAP)
         for label in self.labels.values():
             label.setFont(theme.number_font(bar.font()))
             label.setProperty("muted", True)

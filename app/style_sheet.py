@@ -38,6 +38,8 @@ QMainWindow::separator:hover {{ background: {c.line}; }}
 QDockWidget {{ font-weight: 600; }}
 QDockWidget::title {{ background: {c.window}; padding: 6px 8px; }}
 QStatusBar::item {{ border: none; }}
+QStatusBar QLabel {{ padding-right: 10px; qproperty-indent: 0; }}
+#status-research {{ padding-right: 0; }}
 QGroupBox {{ border: none; margin-top: 20px; font-weight: 600; }}
 QGroupBox::title {{ subcontrol-origin: margin; left: 0; color: {c.muted}; }}
 QLabel[muted="true"] {{ color: {c.muted}; }}

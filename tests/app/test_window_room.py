@@ -7,6 +7,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QStyle, QStyleOptionFrame, QToolButton, QWidget
 
+from app import theme
 from app.views.error_key import ErrorKey
 from app.views.fields import FormScroll
 from app.views.header_view import header_rows
@@ -76,6 +77,11 @@ def test_a_small_window_is_small_and_cuts_nothing_through(window, qtbot, reconst
     places = [label.geometry() for label in (*labels, child(window, "status-research"))]
     assert all(left.right() < right.left() for left, right in pairwise(places))
     assert all(label.width() >= label.sizeHint().width() for label in labels if label.objectName() != "status-job")
+    # What belongs together stands closer together than what does not.
+    ends = [label.x() + label.fontMetrics().horizontalAdvance(label.text()) for label in labels[:-1]]
+    assert all(place.x() - end >= 2 * theme.GAP for end, place in zip(ends, places[1:], strict=False))
+    research = child(window, "status-research")
+    assert research.width() - research.fontMetrics().horizontalAdvance(research.text()) <= 2  # ends at the edge
     job = window.status.labels["job"]
     assert job.text() == f"result {window.session.result.title}"
     assert job.toolTip().startswith(job.text())
