@@ -8,7 +8,6 @@ and comes back by signal. The state itself is kept by its parts: `Library` (stud
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from app.messages import Message, explain, explain_declined, notes_text
 from app.preferences import Preferences
 from app.previews import Previews
 from app.recipe import Recipe
+from app.reconstructing import Reconstructing
 from app.runner import Runner
 from app.sending import Sending
 from app.shelf import Shelf
@@ -121,9 +121,7 @@ class Session(QObject):
         self.series: Series | None = None
         self.slice_index = 0
         self.devices: tuple[str, ...] = ("auto", "cpu")
-        self._is_following = False
         self._notes: dict[Series, str] = {}
-        self._last_slices: tuple[int, ...] | None = None
         self._filer = Worker(self)
         request = Request(device=self.settings.device, precision=self.settings.precision)  # type: ignore[arg-type]
         self.recipe = Recipe(request, self._engine, self._file, self)
@@ -131,6 +129,7 @@ class Session(QObject):
         self.shelf = Shelf(self)
         self.previews = Previews(self._engine, self)
         self.runner = Runner(self._engine, self)
+        self.reconstructing = Reconstructing(self, self._engine)
         self.exports = Exports(self, self._file)
         self.sending = Sending(self)
         self._trainings = TrainingMemory(self)
@@ -156,9 +155,7 @@ class Session(QObject):
         self.previews.thumbnail_changed.connect(self.thumbnail_changed)
         self.previews.failed.connect(self.report)
         self.previews.told.connect(self._tell)
-        self.runner.stage_added.connect(self._take_stage)
         self.runner.progressed.connect(self.progress_changed)
-        self.runner.ended.connect(self._end_job)
         self.view.options_changed.connect(
             lambda: self.previews.want_phase(self.view.component is not Component.MAGNITUDE)
         )
@@ -277,7 +274,6 @@ class Session(QObject):
         if series is not None and series is not self.series:
             self._show_series(series, index)
         elif self.series is not None and index is not None and self._clamp(index) != self.slice_index:
-            self._is_following = False
             self._show_slice(self._clamp(index))
 
     def step_slice(self, by: int) -> None:
@@ -374,42 +370,8 @@ class Session(QObject):
     # ---------------------------------------------------------------- reconstruction
 
     def reconstruct(self, slices: Sequence[int] | str | None = None) -> bool:
-        """Start a reconstruction.
-
-        Parameters
-        ----------
-        slices
-            None: the current slice; ``"volume"``: all; otherwise indices.
-
-        Returns
-        -------
-        started
-            False when something stands in the way; a message says what.
-        """
-        if self.problem:
-            self.say("warning", self.problem)
-            return False
-        series = self.series
-        assert series is not None
-        if slices is None:
-            indices: tuple[int, ...] = (self.slice_index,)
-        elif isinstance(slices, str):
-            indices = tuple(range(series.n_slices))
-        else:
-            indices = tuple(slices)
-        # What was ticked for another model or scan is for those.
-        join_coils = self.request.join_coils if self.recipe.is_coil_by_coil else None
-        request = replace(self.request, slices=indices, join_coils=join_coils)
-        card = self.recipe.card
-        result = self.shelf.new(series, request, card, () if card is None else self._engine.announced_modules(card))
-        # The view goes along with a volume until the user looks at another slice.
-        self._is_following = len(indices) > 1
-        self.runner.start(result)
-        self.shelf.add(result, self.settings.n_results)
-        self.result_changed.emit()
-        self.job_changed.emit()
-        self.progress_changed.emit(0.0, None)
-        return True
+        """Start a reconstruction of the current slice, of the ``"volume"`` or of some; see `Reconstructing.start`."""
+        return self.reconstructing.start(slices)
 
     def cancel(self) -> None:
         """Stop the reconstruction; slices that are finished stay."""
@@ -417,37 +379,7 @@ class Session(QObject):
 
     def use_cpu(self) -> None:
         """Repeat the last reconstruction on the CPU, after the device ran out of memory."""
-        slices = self._last_slices
-        if self.set_request(device="cpu"):
-            self.reconstruct(slices)
-
-    def _take_stage(self, result: Result, index: int) -> None:
-        result.thin(self.slice_index if result.series is self.series else None)
-        if result is not self.result:
-            return
-        if self._is_following and index != self.slice_index:
-            self._show_slice(index)
-        self.step_arrived.emit(index)
-
-    def _end_job(self, result: Result, state: str, error: BaseException | None, details: str) -> None:
-        self._last_slices = result.request.slices
-        for remark in result.remarks:
-            log.info("%s: %s", result.title, remark)
-        if not result.finished:
-            # Closing a study forgets its results, also the one that is being made.
-            self.shelf.remove(result)
-        self.results_changed.emit()
-        self.result_changed.emit()
-        self.job_changed.emit()
-        if error is not None:
-            self.report(error, details, "reconstructing")
-        elif state == "partial":
-            kept, total = len(result.finished), len(result.request.slices or ())
-            counted = f" {kept} of {total} slices were finished{' and are kept' if kept else ''}." if total > 1 else ""
-            self.say("info", f"Cancelled.{counted}")
-        elif result.left_out:
-            self.say("warning", " ".join(result.left_out))
-        self.job_finished.emit(state)
+        self.reconstructing.repeat_on("cpu")
 
     # ---------------------------------------------------------------- results
 
