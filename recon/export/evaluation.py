@@ -25,7 +25,7 @@ from recon.export.table import write_csv
 from recon.statistics import ALL, METRICS, REGIONS, Group, Samples
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from recon.evaluation import Evaluation
@@ -63,7 +63,7 @@ _MODELS = (
 
 
 def write(folder: Path, evaluation: Evaluation, rows: Sequence[Row]) -> list[Path]:
-    """Write every table and figure.
+    """Write every table and figure; where nothing was scored, the reasons alone.
 
     Parameters
     ----------
@@ -82,16 +82,20 @@ def write(folder: Path, evaluation: Evaluation, rows: Sequence[Row]) -> list[Pat
     from recon.export.evaluation_summary import write_summary
 
     scored = [row for row in rows if row["kind"] == "scores"]
-    written = [
-        write_csv(folder / "scores.csv", _score_lines(scored), _SCORES),
-        write_csv(folder / "frequency_bands.csv", _band_lines(scored, evaluation), _BANDS),
-        write_csv(folder / "timing.csv", _timing_lines(scored), _TIMING),
-        write_csv(folder / "models.csv", model_lines(scored), _MODELS),
+    tests = wilcoxon_lines(scored, evaluation)
+    tables: list[tuple[str, Iterable[Row], Sequence[str]]] = [
+        ("scores.csv", _score_lines(scored), _SCORES),
+        ("frequency_bands.csv", _band_lines(scored, evaluation), _BANDS),
+        ("timing.csv", _timing_lines(scored), _TIMING),
+        ("models.csv", model_lines(scored), _MODELS),
+        ("wilcoxon.csv", tests, _WILCOXON),
     ]
     if evaluation.coil_study:
-        written.append(write_csv(folder / "coil_compression.csv", _compression_lines(rows), _COMPRESSION))
-    tests = wilcoxon_lines(scored, evaluation)
-    written.append(write_csv(folder / "wilcoxon.csv", tests, _WILCOXON))
+        tables.append(("coil_compression.csv", _compression_lines(rows), _COMPRESSION))
+    keep_empty = any(row["status"] == "done" for row in rows)
+    written = []
+    for name, lines, columns in tables:
+        written += write_csv(folder / name, lines, columns, keep_empty=keep_empty)
     written += write_summary(folder, evaluation, rows, tests)
     written += _draw(folder, scored)
     return written

@@ -39,7 +39,7 @@ _MAX_VOLUMES = 100
 def write_summary(
     folder: Path, evaluation: Evaluation, rows: Sequence[Row], tests: Sequence[Mapping[str, Any]]
 ) -> list[Path]:
-    """Write ``summary.csv`` and ``summary.md``.
+    """Write ``summary.csv``, where there are scores, and ``summary.md``.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def write_summary(
     page = folder / "summary.md"
     with atomic_file(page) as temporary:
         temporary.write_text("\n\n".join(_page(evaluation, rows, tables, tests)) + "\n", "utf-8")
-    return [written, page]
+    return [*written, page]
 
 
 def summarise(rows: Sequence[Row]) -> Tables:

@@ -14,24 +14,40 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> Path:
+def write_csv(
+    path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, keep_empty: bool = False
+) -> list[Path]:
     """Write rows as CSV with these columns; what a row lacks stays empty.
 
     Numbers have six significant digits or six decimals, whichever are more; NaN is empty, infinity is ``inf``.
+
+    Parameters
+    ----------
+    path
+        The file.
+    rows, columns
+        What it holds.
+    keep_empty
+        Write a table without rows too; else there is none, and an older one goes.
+
+    Returns
+    -------
+        The file, where it was written.
 
     Raises
     ------
     ExportError
         If the disk or the folder does not let it be written; an older file stays as it was.
     """
+    lines = [[cell(row.get(column)) for column in columns] for row in rows]
+    if not lines and not keep_empty:
+        path.unlink(missing_ok=True)
+        return []
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for row in rows:
-        writer.writerow([cell(row.get(column)) for column in columns])
+    csv.writer(text, lineterminator="\n").writerows([columns, *lines])
     with atomic_file(path) as temporary:
         temporary.write_text(text.getvalue(), "utf-8")
-    return path
+    return [path]
 
 
 def cell(value: Any) -> str:

@@ -13,6 +13,7 @@ import pytest
 
 from app.commands import evaluate
 from recon import phantom, pipeline
+from recon.errors import DeviceError
 from recon.export import box_plot
 from recon.lock import locked
 
@@ -97,6 +98,26 @@ def test_nothing_scored_is_said_with_its_reason(run, tmp_path):
     assert out.startswith("nothing was scored:\n") and "notes.h5" in out and "1 score missing" in out
     assert "PSNR" not in out and "written to" not in out and str(tmp_path / "out" / "summary.md") in out
     assert err.count("notes.h5") == 1
+    # The reasons, and no table without a row.
+    assert {path.name for path in (tmp_path / "out").iterdir() if path.is_file()} == {
+        "evaluation.json",
+        "scores.csv",
+        "summary.md",
+    }
+
+
+def test_a_device_that_fails_every_volume_is_no_wrong_input(run, scan, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise DeviceError("the GPU has failed.")
+
+    assert run("evaluate", scan, "--model", "zero-filled", "--out", tmp_path)[0] == 0
+    (tmp_path / "parts").rename(tmp_path / "earlier")
+    monkeypatch.setattr(pipeline.Plan, "run", fail)
+    status, out, err = run("evaluate", scan, "--model", "zero-filled", "--out", tmp_path)
+    assert status == 1
+    assert out.startswith("nothing was scored:\n") and "the GPU has failed" in err
+    # Tables of an earlier run would contradict the page beside them.
+    assert not list(tmp_path.glob("summary.csv"))
 
 
 def test_seconds_of_a_mix_are_those_of_all_its_slices(run, scan, tmp_path):
