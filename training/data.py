@@ -11,6 +11,7 @@ import numpy as np
 from torch.utils.data import Dataset, default_collate
 
 from recon.errors import RequestError
+from recon.io import sniff
 from training.inspection import beside_raw
 from training.measured import MeasuredSlices, MeasuredValidation, SliceReader
 from training.provenance import left_out, licences, volume_sources
@@ -92,7 +93,7 @@ def collate(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def _simulated(config: TrainingConfig) -> TrainingData:
     path = Path(config.images)
     declined: list[Declined] = []
-    if path.is_dir():
+    if path.is_dir() or (path.is_file() and sniff(path) != "hdf5"):
         where = (Path(config.cache), 1e9 * config.cache_gb) if config.cache else ()
         training, validation, declined = read_folder(path, config.validation_share, config.split_seed, *where)
     else:

@@ -131,12 +131,12 @@ def inspect(
     split_seed: int = 0,
     progress: Callable[[float], None] | None = None,
 ) -> Inspection:
-    """Look at a folder of training data; never raises for what is in it.
+    """Look at training data; never raises for what is in it.
 
     Parameters
     ----------
     folder
-        Folder of fastMRI files or of images, or an HDF5 file of magnitude volumes.
+        Folder of fastMRI files or of images, one file of them, or an HDF5 file of magnitude volumes.
     read
         Slices of each raw data file to read: headers alone find no damaged data, the middle slice finds most.
     validation_share, split_seed
@@ -151,10 +151,10 @@ def inspect(
     """
     path = Path(folder)
     tell = progress or _say_nothing
-    if path.is_file():
-        return _file(path)
-    if not path.is_dir():
+    if not path.exists():
         raise FileError(path, "there is no such folder; check the spelling.")
+    if path.is_file() and sniff(path) == "hdf5":
+        return _file(path)
     n_raw, n_images, unknown = _count_kinds(path)
     if not n_raw and not n_images:
         return _nothing(path, unknown)
@@ -308,6 +308,8 @@ def _nothing(path: Path, unknown: Sequence[Declined]) -> Inspection:
     if not unknown:
         return Inspection(path, "", {}, problem=f"the folder is empty; {expected}")
     first = unknown[0]
+    if first.path == path:
+        return Inspection(path, "", {}, problem=f"{first.reason.rstrip('.')}; {expected}")
     what = f"{_name(first.path, path)} {first.reason.rstrip('.')}"
     more = f", and {len(unknown) - 1} more" if len(unknown) > 1 else ""
     return Inspection(path, "", {}, problem=f"nothing in the folder can train ({what}{more}); {expected}")

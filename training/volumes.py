@@ -106,7 +106,11 @@ def read_volumes(path: Path | str, group: str) -> tuple[list[Volume], list[Decli
     try:
         with h5py.File(path) as file:
             if group not in file:
-                raise FileError(path, f"has no group {group!r}; expected the groups train and validation.")
+                raise FileError(
+                    path,
+                    f"has no group {group!r}; a file of magnitude volumes has the groups train and validation. Of raw "
+                    "data, the folder is named by `kspace`.",
+                )
             for name, dataset in file[group].items():
                 found = _stored_volume(name, dataset)
                 if isinstance(found, Volume):
@@ -209,7 +213,7 @@ def read_folder(
 
 
 def find_volumes(folder: Path) -> Iterator[FoundVolume | Declined]:
-    """Yield the magnitude volumes of a folder tree one by one, and what cannot be used, such as earlier results.
+    """Yield the magnitude volumes of a folder tree, or of one file, and what cannot be used, such as earlier results.
 
     A NIfTI or NPY file is a volume, and so is a DICOM series; pictures are one where they lie in one folder, have one
     size, and names that differ in a number at their end.
@@ -219,8 +223,7 @@ def find_volumes(folder: Path) -> Iterator[FoundVolume | Declined]:
     FileError
         If the folder cannot be read.
     """
-    if not folder.is_dir():
-        raise FileError(folder, "is no folder; a folder of DICOM, NIfTI, NPY or PNG images was expected.")
+    root = folder.parent if folder.is_file() else folder
     pictures: dict[tuple[Path, str], list[Path]] = {}
     has_dicom = False
     for path in list(folders.files(folder)):
@@ -230,7 +233,7 @@ def find_volumes(folder: Path) -> Iterator[FoundVolume | Declined]:
             pictures.setdefault((path.parent, stem), []).append(path)
         elif name.endswith((*images.NIFTI, *images.ARRAYS)):
             kind = "NPY" if name.endswith(images.ARRAYS) else "NIfTI"
-            yield _attempt(folder, [path], kind, subjects.subject_of(path, folder))
+            yield _attempt(root, [path], kind, subjects.subject_of(path, root))
         else:
             try:
                 content = sniff(path)
@@ -243,20 +246,18 @@ def find_volumes(folder: Path) -> Iterator[FoundVolume | Declined]:
                 if content == "hdf5" and not is_raw(path, content):
                     reason = f"{IS_RESULT}."
             if content in IMAGES and content != "dicom":
-                yield _attempt(
-                    folder, [path], "NIfTI" if content == "nifti" else "NPY", subjects.subject_of(path, folder)
-                )
+                yield _attempt(root, [path], "NIfTI" if content == "nifti" else "NPY", subjects.subject_of(path, root))
             if reason:
                 yield Declined(path, reason)
             has_dicom = has_dicom or content == "dicom"
     for (parent, stem), paths in pictures.items():
-        subject = subjects.subject_of(parent / f"{stem}.png" if stem else paths[0], folder)
-        yield _attempt(folder, paths, "picture", subject)
+        subject = subjects.subject_of(parent / f"{stem}.png" if stem else paths[0], root)
+        yield _attempt(root, paths, "picture", subject)
     if has_dicom:
-        yield from _dicom(folder)
+        yield from _dicom(folder, root)
 
 
-def _attempt(folder: Path, paths: list[Path], kind: str, subject: str) -> FoundVolume | Declined:
+def _attempt(root: Path, paths: list[Path], kind: str, subject: str) -> FoundVolume | Declined:
     try:
         found = [images.read_images(path) for path in paths]
     except MRIError as error:
@@ -266,13 +267,13 @@ def _attempt(folder: Path, paths: list[Path], kind: str, subject: str) -> FoundV
     planes = [one.slices for one in found]
     if len({plane.shape[1:] for plane in planes}) > 1:
         return Declined(paths[0], "and its neighbours have different sizes; the slices of a volume have one.")
-    name = str(paths[0].relative_to(folder))
+    name = str(paths[0].relative_to(root))
     slices = np.concatenate(planes)
-    part = subjects.part_of(paths[0], folder)
+    part = subjects.part_of(paths[0], root)
     return FoundVolume(name, kind, part, subject, tuple(paths), slices.shape, lambda: slices, lambda: slices)
 
 
-def _dicom(folder: Path) -> Iterator[FoundVolume | Declined]:
+def _dicom(folder: Path, root: Path) -> Iterator[FoundVolume | Declined]:
     from recon.io import dicom
 
     try:
@@ -287,13 +288,13 @@ def _dicom(folder: Path) -> Iterator[FoundVolume | Declined]:
         if series.is_result:
             yield Declined(first, f"(“{series.title}”) {IS_RESULT}.")
             continue
-        subject = series.header.patient_id or subjects.subject_of(first, folder)
-        name = f"{first.relative_to(folder)} ({series.title})"
+        subject = series.header.patient_id or subjects.subject_of(first, root)
+        name = f"{first.relative_to(root)} ({series.title})"
         source: Any = series.source
         yield FoundVolume(
             name,
             "DICOM",
-            subjects.part_of(first, folder),
+            subjects.part_of(first, root),
             subject,
             series.instances,
             (series.n_slices, *series.matrix),

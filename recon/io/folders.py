@@ -29,7 +29,7 @@ def files(folder: Path, dead_links: list[Path] | None = None) -> Iterator[Path]:
     Parameters
     ----------
     folder
-        The folder.
+        The folder; a file is the only one of its own.
     dead_links
         Gets the links that lead to nothing.
 
@@ -38,6 +38,9 @@ def files(folder: Path, dead_links: list[Path] | None = None) -> Iterator[Path]:
     FileError
         If the folder cannot be read, is the system's own, or holds more files than a study can.
     """
+    if folder.is_file():
+        yield folder
+        return
     mounts = _mounts()
     real = Path(os.path.realpath(folder))
     # The innermost counts: a disk may be mounted inside /dev.

@@ -176,6 +176,31 @@ def test_files_of_volumes(tmp_path):
     assert any("name the file itself by `images`" in note for note in inside.notes)
 
 
+def test_one_file_of_images_is_checked_as_its_folder_would_be(tmp_path):
+    """It cannot train alone, which is no reason to call it damaged HDF5."""
+    import nibabel
+    from pydicom.data import get_testdata_file
+
+    ball = np.pad(np.ones((24, 30, 20), np.int16), 4)
+    for name in ("anna", "ben"):
+        nibabel.save(nibabel.Nifti1Image(ball, np.eye(4)), tmp_path / f"{name}.nii.gz")
+    folder, alone = inspect(tmp_path), inspect(tmp_path / "anna.nii.gz")
+    assert alone.key == folder.key == "images" and folder.is_usable
+    assert alone.parts["found"] == folder.parts["train"]
+    assert "shows one subject (anna); validation needs another one" in alone.problem
+    with pytest.raises(FileError, match="everything usable in it shows one subject"):
+        open_data(TrainingConfig(images=str(tmp_path / "anna.nii.gz")))
+    dicom = inspect(get_testdata_file("MR_small.dcm"))
+    assert (dicom.parts["found"].n_slices, dicom.parts["found"].sequences) == (1, {"DICOM": 1})
+    assert "one subject" in dicom.problem
+    whole = (tmp_path / "anna.nii.gz").read_bytes()
+    (tmp_path / "anna.nii.gz").write_bytes(whole[: len(whole) // 2])
+    assert inspect(tmp_path / "anna.nii.gz").problem.startswith("is a damaged NIfTI file")
+    (tmp_path / "notes.txt").write_text("a note")
+    assert inspect(tmp_path / "notes.txt").problem.startswith("is text; fully sampled fastMRI files, or DICOM")
+    assert "Of raw data, the folder is named by `kspace`" in inspect(write_scan(tmp_path / "scan.h5")).problem
+
+
 def test_folders_that_cannot_train(tmp_path):
     assert "is empty" in inspect(tmp_path).problem
     (tmp_path / "read-me.txt").write_text("a note")

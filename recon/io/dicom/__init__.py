@@ -98,14 +98,8 @@ def read(path: Path, simulation: SimulationSpec | None = None) -> Study:
 
 
 def _files(path: Path) -> Iterator[Path]:
-    """DICOM files of a folder tree in the order of their names."""
-    if not path.is_dir():
-        if is_dicom(path):
-            yield path
-        return
-    for file in folders.files(path):
-        if is_dicom(file):
-            yield file
+    """DICOM files of a folder tree in the order of their names, or the one file."""
+    return (file for file in folders.files(path) if is_dicom(file))
 
 
 def _unique(frames: Iterator[Frame]) -> list[Frame]:
