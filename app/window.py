@@ -8,14 +8,13 @@ from __future__ import annotations
 import json
 import logging
 import os
-import platform
-import re
 import signal
 import sys
 import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
+from app import display
 from recon.errors import MRIError
 
 if TYPE_CHECKING:
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
     from app.session import Session
 
 EXIT_AFTER_SHOW = "MRI_WORKSTATION_EXIT_AFTER_SHOW"
-_DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
-# Of Qt's platforms on Linux those that draw on one of these.
-_NEED_DISPLAY = ("", "xcb", "wayland")
 
 
 def open_window(paths: Sequence[Path | str] = (), demo: bool = False) -> int:
@@ -52,12 +48,10 @@ def open_window(paths: Sequence[Path | str] = (), demo: bool = False) -> int:
         If there is no display to show it on.
     """
     start = time.perf_counter()
-    chosen = os.environ.get("QT_QPA_PLATFORM", "").split(";")
-    if all(re.split("[:-]", name)[0] in _NEED_DISPLAY for name in chosen) and not has_display():
-        # Qt would end the process by itself, with a core dump.
+    if problem := display.problem(os.environ.get("QT_QPA_PLATFORM", "")):
         raise MRIError(
-            f"the window needs a display, and neither {' nor '.join(_DISPLAYS)} is set (over ssh: ssh -X). The "
-            "sub-commands need none, nor does `mri-workstation demo --reconstruct`."
+            f"the window needs a display, and {problem}. The sub-commands, such as `mri-workstation reconstruct`, need "
+            "none, nor does `mri-workstation demo --reconstruct`."
         )
     from PySide6.QtCore import QTimer
     from PySide6.QtWidgets import QApplication
@@ -95,11 +89,6 @@ def open_window(paths: Sequence[Path | str] = (), demo: bool = False) -> int:
     # The studies are queued first: what the user asked for comes before what may be needed later.
     session.start()
     return int(application.exec())
-
-
-def has_display() -> bool:
-    """Whether there is a screen to draw on, as far as the environment tells."""
-    return platform.system() != "Linux" or any(os.environ.get(name) for name in _DISPLAYS)
 
 
 def install_excepthook(session: Session) -> None:

@@ -17,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from app import display
 from app.output import table, write_json, write_line
 from recon import __version__, programs
 from recon.errors import MRIError
@@ -214,11 +215,10 @@ def _qt() -> Iterator[Finding]:
         yield Finding("qt", "Qt", "note", "not installed: the sub-commands work, the window does not")
         return
     folder = Path(next(iter(spec.submodule_search_locations)))
-    from app.window import has_display
-
-    is_seen = has_display()
+    problem = display.problem()
+    is_seen = not problem
     chosen = os.environ.get("QT_QPA_PLATFORM")
-    value = chosen or ("the desktop's" if is_seen else "none: no DISPLAY; `demo --reconstruct` works without one")
+    value = chosen or ("the desktop's" if is_seen else f"none: {problem}; `demo --reconstruct` works without one")
     yield Finding("qt", "platform", "ok" if is_seen or chosen else "note", value)
     wanted = chosen or ("xcb" if is_seen else "offscreen")
     missing = missing_libraries(folder, wanted)

@@ -75,18 +75,6 @@ def test_misspelt_command_is_not_taken_for_a_file(run):
     assert "did you mean reconstruct?" in run("recontruct", BRAIN)[2]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is always a display")
-@pytest.mark.parametrize("platform", ["", "xcb", "wayland;xcb", "wayland-egl"])
-def test_without_a_display_the_window_is_refused_in_words(run, monkeypatch, platform):
-    monkeypatch.setenv("QT_QPA_PLATFORM", platform)
-    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
-        monkeypatch.delenv(name, raising=False)
-    status, out, err = run(BRAIN)
-    assert (status, out) == (1, "")
-    assert err.startswith(f"{cli.PROGRAM}: error: the window needs a display")
-    assert len(err.splitlines()) == 1
-
-
 def test_flags_may_stand_before_the_command(run):
     status, out, _ = run("-v", "models", "list", "--json")
     assert status == 0
