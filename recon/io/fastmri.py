@@ -13,7 +13,7 @@ import numpy as np
 
 from recon.data import Header, Series, Study
 from recon.errors import FileError, SliceError
-from recon.io import coil_noise, geometry, hdf5, reference, sampling
+from recon.io import coil_noise, geometry, hdf5, reference, sampling, stamps
 from recon.io.hdf5 import heaps
 from recon.io.ismrmrd import header as ismrmrd_header
 from recon.masks import from_array
@@ -47,15 +47,19 @@ class FastmriSource:
         ``(y, x)`` of a computed reference.
     reference_name
         Dataset that holds the reference; None when it is computed from the full k-space.
+    stamp
+        Size and time of the file when it was opened.
     """
 
     path: Path
     shape: tuple[int, int, int, int]
     recon_size: tuple[int, int]
     reference_name: str | None
+    stamp: stamps.Stamp
 
     def kspace(self, index: int) -> NDArray[np.complex64]:
         """Return k-space ``(coil, y, x)`` of a slice."""
+        stamps.check(self.path, self.stamp)
         with hdf5.opened(self.path) as file:
             return _read_slice(_kspace_dataset(file, self.path), index, self.shape)
 
@@ -63,6 +67,7 @@ class FastmriSource:
         """Return the reference magnitude ``(y, x)`` of a slice: stored, or computed from its full k-space."""
         if self.reference_name is None:
             return reference.computed(self.kspace(index), self.recon_size)
+        stamps.check(self.path, self.stamp)
         with hdf5.opened(self.path) as file:
             dataset = file[self.reference_name]
             image = np.empty(dataset.shape[1:], np.float32)
@@ -98,6 +103,7 @@ def read_series(path: Path) -> Series:
         If it is not HDF5, is damaged, or holds no usable ``kspace``.
     """
     notes: list[str] = []
+    stamp = stamps.of(path)
     with hdf5.opened(path) as file:
         dataset = _kspace_dataset(file, path)
         shape = _shape(dataset, path)
@@ -132,7 +138,7 @@ def read_series(path: Path) -> Series:
         n_coils=shape[1],
         matrix=matrix,
         recon_size=recon_size,
-        source=FastmriSource(path, shape, recon_size, reference_name),
+        source=FastmriSource(path, shape, recon_size, reference_name, stamp),
         has_reference=acquired.has_full_kspace,
         header=header,
         geometry=geometry.from_header(header, matrix, recon_size, shape[0], _flips_rows(attributes)),

@@ -197,7 +197,7 @@ def _told(path: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         missing = Path(error.filename) if error.filename else path
         if missing.name == path.name:
-            raise FileError(path, "is not there any more; bring it back, or open the scan where it is now.") from None
+            raise stamps.unreadable(path, error) from None
         raise FileError(path, f"cannot be read: {missing.name} is not there; bring it back beside the other.") from None
     except (
         ImageFileError,

@@ -32,7 +32,7 @@ def of(path: Path, descriptor: int | None = None) -> Stamp:
     try:
         status = path.stat() if descriptor is None else os.fstat(descriptor)
     except OSError as error:
-        raise FileError(path, f"cannot be read ({error.strerror or error}); check the disk or network share.") from None
+        raise unreadable(path, error) from None
     return status.st_size, status.st_mtime_ns
 
 
@@ -46,3 +46,10 @@ def check(path: Path, stamp: Stamp, descriptor: int | None = None) -> None:
     """
     if of(path, descriptor) != stamp:
         raise FileError(path, "was changed since it was opened; open it again.")
+
+
+def unreadable(path: Path, error: OSError) -> FileError:
+    """Return what to say of a file that could be read when it was opened."""
+    if isinstance(error, FileNotFoundError):
+        return FileError(path, "is not there; bring it back, or open the scan where it is now.")
+    return FileError(path, f"cannot be read ({error.strerror or error}); check the disk or network share.")

@@ -320,10 +320,10 @@ def test_a_damaged_volume_is_passed_over_and_named(tmp_path):
         write_scan(tmp_path / "train" / f"{name}.h5", 2, 2, (32, 32))
     write_scan(tmp_path / "val" / "good.h5", 2, 2, (32, 32))
     bad = write_scan(tmp_path / "val" / "bad.h5", 2, 2, (32, 32))
-    data = open_data(recipe(tmp_path, batch_size=2))
     for path in (tmp_path / "train" / "b.h5", bad):
         with h5py.File(path, "r+") as file:
             file["kspace"][:] = np.nan
+    data = open_data(recipe(tmp_path, batch_size=2))
     dataset = data.training(0, 8)
     samples = [dataset[index] for index in range(8)]
     skipped = [entry for sample in samples for entry in sample.get("skipped", ())]

@@ -14,6 +14,7 @@ import numpy as np
 from pydicom.errors import BytesLengthException
 
 from recon.errors import FileError
+from recon.io import stamps
 from recon.io.dicom import mosaic
 from recon.io.dicom.header import classic, integer, number, numbers, text, texts
 from recon.io.dicom.kind import NO_PIXELS, component_of, pixel_problem, reason_against
@@ -74,6 +75,8 @@ class Frame:
         Low bits of a stored value that belong to the image; 0 means all.
     typical_maximum
         Top of the display window, 0 where the file does not say.
+    stamp
+        Size and time of the file when it was opened.
     tile, corner
         Which slice of a mosaic it is, and the row and column of its first pixel there; None of other images.
     """
@@ -101,6 +104,7 @@ class Frame:
     inverted: bool
     bits_stored: int
     typical_maximum: float
+    stamp: stamps.Stamp
     tile: int | None = None
     corner: tuple[int, int] | None = None
 
@@ -160,6 +164,7 @@ def scan(path: Path) -> Scan:
 
     try:
         with path.open("rb") as file, quietly():
+            stamp = stamps.of(path, file.fileno())
             dataset = dcmread(file, force=True, stop_before_pixels=True)
             syntax = _transfer_syntax(dataset)
             title = text(dataset, "SeriesDescription") or text(dataset, "ProtocolName") or ""
@@ -172,7 +177,7 @@ def scan(path: Path) -> Scan:
                 reason = pixel_problem(file, dataset, syntax)
             if reason is not None:
                 return Scan((), (reason,), series_uid, title)
-            frames, declined = _frames(path, dataset, syntax)
+            frames, declined = _frames(path, stamp, dataset, syntax)
             return Scan(tuple(frames), tuple(declined), series_uid, title)
     except PermissionError:
         raise FileError(path, "may not be read: permission denied. Change its permissions or copy it.") from None
@@ -188,10 +193,11 @@ def read_header(frame: Frame) -> Dataset:
     Raises
     ------
     FileError
-        If the file is gone or damaged.
+        If the file is gone, damaged, or not the one that was opened.
     """
     from pydicom import dcmread
 
+    stamps.check(frame.path, frame.stamp)
     try:
         with quietly():
             return dcmread(frame.path, force=True, stop_before_pixels=True)
@@ -205,11 +211,12 @@ def read_image(frame: Frame) -> NDArray[np.float32]:
     Raises
     ------
     FileError
-        If the file is gone or damaged.
+        If the file is gone, damaged, or not the one that was opened.
     """
     from pydicom import dcmread
     from pydicom.pixels import pixel_array
 
+    stamps.check(frame.path, frame.stamp)
     try:
         with quietly():
             if frame.transfer_syntax_uid == _DEFLATED:
@@ -264,7 +271,7 @@ def _transfer_syntax(dataset: Dataset) -> str:
     return str(ExplicitVRLittleEndian if little else ExplicitVRBigEndian)
 
 
-def _frames(path: Path, dataset: Dataset, syntax: str) -> tuple[list[Frame], list[str]]:
+def _frames(path: Path, stamp: stamps.Stamp, dataset: Dataset, syntax: str) -> tuple[list[Frame], list[str]]:
     n_frames = max(integer(dataset, "NumberOfFrames") or 1, 1)
     is_multi_frame = "PerFrameFunctionalGroupsSequence" in dataset or n_frames > 1
     frames: list[Frame] = []
@@ -277,7 +284,7 @@ def _frames(path: Path, dataset: Dataset, syntax: str) -> tuple[list[Frame], lis
         if component is not None:
             others[component] = others.get(component, 0) + 1
         else:
-            frame = _frame(path, index if is_multi_frame else None, said, syntax)
+            frame = _frame(path, stamp, index if is_multi_frame else None, said, syntax)
             frames += [frame] if layout is None else layout.split(frame)
     declined = []
     for name, count in others.items():
@@ -286,13 +293,14 @@ def _frames(path: Path, dataset: Dataset, syntax: str) -> tuple[list[Frame], lis
     return frames, declined
 
 
-def _frame(path: Path, index: int | None, said: Dataset, syntax: str) -> Frame:
+def _frame(path: Path, stamp: stamps.Stamp, index: int | None, said: Dataset, syntax: str) -> Frame:
     position, orientation = numbers(said, "ImagePositionPatient", 3), numbers(said, "ImageOrientationPatient", 6)
     spacing = numbers(said, "PixelSpacing", 2)
     centre, width = number(said, "WindowCenter"), number(said, "WindowWidth")
     slope = number(said, "RescaleSlope") or 1.0
     return Frame(
         path=path,
+        stamp=stamp,
         number=index,
         sop_class_uid=text(said, "SOPClassUID") or "",
         sop_instance_uid=text(said, "SOPInstanceUID") or path.name,

@@ -263,6 +263,4 @@ def _opened(file: File) -> Iterator[BinaryIO]:
             stamps.check(file.path, file.stamp, opened.fileno())
             yield opened
     except OSError as error:
-        raise FileError(
-            file.path, f"cannot be read ({error.strerror or error}); check the disk or network share."
-        ) from None
+        raise stamps.unreadable(file.path, error) from None

@@ -38,12 +38,11 @@ def test_images_become_a_scan_that_says_it_is_simulated(run, tmp_path):
     assert series.is_simulated and series.simulation.noise == 0.01
     assert any("simulated" in note for note in series.notes)
     assert not series.geometry.flip_rows
-    first = out_file.read_bytes()
+    first, kspace, reference = out_file.read_bytes(), series.source.kspace(1), series.source.reference(0)
     assert run(*words)[0] == 0
     with h5py.File(out_file) as again:
-        assert np.array_equal(series.source.kspace(1), again["kspace"][1])
+        assert np.array_equal(kspace, again["kspace"][1])
     assert len(first) == out_file.stat().st_size
-    reference = series.source.reference(0)
     inside = picture() > 0
     assert np.corrcoef(reference[inside], picture()[inside])[0, 1] > 0.5
 

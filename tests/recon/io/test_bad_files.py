@@ -294,22 +294,21 @@ def test_file_that_vanishes_or_shrinks_after_opening(write, noise) -> None:
     path = write(kspace=noise(4, 2, 64, 64))
     (series,) = recon.open_study(path).series
     os.truncate(path, 4000)
-    with pytest.raises(FileError, match="truncated"):
+    with pytest.raises(FileError, match="was changed since it was opened; open it again"):
         series.read(3)
     path.unlink()
-    with pytest.raises(FileError, match=path.name):
+    with pytest.raises(FileError, match=f"{path.name}: is not there; bring it back"):
         series.read(3)
 
 
 def test_file_that_is_replaced_by_another_after_opening(write, noise) -> None:
     path = write(kspace=noise(4, 2, 16, 16))
     (series,) = recon.open_study(path).series
-    write(kspace=noise(1, 2, 16, 16))
-    with pytest.raises(FileError):
-        series.read(3)
-    write(kspace=noise(4, 3, 8, 8))
-    with pytest.raises(FileError):
-        series.read(0)
+    # Even one of the same size: one volume must not be made of the slices of two.
+    write(kspace=noise(4, 2, 16, 16, seed=1), reconstruction_rss=np.ones((4, 16, 16)))
+    for read in (series.read, series.source.reference):
+        with pytest.raises(FileError, match="was changed since it was opened; open it again"):
+            read(3)
 
 
 def test_heap_that_would_send_the_library_in_circles(real_brain, tmp_path) -> None:

@@ -1,6 +1,7 @@
 """DICOM studies: found, sorted, declined by name, and never the end of the program."""
 
 import hashlib
+import os
 import random
 import tracemalloc
 import warnings
@@ -18,6 +19,7 @@ from pydicom.sequence import Sequence
 import recon
 from recon.errors import FileError, MRIError
 from recon.io.dicom import is_dicom, read
+from recon.io.dicom.frame import read_header
 from recon.simulate import SimulationSpec
 
 PYDICOM_FILES = Path(data_manager.DATA_ROOT) / "test_files"
@@ -298,8 +300,18 @@ def test_one_frame_of_a_large_file_is_read_alone(tmp_path, write_dicom, only):
 def test_a_file_that_is_gone_is_named(tmp_path, write_dicom, only):
     series = only(read(write_dicom(tmp_path / "a.dcm")))
     (tmp_path / "a.dcm").unlink()
-    with pytest.raises(FileError, match=r"a\.dcm"):
+    with pytest.raises(FileError, match=r"a\.dcm: is not there; bring it back"):
         series.read(0)
+
+
+def test_a_file_that_was_changed_is_not_read_on(tmp_path, write_dicom, only):
+    """Another image of the same name may be another patient's: neither its pixels nor its header are taken."""
+    series = only(read(write_dicom(tmp_path / "a.dcm")))
+    write_dicom(tmp_path / "a.dcm", slice=1)
+    os.utime(tmp_path / "a.dcm", ns=(0, 0))
+    for again in (lambda: series.read(0), lambda: read_header(series.source.frames[0])):
+        with pytest.raises(FileError, match=r"a\.dcm: was changed since it was opened; open it again"):
+            again()
 
 
 # ---- simulated k-space ------------------------------------------------------------------------------------------

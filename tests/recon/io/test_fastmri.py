@@ -410,6 +410,7 @@ def test_file_is_closed_between_calls(write, noise) -> None:
     series.read(0)
     with h5py.File(path, "r+") as file:  # would fail while someone reads
         file["kspace"][1] = 2 * file["kspace"][1]
+    series = series_of(path)
     np.testing.assert_allclose(series.read(1).kspace.numpy(), 2 * noise(2, 2, 16, 16)[1])
 
 

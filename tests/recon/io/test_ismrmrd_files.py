@@ -199,7 +199,7 @@ def test_file_is_closed_between_calls_and_watched(scan, write_raw, only) -> None
     with pytest.raises(FileError, match="was changed since it was opened; open it again"):
         series.read(1)
     path.unlink()
-    with pytest.raises(FileError, match="cannot be read"):
+    with pytest.raises(FileError, match="is not there; bring it back"):
         series.read(1)
 
 
