@@ -17,6 +17,7 @@ import math
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,8 @@ MAX_VOLUMES = 64
 _SMALLEST_MM, _LARGEST_MM = 1e-3, 1e3
 # gzip cannot shrink data further than about 1 : 1032, so a header that announces more is not that of its file.
 _MAX_COMPRESSION = 1100
+# Of a compressed file, the volume that was read last is kept up to this size.
+_MOST_KEPT_BYTES = 1 << 28
 # Codes of the unit of length: metres and micrometres; all others are taken as millimetres.
 _MM = {1: 1000.0, 3: 1e-3}
 _RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
@@ -86,19 +89,16 @@ class NiftiSource(SimulatedSource):
     def image(self, index: int) -> NDArray[np.float32]:
         """Return the magnitude ``(y, x)`` of a slice."""
         frame = self.frames[index]
-        return self._picture(_plane(self._opened(), frame.path, frame.number, frame.volume), frame)
+        image = self._opened()
+        if _is_kept(image, frame.path):
+            return self._picture(_unpacked(tuple(self._files.items()), frame.volume)[..., frame.number], frame)
+        return self._picture(_magnitudes(image, frame.path, frame.number, frame.volume), frame)
 
     def volume(self) -> NDArray[np.float32]:
         """Return all magnitudes ``(slices, y, x)``; of a compressed file, slice by slice would take for ever."""
         first = self.frames[0]
-        image = self._opened()
-        with _told(first.path):
-            voxels = np.asarray(image.dataobj[_where(image, slice(None), first.volume)])
-        voxels = voxels.reshape((*voxels.shape, 1)[:3])
-        if voxels.shape[2] != len(self.frames):
-            raise FileError(first.path, "was changed since it was opened; open it again.")
-        planes = (_magnitude(voxels[..., one.number], one.path, one.number) for one in self.frames)
-        return np.stack([self._picture(plane, one) for plane, one in zip(planes, self.frames, strict=True)])
+        voxels = _volume(self._opened(), first.path, first.volume)
+        return np.stack([self._picture(voxels[..., one.number], one) for one in self.frames])
 
     def _opened(self) -> Any:
         image = _load(self.frames[0].path)
@@ -108,7 +108,7 @@ class NiftiSource(SimulatedSource):
         return image
 
     def _picture(self, plane: NDArray[np.float32], frame: Plane) -> NDArray[np.float32]:
-        picture: NDArray[np.float32] = self._turn(plane)
+        picture: NDArray[np.float32] = self._turn(_finite(plane, frame.path, frame.number))
         if picture.shape != frame.size:
             raise FileError(frame.path, "was changed since it was opened; open it again.")
         return np.ascontiguousarray(np.maximum(picture, 0))
@@ -144,7 +144,7 @@ def read(path: Path, simulation: SimulationSpec | None = None) -> Study:
         geometry, turn, numbers = _geometry(image, _raw_header(path), shape, notes)
     title, width = stem_of(path), len(str(n_volumes))
     # Only of the first volume: in a compressed file what comes later takes seconds to reach.
-    middle = _plane(image, path, shape[2] // 2, 0)
+    middle = _finite(_magnitudes(image, path, shape[2] // 2, 0), path, shape[2] // 2)
     (rows, columns), maximum = turn(middle).shape, float(middle.max())
     shown = np.ascontiguousarray(middle).tobytes()
     if middle.min() < 0:
@@ -248,17 +248,37 @@ def _where(image: Any, number: int | slice, volume: int) -> tuple[int | slice, .
     return where[: len(image.shape)]
 
 
-def _plane(image: Any, path: Path, number: int, volume: int) -> NDArray[np.float32]:
-    """Values ``(i, j)`` of one slice of the file, as it lies there; of complex ones the magnitude."""
+def _magnitudes(image: Any, path: Path, number: int | slice, volume: int) -> NDArray[np.float32]:
+    """Values ``(i, j)`` of one slice of the file, or of all ``(i, j, k)``, as they lie there; magnitudes of complex."""
     with _told(path):
         values = np.asarray(image.dataobj[_where(image, number, volume)])
-    return _magnitude(values, path, number)
+        return np.asarray(np.abs(values) if values.dtype.kind == "c" else values, np.float32)
 
 
-def _magnitude(values: NDArray[Any], path: Path, number: int) -> NDArray[np.float32]:
-    with np.errstate(all="ignore"):  # what overflows is found and named here
-        plane = np.asarray(np.abs(values) if values.dtype.kind == "c" else values, np.float32)
-    if not np.isfinite(plane).all():
+def _volume(image: Any, path: Path, volume: int) -> NDArray[np.float32]:
+    voxels = _magnitudes(image, path, slice(None), volume)
+    return voxels.reshape((*voxels.shape, 1)[:3])
+
+
+def _is_kept(image: Any, path: Path) -> bool:
+    """True where all before a slice has to be unpacked to reach it, and its volume is of a size to be kept."""
+    n_bytes = math.prod(image.shape[:3]) * np.dtype(np.float32).itemsize
+    return _is_compressed(_data_of(image, path)) and n_bytes <= _MOST_KEPT_BYTES
+
+
+@lru_cache(maxsize=1)
+def _unpacked(files: tuple[tuple[Path, stamps.Stamp], ...], volume: int) -> NDArray[np.float32]:
+    """One volume of a compressed file in this state of it, kept for the slices that are read next."""
+    path, _ = files[0]
+    return _volume(_load(path), path, volume)
+
+
+def _is_compressed(data: Path) -> bool:
+    return data.name.lower().endswith((".gz", ".bz2", ".zst"))
+
+
+def _finite(plane: NDArray[np.float32], path: Path, number: int) -> NDArray[np.float32]:
+    if not np.isfinite(plane).all():  # what overflowed is found and named here
         raise FileError(
             path,
             f"slice {number} of the file (counted from 0) holds NaN or infinity; finite values were expected. Mend the "
@@ -291,7 +311,7 @@ def _shape(image: Any, path: Path) -> tuple[tuple[int, int, int], int]:
     with _told(path):
         stored = data.stat().st_size
     n_bytes = i * j * k * n_volumes * dtype.itemsize
-    if stored * (_MAX_COMPRESSION if data.name.lower().endswith((".gz", ".bz2", ".zst")) else 1) < n_bytes:
+    if stored * (_MAX_COMPRESSION if _is_compressed(data) else 1) < n_bytes:
         raise FileError(
             path,
             f"announces {n_bytes:,} bytes of voxels, and {data.name} has {stored:,}; the file was cut off. Copy or "

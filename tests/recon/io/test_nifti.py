@@ -10,6 +10,7 @@ import pytest
 
 import recon
 from recon.errors import FileError
+from recon.io import nifti
 from recon.io.images import read_images
 from recon.simulate import SimulationSpec
 
@@ -202,6 +203,24 @@ def test_a_volume_at_once_is_its_slices(save, only, voxels):
             series = only(recon.open_study(save(values, affine_of((2, 0, 1), (1.0, -1.0, -1.0)), name=name)))
             each = np.stack([series.source.image(index) for index in range(series.n_slices)])
             assert np.array_equal(series.source.volume(), each)
+
+
+def test_a_volume_of_a_compressed_file_is_unpacked_once(save, voxels, monkeypatch):
+    """Slice by slice, all that lies before would be unpacked for each one; one volume is kept, of whatever file."""
+    values = np.stack([voxels + 10 * number for number in range(3)], axis=3)
+    packed, plain = (recon.open_study(save(values, name=name)).series for name in ("bold.nii.gz", "bold.nii"))
+    whole, unpacked = nifti._volume, []
+    monkeypatch.setattr(nifti, "_volume", lambda *about: unpacked.append(about) or whole(*about))
+    for one, other in zip(packed, plain, strict=True):
+        for index in range(one.n_slices):
+            assert np.array_equal(one.source.image(index), other.source.image(index))
+    assert len(unpacked) == 3
+    packed[0].source.image(0)  # was given up for the last one
+    assert len(unpacked) == 4
+    # What is too large to be kept is read slice by slice.
+    monkeypatch.setattr(nifti, "_MOST_KEPT_BYTES", voxels.size * 4 - 1)
+    assert np.array_equal(packed[1].source.image(2), plain[1].source.image(2))
+    assert len(unpacked) == 4
 
 
 def test_cifti_is_read_by_its_nifti_header_alone(save, voxels):
