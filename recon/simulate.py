@@ -177,7 +177,7 @@ def write(
             if show is not None:
                 show(f"slice {index}", (index + 1) / n_slices)
 
-    names = ", ".join(item.path.name for item in images)
+    names = ", ".join(item.name for item in images)
     if len(names) > _LONGEST_NAMES:
         names = f"{len(images)} image{'s' if len(images) > 1 else ''}"
     header = Header(

@@ -15,7 +15,7 @@ import numpy as np
 from recon.data import Declined
 from recon.errors import FileError, MRIError, RequestError, needs_package
 from recon.export.atomic import atomic_file
-from recon.io import IMAGES, IS_RESULT, RAW, folders, images, is_raw, misnamed, sniff
+from recon.io import IS_RESULT, RAW, folders, images, is_raw, misnamed, open_study, sniff
 from training import subjects
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from recon.data import Series
+    from recon.data import Series, Study
 
 # Volumes at least this cubic can be cut along any axis.
 _ISOTROPIC_SHARE = 0.5
@@ -31,6 +31,7 @@ _ISOTROPIC_SHARE = 0.5
 _CONTENT = 0.02
 # Volumes of a folder are stored as integers with the 99.9th percentile at this value; twice that is the brightest.
 _PEAK_LEVEL = 30000
+_IS_RAW = "holds raw data, not images; raw data is named by `kspace`, not by `images`."
 # Without a cache on disk, volumes are held in memory up to here.
 _MAX_BYTES_IN_MEMORY = 8e9
 
@@ -215,8 +216,9 @@ def read_folder(
 def find_volumes(folder: Path) -> Iterator[FoundVolume | Declined]:
     """Yield the magnitude volumes of a folder tree, or of one file, and what cannot be used, such as earlier results.
 
-    A NIfTI or NPY file is a volume, and so is a DICOM series; pictures are one where they lie in one folder, have one
-    size, and names that differ in a number at their end.
+    An NPY file is a volume, and so is each series of DICOM and NIfTI files: the time points of one scan are volumes of
+    one subject. Pictures are one where they lie in one folder, have one size, and names that differ in a number at
+    their end.
 
     Raises
     ------
@@ -231,9 +233,10 @@ def find_volumes(folder: Path) -> Iterator[FoundVolume | Declined]:
         if name.endswith(images.PICTURES):
             stem = re.sub(r"[-_. ]*(slice|image|img|im|z)?[-_. ]*\d+$", "", path.stem, flags=re.IGNORECASE)
             pictures.setdefault((path.parent, stem), []).append(path)
-        elif name.endswith((*images.NIFTI, *images.ARRAYS)):
-            kind = "NPY" if name.endswith(images.ARRAYS) else "NIfTI"
-            yield _attempt(root, [path], kind, subjects.subject_of(path, root))
+        elif name.endswith(images.ARRAYS):
+            yield _attempt(root, [path], "NPY", subjects.subject_of(path, root))
+        elif name.endswith(images.NIFTI):
+            yield from _series(path, root, "NIfTI")
         else:
             try:
                 content = sniff(path)
@@ -242,11 +245,13 @@ def find_volumes(folder: Path) -> Iterator[FoundVolume | Declined]:
             else:
                 reason = misnamed(path, content)
                 if content in RAW:
-                    reason = "holds raw data, not images; raw data is named by `kspace`, not by `images`."
+                    reason = _IS_RAW
                 if content == "hdf5" and not is_raw(path, content):
                     reason = f"{IS_RESULT}."
-            if content in IMAGES and content != "dicom":
-                yield _attempt(root, [path], "NIfTI" if content == "nifti" else "NPY", subjects.subject_of(path, root))
+            if content == "npy":
+                yield _attempt(root, [path], "NPY", subjects.subject_of(path, root))
+            if content == "nifti":
+                yield from _series(path, root, "NIfTI")
             if reason:
                 yield Declined(path, reason)
             has_dicom = has_dicom or content == "dicom"
@@ -254,7 +259,7 @@ def find_volumes(folder: Path) -> Iterator[FoundVolume | Declined]:
         subject = subjects.subject_of(parent / f"{stem}.png" if stem else paths[0], root)
         yield _attempt(root, paths, "picture", subject)
     if has_dicom:
-        yield from _dicom(folder, root)
+        yield from _series(folder, root, "DICOM")
 
 
 def _attempt(root: Path, paths: list[Path], kind: str, subject: str) -> FoundVolume | Declined:
@@ -273,34 +278,41 @@ def _attempt(root: Path, paths: list[Path], kind: str, subject: str) -> FoundVol
     return FoundVolume(name, kind, part, subject, tuple(paths), slices.shape, lambda: slices, lambda: slices)
 
 
-def _dicom(folder: Path, root: Path) -> Iterator[FoundVolume | Declined]:
-    from recon.io import dicom
-
+def _series(path: Path, root: Path, kind: str) -> Iterator[FoundVolume | Declined]:
+    """The series of a NIfTI file, or of the DICOM files of a folder."""
     try:
-        with needs_package():
-            study = dicom.read(folder)
+        study = _dicom(path) if kind == "DICOM" else open_study(path)
     except MRIError as error:
-        yield Declined(folder, getattr(error, "problem", str(error)))
+        yield Declined(path, getattr(error, "problem", str(error)))
         return
     yield from study.declined
     for series in study.series:
-        first = series.instances[0]
-        if series.is_result:
-            yield Declined(first, f"(“{series.title}”) {IS_RESULT}.")
+        paths = series.instances or (series.path,)
+        first = paths[0]
+        if series.is_result or series.has_kspace:
+            yield Declined(first, f"(“{series.title}”) {IS_RESULT}." if series.is_result else _IS_RAW)
             continue
-        subject = series.header.patient_id or subjects.subject_of(first, root)
-        name = f"{first.relative_to(root)} ({series.title})"
+        name, title = str(first.relative_to(root)), series.title if kind == "DICOM" else series.part
+        load = partial(_slices_of, series)
         source: Any = series.source
         yield FoundVolume(
-            name,
-            "DICOM",
+            f"{name} ({title})" if title else name,
+            kind,
             subjects.part_of(first, root),
-            subject,
-            series.instances,
+            series.header.patient_id or subjects.subject_of(first, root),
+            paths,
             (series.n_slices, *series.matrix),
-            partial(_slices_of, series),
-            partial(source.image, series.n_slices // 2),
+            load,
+            # A DICOM series may be many files; of a compressed NIfTI file one slice costs as much as all.
+            partial(source.image, series.n_slices // 2) if kind == "DICOM" else load,
         )
+
+
+def _dicom(folder: Path) -> Study:
+    with needs_package():
+        from recon.io import dicom
+
+        return dicom.read(folder)
 
 
 def _slices_of(series: Series) -> NDArray[np.float32]:

@@ -1,7 +1,7 @@
 """Make a fastMRI-style raw data file from magnitude images: DICOM, NIfTI, NPY or PNG.
 
 Coils, phase and noise are simulated, and the file says so. Images of one size become the slices of one volume, in the
-order in which they are named. Phase encodes run along the columns."""
+order in which they are named; of a file of several volumes, those of the first. Phase encodes run along the columns."""
 
 from __future__ import annotations
 
@@ -65,6 +65,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _read(path: Path) -> Images:
     images = read_images(path)
+    if images.part:
+        sys.stderr.write(
+            f"mri-workstation: {path}: holds several volumes, and the first is taken ({images.part}); extract another "
+            "one, as `fslroi` does, to take that.\n"
+        )
     if images.n_empty:
         sys.stderr.write(f"mri-workstation: {path}: left out {count(images.n_empty, 'empty slice')}.\n")
     return images

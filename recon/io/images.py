@@ -46,6 +46,8 @@ class Images:
         Slices without any signal, which were left out.
     is_result
         See `recon.data.Series`.
+    part
+        Which of the file's volumes it is, where it holds several.
     """
 
     path: Path
@@ -54,10 +56,16 @@ class Images:
     thickness_mm: float | None = None
     n_empty: int = 0
     is_result: bool = False
+    part: str = ""
+
+    @property
+    def name(self) -> str:
+        """What a file that is made of them says that they are."""
+        return f"{self.path.name} ({self.part})" if self.part else self.path.name
 
 
 def read_images(path: Path) -> Images:
-    """Read the slices of a file or folder.
+    """Read the slices of a file or folder; of a file of several volumes, those of the first.
 
     Raises
     ------
@@ -138,9 +146,10 @@ def _load_study(path: Path) -> Images:
     found = [series for series in study.series if not series.has_kspace]
     if not found:
         raise FileError(path, f"holds raw data, which needs no simulation; {_EXPECTED}.")
-    if len(found) > 1:
+    if len(found) > 1 and path.is_dir():
         titles = [series.title for series in found]
         # Of many the first and the last tell what they are.
         named = ", ".join(titles if len(titles) <= _N_NAMED else [titles[0], "…", titles[-1]])
         raise FileError(path, f"holds {len(found)} volumes ({named}); name the files of one, or extract it.")
-    return replace(read_series(found[0]), path=path)
+    part = (found[0].part or found[0].title) if len(found) > 1 else ""
+    return replace(read_series(found[0]), path=path, part=part)

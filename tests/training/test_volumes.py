@@ -11,6 +11,7 @@ from recon.errors import FileError, RequestError
 from training import subjects
 from training.config import TrainingConfig
 from training.data import open_data
+from training.inspection import inspect
 from training.volumes import FoundVolume, find_volumes, read_folder
 
 
@@ -171,6 +172,29 @@ def test_dicom_is_found_by_patient(tmp_path):
     assert len({entry.subject for entry in found}) == 2
     training, validation, _ = read_folder(tmp_path, 0.5, 0)
     assert len(training) == len(validation) == 1
+
+
+def test_volumes_of_one_file_show_one_subject(tmp_path):
+    """All of them train, or all of them validate."""
+    import nibabel
+
+    levels = (100, 150, 200)
+    times = np.stack([ball(level=level).transpose(2, 1, 0) for level in levels], axis=-1)
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for name in ("anna", "ben"):
+        nibabel.save(nibabel.Nifti1Image(times, np.eye(4)), folder / f"{name}.nii.gz")
+    found = list(find_volumes(folder))
+    assert [entry.subject for entry in found] == ["anna"] * 3 + ["ben"] * 3
+    assert [entry.name for entry in found][:2] == ["anna.nii.gz (volume 1 of 3)", "anna.nii.gz (volume 2 of 3)"]
+    assert [entry.load().max() for entry in found[:3]] == [ball(level=level).max() for level in levels]
+    training, validation, declined = read_folder(folder, 0.5, 0, tmp_path / "cache")
+    assert not declined and len(training) == len(validation) == 3
+    assert len({volume.name.split(".")[0] for volume in training}) == 1
+    # A cache must not take one volume of a file for another.
+    assert len(list((tmp_path / "cache").rglob("*.npy"))) == 6
+    parts = inspect(folder, validation_share=0.5).parts
+    assert [(part.n_volumes, part.n_subjects) for part in parts.values()] == [(3, 1), (3, 1)]
 
 
 def test_samples_come_from_a_folder_of_images(tmp_path):

@@ -68,6 +68,20 @@ def test_a_folder_of_dicom_files_is_named_as_it_was_given(run, scan, tmp_path):
     assert (series.n_slices, series.header.source) == (2, "simulated from head.zero-filled.dcm")
 
 
+def test_of_a_file_of_volumes_the_first_is_taken_which_is_said(run, tmp_path):
+    import nibabel
+
+    volumes = np.stack([np.stack([factor * picture()] * 3, axis=-1) for factor in (1, 2)], axis=-1)
+    nibabel.save(nibabel.Nifti1Image(volumes.astype(np.int16), np.eye(4)), tmp_path / "bold.nii.gz")
+    status, out, err = run("simulate", tmp_path / "bold.nii.gz", "--out", tmp_path / "scan.h5", "--json")
+    assert status == 0
+    assert json.loads(out)["shape"][0] == 3
+    assert "bold.nii.gz: holds several volumes, and the first is taken (volume 1 of 2)" in err
+    assert (
+        recon.open_study(tmp_path / "scan.h5").series[0].header.source == "simulated from bold.nii.gz (volume 1 of 2)"
+    )
+
+
 @pytest.mark.parametrize(
     ("content", "text"),
     [

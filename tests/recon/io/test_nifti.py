@@ -120,12 +120,21 @@ def test_volumes_of_a_time_series_open_one_by_one(save, voxels, monkeypatch):
 
 
 def test_of_many_volumes_the_first_and_the_last_are_named(save, voxels):
+    """Which of a folder's volumes is meant, nobody can guess."""
     path = save(np.stack([voxels] * 11, axis=-1), name="bold.nii")
     with pytest.raises(FileError, match=r"11 volumes \(bold · volume 01 of 11, …, bold · volume 11 of 11\)"):
-        read_images(path)
-    path = save(np.stack([voxels] * 2, axis=-1), name="two.nii")
+        read_images(path.parent)
+    path.unlink()
+    save(np.stack([voxels] * 2, axis=-1), name="two.nii")
     with pytest.raises(FileError, match=r"2 volumes \(two · volume 1 of 2, two · volume 2 of 2\)"):
-        read_images(path)
+        read_images(path.parent)
+
+
+def test_of_a_file_of_volumes_the_first_is_simulated(save, only, voxels):
+    path = save(np.stack([voxels, voxels + 3000], axis=-1), name="bold.nii")
+    first, alone = read_images(path), read_images(save(voxels, name="first.nii"))
+    assert np.array_equal(first.slices, alone.slices)
+    assert (first.name, alone.name) == ("bold.nii (volume 1 of 2)", "first.nii")
 
 
 def test_units_are_millimetres(save, only, voxels):
