@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from recon.data import Declined, Study
 from recon.errors import FileError, MissingPackageError, RequestError, needs_package
-from recon.io import folders
+from recon.io import cfl, folders
 from recon.simulate import SimulationSpec
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def _checked(path: Path | str) -> Path:
         mode = where.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         # BART's own programs take the common name of a pair.
-        if (data := where.with_name(f"{where.name}.cfl")).is_file():
+        if (data := cfl.data_of(where)).is_file():
             return data
         if folders.is_dead_link(where):
             raise FileError(where, folders.dead_link(where)) from None
@@ -230,7 +230,7 @@ def _open_folder(folder: Path, simulation: SimulationSpec | None) -> Study:
                     inside = _open_file(path, found, simulation)
                     series += inside.series
                     declined += inside.declined
-                elif path.suffix == ".cfl":
+                elif path.suffix.lower() == ".cfl":
                     declined.append(Declined(path, f"{found}."))
                 elif reason := misnamed(path, found):
                     declined.append(Declined(path, reason))
@@ -328,10 +328,11 @@ def _is_nifti(head: bytes) -> bool:
 
 def _bart(path: Path, head: bytes) -> str | None:
     """BART's values have no mark of their own: a pair is known by its names and its header."""
-    if path.suffix == ".hdr" and head.lstrip().startswith(b"# Dimensions"):
+    ending = path.suffix.lower()
+    if ending == ".hdr" and head.lstrip().startswith(b"# Dimensions"):
         return "cfl"
-    if path.suffix == ".cfl":
-        header = path.with_suffix(".hdr")
+    if ending == ".cfl":
+        header = cfl.header_of(path)
         return "cfl" if header.is_file() else f"is a BART array without its header {header.name}; bring it beside"
     return None
 

@@ -77,8 +77,13 @@ def read_shape(path: Path | str) -> tuple[int, ...]:
     return tuple(shape)
 
 
+def header_of(path: Path | str) -> Path:
+    """Return the file of a pair that holds the dimensions; either file, or their common name, names the pair."""
+    return _pair(path)[0]
+
+
 def data_of(path: Path | str) -> Path:
-    """Return the file of a pair that holds the values; either file, or their common name, names the pair."""
+    """Return the file of a pair that holds the values; see `header_of`."""
     return _pair(path)[1]
 
 
@@ -109,5 +114,11 @@ def write(path: Path | str, values: NDArray[Any]) -> None:
 
 def _pair(path: Path | str) -> tuple[Path, Path]:
     path = Path(path)
-    stem = path.with_suffix("") if path.suffix in (".cfl", ".hdr") else path
-    return stem.with_name(stem.name + ".hdr"), stem.with_name(stem.name + ".cfl")
+    stem = path.with_suffix("") if path.suffix.lower() in (".cfl", ".hdr") else path
+    return _with_ending(stem, ".hdr"), _with_ending(stem, ".cfl")
+
+
+def _with_ending(stem: Path, ending: str) -> Path:
+    """The file of this ending; some ways of copying make its letters capital."""
+    path, capital = (stem.with_name(stem.name + letters) for letters in (ending, ending.upper()))
+    return capital if capital.is_file() and not path.is_file() else path

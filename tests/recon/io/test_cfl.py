@@ -8,6 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 
+import recon
 from recon.errors import FileError
 from recon.io import cfl
 
@@ -27,6 +28,21 @@ def test_round_trip(tmp_path, shape, suffix):
     # What is done to the values does not reach the file.
     found[...] = 0
     np.testing.assert_array_equal(cfl.read(tmp_path / "scan.v2"), values)
+
+
+@pytest.mark.parametrize("endings", [(".CFL", ".HDR"), (".CFL", ".hdr"), (".cfl", ".HDR")])
+def test_endings_of_capital_letters(tmp_path, endings):
+    kspace = np.random.default_rng(0).standard_normal((24, 20, 1, 2)) * (1 + 1j)
+    cfl.write(tmp_path / "scan", kspace)
+    for written, ending in zip((".cfl", ".hdr"), endings, strict=True):
+        (tmp_path / f"scan{written}").rename(tmp_path / f"scan{ending}")
+    for name in ("scan", *(f"scan{ending}" for ending in endings)):
+        (series,) = recon.open_study(tmp_path / name).series
+        assert (series.kind, series.stem, series.n_coils, series.matrix) == ("bart", "scan", 2, (24, 20))
+        np.testing.assert_allclose(series.read(0).kspace.numpy(), kspace[:, :, 0].transpose(2, 0, 1), rtol=1e-6)
+    (tmp_path / f"scan{endings[1]}").unlink()
+    with pytest.raises(FileError, match=r"without its header scan\.hdr"):
+        recon.open_study(tmp_path / f"scan{endings[0]}")
 
 
 def test_the_first_dimension_is_the_fastest(tmp_path):
