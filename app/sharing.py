@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +39,9 @@ def is_shared() -> bool:
 
 def is_first() -> bool:
     """Tell whether this process is the only one, or the first of those that torchrun or SLURM started."""
-    return not is_shared() or os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
+    from training.cluster import process_number
+
+    return process_number() == 0
 
 
 def process_all(work: Work, arguments: argparse.Namespace) -> None:

@@ -17,10 +17,12 @@ from recon.errors import MRIError
 from recon.evaluation import Evaluation, Task, count_slices, indices_of, is_of_study, plan
 from recon.evaluation_problems import group_problems
 from recon.journal import Journal
+from recon.lock import locked
 from recon.scoring import Support
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from recon.batch import Show
     from recon.stage import Stage
@@ -29,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 _JOURNAL = "parts"
 _JOB = "evaluation.json"
+_LOCK = "evaluation.lock"
 
 
 class EvaluationWork:
@@ -83,6 +86,10 @@ class EvaluationWork:
         with atomic_file(path) as temporary:
             temporary.write_text(json.dumps(self.to_dict(), indent=2), "utf-8")
         return path
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Hold the folder, and raise RequestError where another process writes into it; see `recon.lock.locked`."""
+        return locked(self.out / _LOCK, "evaluate")
 
     @property
     def costs(self) -> list[float]:

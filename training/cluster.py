@@ -49,3 +49,11 @@ def find_cluster() -> Cluster | None:
             )
         return Cluster(n_tasks // n_nodes, n_nodes, is_external=True)
     return None
+
+
+def process_number() -> int:
+    """Return this process's place among all of the run, 0 for the one that speaks and writes."""
+    cluster = find_cluster()
+    if cluster is None:
+        return int(os.environ.get("LOCAL_RANK", "0"))
+    return int(os.environ["RANK" if "TORCHELASTIC_RUN_ID" in os.environ else "SLURM_PROCID"])

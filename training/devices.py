@@ -109,14 +109,6 @@ def choose_devices(devices: str = "auto", n_nodes: int | None = None) -> Devices
     return Devices(accelerator, n_local, n_nodes, cluster is not None)
 
 
-def process_number() -> int:
-    """Return this process's place among all of the run, 0 for the one that speaks and writes."""
-    cluster = find_cluster()
-    if cluster is None:
-        return int(os.environ.get("LOCAL_RANK", "0"))
-    return int(os.environ["RANK" if "TORCHELASTIC_RUN_ID" in os.environ else "SLURM_PROCID"])
-
-
 def gather(values: Sequence[float], device: torch.device) -> list[list[float]]:
     """Return the values of all processes, each a row; every process calls this at the same place."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):

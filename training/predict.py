@@ -21,15 +21,16 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recon.errors import DeviceError, MRIError, needs_package
-from training.cluster import Cluster, find_cluster
+from training.cluster import Cluster, find_cluster, process_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from recon.batch import Show, Work
 
@@ -226,13 +227,18 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     from recon.batch import open_work
+    from recon.evaluation_work import EvaluationWork
 
     work = open_work(arguments.job)
     show: Show | None = None
+    lock: AbstractContextManager[None] = nullcontext()
     if arguments.progress is not None:
-        part = int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")))
-        show = _ProgressFile(arguments.progress, part).show
-    is_first, status = run_job(work, processes=arguments.processes, device=arguments.device, show=show)
+        show = _ProgressFile(arguments.progress, process_number()).show
+    elif process_number() == 0 and isinstance(work, EvaluationWork):
+        # A command that starts this program holds the folder itself.
+        lock = work.alone()
+    with lock:
+        is_first, status = run_job(work, processes=arguments.processes, device=arguments.device, show=show)
     if is_first and arguments.outcome is not None:
         arguments.outcome.write_text(json.dumps(work.outcome()), "utf-8")
     return status

@@ -85,7 +85,8 @@ def main(
     with needs_package("train"):
         import lightning  # noqa: F401
     from training import checkpoints
-    from training.devices import choose_devices, process_number
+    from training.cluster import process_number
+    from training.devices import choose_devices
     from training.interruption import Stopped
 
     checkpoint: dict[str, Any] | None = None
@@ -131,7 +132,8 @@ def train(
         See `main`.
     """
     from training.checkpoints import BEST, Checkpoints, read
-    from training.devices import device_name, process_number, products
+    from training.cluster import process_number
+    from training.devices import device_name, products
     from training.events import EventLog
     from training.interruption import Interruption, Stopped
     from training.loader import SampleLoader

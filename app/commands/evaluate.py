@@ -130,7 +130,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate, or go on with an evaluation."""
     from recon.evaluation_work import EvaluationWork
-    from recon.lock import locked
 
     evaluation = build_evaluation(arguments)
     for model in dict.fromkeys(request.model for request in evaluation.requests()):
@@ -146,7 +145,7 @@ def run(arguments: argparse.Namespace) -> int:
             write_line(f"{job}\nrun it: python -m training.predict {job} --processes N")
         return 0
     # Of the processes that torchrun or SLURM started, the first one speaks for all.
-    with locked(arguments.out / "evaluation.lock", "evaluate") if is_first() else nullcontext():
+    with work.alone() if is_first() else nullcontext():
         if is_shared():
             status, rows = share_out(work.to_dict(), arguments)
         elif arguments.processes > 1:

@@ -19,7 +19,7 @@ from app import cli
 from recon import models, phantom
 from recon.errors import DeviceError, RequestError
 from recon.weights import read_header
-from training import checkpoints, devices, events
+from training import checkpoints, cluster, devices, events
 from training.config import TrainingConfig
 from training.devices import Devices, choose_devices
 from training.loader import share_of_stream
@@ -217,7 +217,7 @@ def test_processes_that_others_started(monkeypatch, n_gpus):
     assert choose_devices("auto") == choose_devices("4", 2) == Devices("gpu", 4, 2, True)
     assert choose_devices("cpu").accelerator == "cpu"
     assert choose_devices("auto").n_processes == 8
-    assert devices.process_number() == 5
+    assert cluster.process_number() == 5
     with pytest.raises(RequestError, match="4 processes were started here"):
         choose_devices("2")
     with pytest.raises(RequestError, match="started on 2"):

@@ -17,6 +17,7 @@ from app import cli
 from recon import phantom
 from recon.batch import open_work
 from recon.errors import DeviceError, FileError, RequestError
+from recon.lock import locked
 from training import predict
 from training.cluster import Cluster, find_cluster
 from training.sharding import share_out
@@ -96,6 +97,24 @@ def test_two_processes_reconstruct_as_one(scans, tmp_path, capfd):
                 np.testing.assert_array_equal(one["reconstruction"], two["reconstruction"])
                 different = {key for key in one.attrs if not np.array_equal(one.attrs[key], two.attrs[key])}
                 assert different <= {"seconds"}
+
+
+def test_a_job_leaves_a_folder_alone_that_another_evaluation_writes_into(scans, tmp_path, capsys, monkeypatch):
+    assert cli.main(command(scans, tmp_path, "--plan")) == 0
+    words, lock = [str(tmp_path / "evaluation.json")], tmp_path / "evaluation.lock"
+    held = []
+    monkeypatch.setattr(predict, "run_job", lambda *_, **__: (held.append(lock.exists()), 0))
+    monkeypatch.setattr(predict, "_end_with_parent", lambda _: None)
+    with locked(lock, "evaluate"):
+        assert predict.main(words) == 2
+        assert f"in use: process {os.getpid()} on " in capsys.readouterr().err and not held
+        # One that `evaluate` started works under its lock, and so do the brothers of the first process.
+        assert predict.main([*words, "--progress", str(tmp_path)]) == 0
+        monkeypatch.setenv("LOCAL_RANK", "1")
+        assert predict.main(words) == 0
+        monkeypatch.delenv("LOCAL_RANK")
+    assert predict.main(words) == 0
+    assert held == [True] * 3 and not lock.exists()
 
 
 def test_a_process_without_a_volume_waits_for_the_others(scans, tmp_path, capfd):
