@@ -1,4 +1,4 @@
-"""Small fastMRI files, made for each test, and the one series of a study."""
+"""Small fastMRI and ISMRMRD files, made for each test, and the one series of a study."""
 
 from pathlib import Path
 
@@ -193,3 +193,10 @@ def write_raw(tmp_path):
         return path
 
     return _write_raw
+
+
+@pytest.fixture
+def scan(readouts, raw_header, noise):
+    """Give a small scan of ISMRMRD: its acquisitions, its XML header and its k-space."""
+    kspace = noise(3, 2, 32, 20)
+    return readouts(kspace), raw_header((32, 20)), kspace
