@@ -405,8 +405,7 @@ class StagePresenter(_Settling):
         for contender in comparison.contenders:
             step, done = shown_step(contender.result, session), contender.result.reconstruction
             scores = None if step is None else comparison.scores(contender, step)
-            is_shown = step is not None and contender.key != ZERO_FILLED
-            if step is not None and is_shown and (scores or step.residual is not None):
+            if step is not None and contender.key != ZERO_FILLED and (scores or step.residual is not None):
                 rows.append(_row(contender.title, scores, step.residual))
             if done is not None and len(finished) > 1 and contender.result.finished == finished:
                 volume += _of_volume(contender.title, done.metrics)
