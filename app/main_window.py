@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QByteArray, QSize, Qt, QUrl
+from PySide6.QtCore import QByteArray, QSize, Qt, QTimer, QUrl
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import (
     QApplication,
@@ -47,13 +47,15 @@ from app.views.study_browser import StudyBrowser
 from app.views.training_monitor import TrainingMonitor
 
 if TYPE_CHECKING:
-    from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
+    from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QShowEvent
 
     from app.session import Session
 
 TITLE = "MRI workstation"
 SIDE_WIDTH = 296
 BOTTOM_HEIGHT = 206
+# After the window is shown; the program itself starts its session earlier.
+START_MS = 300
 _SCANS = "Scans (*.h5 *.hdf5 *.mrd *.cfl *.npy *.dcm *.ima *.nii *.nii.gz);;All files (*)"
 
 
@@ -77,6 +79,8 @@ class MainWindow(QMainWindow):
         theme.apply(application, session.settings.theme)
         self._is_viewing: bool | None = None
         self._is_laid_out = False
+        self._starter = QTimer(self, singleShot=True, interval=START_MS)
+        self._starter.timeout.connect(session.start)
         self._closed: set[QDockWidget] = set()
         self._log_handler = Handler()
         logging.getLogger("app").addHandler(self._log_handler)
@@ -460,6 +464,11 @@ class MainWindow(QMainWindow):
         """Size on a small screen."""
         return QSize(1280, 800)
 
+    def showEvent(self, event: QShowEvent) -> None:
+        """Start a session that nobody has started, when the window has been seen."""
+        super().showEvent(event)
+        self._starter.start()
+
     def closeEvent(self, event: QCloseEvent) -> None:
         """Ask only when work would be lost; then end the threads."""
         if (self.session.is_running or self.session.sending.is_running) and not self._may_close():
@@ -469,6 +478,7 @@ class MainWindow(QMainWindow):
             state = bytes(self.saveState().toBase64().data()).decode()
             if state != self.session.settings.layout:
                 self.session.change_settings(layout=state)
+        self._starter.stop()
         self.training_desk.close()
         self.session.close()
         for name in ("app", "recon"):

@@ -121,6 +121,7 @@ class Session(QObject):
         self.series: Series | None = None
         self.slice_index = 0
         self.devices: tuple[str, ...] = ("auto", "cpu")
+        self._is_started = False
         self._notes: dict[Series, str] = {}
         self._filer = Worker(self)
         request = Request(device=self.settings.device, precision=self.settings.precision)  # type: ignore[arg-type]
@@ -163,7 +164,10 @@ class Session(QObject):
     # ---------------------------------------------------------------- start and end
 
     def start(self) -> None:
-        """Do what can wait until the window is on the screen: list the models, import torch."""
+        """Do what can wait until the window is on the screen, once: list the models, import torch."""
+        if self._is_started:
+            return
+        self._is_started = True
         problem = self.preferences.take_problem()
         if problem:
             self.say("warning", problem)
@@ -431,6 +435,10 @@ class Session(QObject):
             If a name is unknown or a value is outside its limits.
         """
         self.preferences.change(**values)
+
+    def export(self, folder: Path | str, formats: Iterable[str] = ("dicom",), **options: Any) -> bool:
+        """Write a result to files; see `Exports.write`."""
+        return self.exports.write(folder, formats, **options)
 
     def train(self, config: Path | str | dict[str, Any] | None = None, output: Path | str | None = None) -> bool:
         """Start training in a process of its own; `training` reports. See `TrainingMemory.start`."""

@@ -67,7 +67,7 @@ class MaskSpec:
         Share of the columns that is always kept in the centre; None takes fastMRI's for this acceleration.
     seed
         Integer; ``"filename"`` gives every slice of a file the same pattern, as fastMRI's validation does;
-        None is the same as ``"filename"`` so that a request always means one pattern.
+        None is the same as ``"filename"`` so that a request always means one pattern. Without a file, that is seed 0.
     offset
         First column of the equispaced and magic patterns; None draws it.
     """
@@ -187,7 +187,7 @@ def make(spec: MaskSpec, shape: tuple[int, int], filename: str | None = None) ->
     shape
         ``(y, x)`` of the k-space.
     filename
-        Base name of the data file, extension included; the seed when ``spec.seed`` is ``"filename"``.
+        Base name of the data file, extension included; the seed when ``spec.seed`` is ``"filename"``. None is seed 0.
 
     Raises
     ------
@@ -227,7 +227,7 @@ def _checked_shape(shape: tuple[int, int]) -> tuple[int, int]:
 
 
 def from_array(mask: NDArray[Any], shape: tuple[int, int], name: str) -> NDArray[np.bool_]:
-    """Bring a stored pattern to ``(1, x)`` or ``(y, x)``.
+    """Bring a stored pattern to ``(1, x)`` or ``(y, x)``; one whose rows are alike is made of lines.
 
     Parameters
     ----------
@@ -263,7 +263,8 @@ def from_array(mask: NDArray[Any], shape: tuple[int, int], name: str) -> NDArray
     result: NDArray[np.bool_] = array != 0
     if not result.any():
         raise FileError(name, "the mask keeps no sample at all; at least the centre of k-space must be sampled.")
-    return result
+    # Lines need transforms along one axis, and methods look for calibration lines in them.
+    return result[:1] if (result == result[:1]).all() else result
 
 
 def load_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -303,9 +304,9 @@ def centre_block(mask: NDArray[np.bool_], side: int) -> NDArray[np.bool_]:
 
 def _seed(spec: MaskSpec, filename: str | None) -> int | tuple[int, ...]:
     if spec.seed == "filename":
-        if not filename or not isinstance(filename, str):
-            raise RequestError("the mask is seeded by file name, but there is no file name; give a number as seed.")
-        return tuple(map(ord, filename))
+        if filename is not None and not isinstance(filename, str):
+            raise RequestError(f"the file name is {filename!r}; give its text, or None.")
+        return tuple(map(ord, filename)) if filename else 0
     assert isinstance(spec.seed, int)
     return spec.seed
 

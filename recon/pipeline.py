@@ -220,7 +220,8 @@ class Plan:
         self.left_out: dict[int, FileError] = {}
         requirements.check(self.card, self.n_virtual, self.mask, joins_coils=self.join_weight is not None)
         story = None if self.weights is None else self.weights.story
-        self.warnings += requirements.doubts(self.card, self.n_virtual, self.mask, story)
+        joins_coils = self.join_weight is not None
+        self.warnings += requirements.doubts(self.card, self.n_virtual, self.mask, story, joins_coils=joins_coils)
         # Without a network there is nothing that could be computed in half precision.
         network = self.weights is not None
         self.dtype = device.resolve_precision(request.precision, self.device) if network else torch.float32

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from recon.calibration import MIN_LINES, N_CALIBRATION, calibration_block, calibration_kernel
+from recon.calibration import FEW_LINES, MIN_LINES, N_CALIBRATION, calibration_block, calibration_kernel
 from recon.errors import RequestError
 from recon.fourier import ifft2c
 from recon.shapes import Bool, Complex
@@ -126,7 +126,7 @@ def walsh(
     def estimate(block: Tensor) -> Tensor:
         return _walsh(block, _image_size(kspace), window, crop)
 
-    return _on_calibration(kspace, (kspace != 0).any(dim=-3), n_calibration, MIN_LINES, estimate)
+    return _on_calibration(kspace, (kspace != 0).any(dim=-3), n_calibration, FEW_LINES, estimate)
 
 
 def sensitivity_maps(
@@ -168,7 +168,8 @@ def sensitivity_maps(
 
     sampled = mask if mask.ndim < 3 else mask.all(dim=-3)
     sampled = sampled.expand(*sampled.shape[:-2], *size)
-    return _on_calibration(kspace, sampled, n_calibration, MIN_LINES, estimate)
+    min_lines = FEW_LINES if method == "walsh" else MIN_LINES
+    return _on_calibration(kspace, sampled, n_calibration, min_lines, estimate)
 
 
 def combine(

@@ -16,7 +16,7 @@ from recon.calibration import KERNEL, MIN_LINES, N_CALIBRATION, calibration_bloc
 from recon.errors import FileError, ModelError
 from recon.io import cfl
 from recon.models.blocks import ReconstructionModel
-from recon.models.regularization import DEFAULT, choose_lambda
+from recon.models.regularization import DEFAULT, LARGEST, choose_lambda
 from recon.programs import Running, find, missing, version
 from recon.shapes import Bool, Complex
 from recon.stage import Stage
@@ -56,8 +56,8 @@ class BartParameters:
 
     def __post_init__(self) -> None:
         problems = []
-        if self.lambda_ is not None and not 0 <= self.lambda_ < float("inf"):
-            problems.append(f"lambda is {self.lambda_}; it must be 0 or more")
+        if self.lambda_ is not None and not 0 <= self.lambda_ <= LARGEST:
+            problems.append(f"lambda is {self.lambda_}; it must be 0 to {LARGEST:g}")
         if self.n_iterations < 1:
             problems.append(f"n_iterations is {self.n_iterations}; at least one is needed")
         if self.n_calibration < MIN_LINES:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from torch import Tensor
 from recon.errors import ModelError
 from recon.models.blocks import ReconstructionModel
 from recon.models.iterative import as_real, is_due, maps_or_ones, stage_interval
+from recon.models.regularization import LARGEST
 from recon.operator import NormalOperator
 from recon.shapes import Bool, Complex, Float
 from recon.stage import Stage
@@ -40,8 +40,8 @@ class CGSenseParameters:
 
     def __post_init__(self) -> None:
         problems = []
-        if not 0 <= self.lambda_ < math.inf:
-            problems.append(f"lambda is {self.lambda_}; it must be 0 or more")
+        if not 0 <= self.lambda_ <= LARGEST:
+            problems.append(f"lambda is {self.lambda_}; it must be 0 to {LARGEST:g}")
         if self.n_iterations < 1:
             problems.append(f"n_iterations is {self.n_iterations}; at least one is needed")
         if not 0 <= self.tolerance < 1:

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 # Where a scan is in no table: what the table says most often.
 DEFAULT = 0.01
+# Far beyond where nothing but the regularisation counts; the arithmetic is in single precision.
+LARGEST = 1e6
 
 # (at 4x, at 8x), by fastMRI's names of the acquisitions.
 _ONE_COIL = {"CORPD_FBK": (0.01, 0.1), "CORPDFS_FBK": (0.01, 0.01)}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recon.calibration import MIN_LINES, calibration_block
+from recon.calibration import FEW_LINES, calibration_block
 from recon.errors import ModelError, RequestError
 from recon.masks import LINE_KINDS
 from recon.models import grappa_pattern
@@ -48,9 +48,8 @@ def check(card: ModelCard, n_coils: int, mask: SamplingMask, *, joins_coils: boo
     if card.needs_sampling == "regular":
         _check_regular(pattern)
     elif n_coils > 1 and (card.needs_maps or joins_coils or card.needs_sampling == "calibration"):
-        # A line mask is as high as the image, and no image is lower than what is needed.
         try:
-            calibration_block(np.broadcast_to(pattern, (max(pattern.shape[0], MIN_LINES), pattern.shape[1])))
+            _n_calibration_lines(pattern)
         except RequestError as error:
             what, instead = (", coils joined", " Or leave the coils as they are.") if joins_coils else ("", "")
             raise RequestError(f"{card.title}{what}: {error}{instead}") from None
@@ -58,17 +57,31 @@ def check(card: ModelCard, n_coils: int, mask: SamplingMask, *, joins_coils: boo
         raise RequestError(f"{card.title}: {centre_is_missing()}")
 
 
-def doubts(card: ModelCard, n_coils: int, mask: SamplingMask, training: Mapping[str, Any] | None = None) -> list[str]:
+def doubts(
+    card: ModelCard,
+    n_coils: int,
+    mask: SamplingMask,
+    training: Mapping[str, Any] | None = None,
+    *,
+    joins_coils: bool = False,
+) -> list[str]:
     """Return in sentences why a method that can run may do badly: it gets too few coils, or what it never saw.
 
     Parameters
     ----------
-    card, n_coils, mask
+    card, n_coils, mask, joins_coils
         See `check`.
     training
         The story of its weights; None for a method without any.
     """
     found = []
+    if n_coils > 1 and (card.needs_maps or joins_coils or card.needs_sampling == "calibration"):
+        n_lines = _n_calibration_lines(mask.mask)
+        if n_lines < FEW_LINES:
+            found.append(
+                f"{n_lines} calibration lines are few: sensitivity maps from them are coarse, and {card.title} "
+                f"does better with {FEW_LINES} or more (a larger centre fraction)."
+            )
     if card.needs_sampling == "regular":
         spacing = int(np.diff(np.flatnonzero(mask.mask.any(axis=0))).max(initial=1))
         if n_coils < spacing:
@@ -91,6 +104,13 @@ def doubts(card: ModelCard, n_coils: int, mask: SamplingMask, training: Mapping[
             "may be worse than the zero-filled image."
         )
     return found
+
+
+def _n_calibration_lines(pattern: NDArray[np.bool_]) -> int:
+    """Return the shorter side of the calibration block; RequestError where it is of no use."""
+    # A line mask is as high as the image, and no image is lower than what is needed.
+    block = calibration_block(np.broadcast_to(pattern, (max(pattern.shape[0], FEW_LINES), pattern.shape[1])))
+    return int(min(side.stop - side.start for side in block))
 
 
 def _listed(story: Mapping[str, Any] | None, key: str) -> list[Any]:

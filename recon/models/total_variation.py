@@ -12,7 +12,7 @@ from torch import Tensor
 from recon.errors import ModelError
 from recon.models.blocks import ReconstructionModel
 from recon.models.iterative import as_real, is_due, maps_or_ones, stage_interval
-from recon.models.regularization import DEFAULT, choose_lambda
+from recon.models.regularization import DEFAULT, LARGEST, choose_lambda
 from recon.models.scaling import bart_scale
 from recon.operator import NormalOperator
 from recon.shapes import Bool, Complex, Float
@@ -48,8 +48,8 @@ class TotalVariationParameters:
 
     def __post_init__(self) -> None:
         problems = []
-        if self.lambda_ is not None and not 0 <= self.lambda_ < math.inf:
-            problems.append(f"lambda is {self.lambda_}; it must be 0 or more")
+        if self.lambda_ is not None and not 0 <= self.lambda_ <= LARGEST:
+            problems.append(f"lambda is {self.lambda_}; it must be 0 to {LARGEST:g}")
         if self.n_iterations < 1:
             problems.append(f"n_iterations is {self.n_iterations}; at least one is needed")
         if not 0 <= self.tolerance < 1:

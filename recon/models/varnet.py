@@ -200,7 +200,7 @@ def calibration_samples(mask: Bool[Tensor, "*mask"]) -> Bool[Tensor, "*mask"]:
     rows, columns = (mask.shape[-2] if mask.ndim > 1 else 1), mask.shape[-1]
     if not bool(mask[..., rows // 2, columns // 2].all() if mask.ndim > 1 else mask[columns // 2]):
         raise centre_is_missing()
-    if transformed_axes(mask) == (-1,):
+    if transformed_axes(mask) == (-1,) or bool((mask == mask[..., :1, :]).all()):
         left = mask[..., : columns // 2].flip(-1).long().cumprod(-1).flip(-1)
         right = mask[..., columns // 2 :].long().cumprod(-1)
         return torch.cat([left, right], dim=-1).bool()

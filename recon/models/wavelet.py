@@ -14,6 +14,7 @@ from recon.errors import ModelError, needs_package
 from recon.fourier import centre_crop, pad_to_multiple
 from recon.models.blocks import ReconstructionModel
 from recon.models.iterative import is_due, maps_or_ones, stage_interval
+from recon.models.regularization import LARGEST
 from recon.models.scaling import bart_scale
 from recon.operator import NormalOperator
 from recon.shapes import Bool, Complex, Float, Shaped
@@ -58,8 +59,8 @@ class WaveletParameters:
 
     def __post_init__(self) -> None:
         problems = []
-        if not 0 <= self.lambda_ < math.inf:
-            problems.append(f"lambda is {self.lambda_}; it must be 0 or more")
+        if not 0 <= self.lambda_ <= LARGEST:
+            problems.append(f"lambda is {self.lambda_}; it must be 0 to {LARGEST:g}")
         if self.n_iterations < 1:
             problems.append(f"n_iterations is {self.n_iterations}; at least one is needed")
         if not 0 <= self.tolerance < 1:

@@ -445,3 +445,13 @@ def test_both_themes_paint(window, qtbot, choice):
 
 def test_the_title_never_shows_a_file_name(window):
     assert "disc" not in window.windowTitle()
+
+
+def test_a_window_on_a_session_that_nobody_started_lists_the_models(session, engine, qtbot, child):
+    from app.main_window import MainWindow
+
+    window = MainWindow(session)
+    qtbot.addWidget(window)
+    assert child(window, "modelChoice").count() == 0
+    window.show()
+    qtbot.waitUntil(lambda: child(window, "modelChoice").count() > 0, timeout=5000)

@@ -375,7 +375,7 @@ def test_a_result_without_the_slice_in_view_shows_its_nearest(opened, qtbot):
 def test_export_writes_in_the_background_and_says_where(opened, engine, qtbot, tmp_path):
     finish(opened, qtbot)
     with qtbot.waitSignal(opened.exports.written, timeout=5000):
-        assert opened.exports.write(tmp_path / "out", ["dicom"], stages=True)
+        assert opened.export(tmp_path / "out", ["dicom"], stages=True)
     assert engine.saved == [(tmp_path / "out", ["dicom"], True)]
     assert opened.seen[-1].level == "success"
     assert opened.seen[-1].target == str(tmp_path / "out")
@@ -412,7 +412,7 @@ def test_a_file_opened_again_replaces_its_study_and_results(opened, qtbot, engin
 
 
 def test_export_without_a_result_says_what_to_do(opened, tmp_path):
-    assert not opened.exports.write(tmp_path, ["dicom"])
+    assert not opened.export(tmp_path, ["dicom"])
     assert "reconstruct a slice first" in texts(opened, "warning")[0]
 
 

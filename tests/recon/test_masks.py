@@ -146,3 +146,20 @@ def test_mask_files_never_execute(tmp_path):
     assert "pickle" not in str(caught.value)
     with pytest.raises(FileError, match="no such mask file"):
         masks.make(MaskSpec("file:/nowhere.npy"), (30, 40))
+
+
+def test_a_specification_as_documented_makes_a_mask_without_a_file():
+    for kind in masks.KINDS:
+        first, second = (masks.make(MaskSpec(kind, 4), (64, 64)).mask for _ in range(2))
+        assert np.array_equal(first, second)
+        assert np.array_equal(first, masks.make(MaskSpec(kind, 4, seed=0), (64, 64)).mask)
+    with pytest.raises(RequestError, match="the file name is 3"):
+        masks.make(MaskSpec("random", 4), (64, 64), 3)
+
+
+def test_a_stored_pattern_whose_rows_are_alike_is_made_of_lines(tmp_path):
+    lines = masks.make(MaskSpec("random", 4, seed=3), (48, 40))
+    np.save(tmp_path / "whole.npy", np.repeat(lines.mask, 48, axis=0))
+    stored = masks.make(MaskSpec(f"file:{tmp_path / 'whole.npy'}"), (48, 40))
+    assert stored.is_line_mask and np.array_equal(stored.mask, lines.mask)
+    assert stored.n_low_frequency == lines.n_low_frequency

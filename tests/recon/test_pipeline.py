@@ -209,7 +209,7 @@ def test_joining_needs_calibration_lines(series, small_weights):
     (small_weights / "small-4.safetensors").unlink()
     mask = recon.MaskSpec("random", 4, 0.05, seed=1)
     with pytest.raises(
-        RequestError, match=r"PC-RNN 4x → 1x, coils joined: .* at least 6 .* leave the coils as they are"
+        RequestError, match=r"PC-RNN 4x → 1x, coils joined: .* at least 4 .* leave the coils as they are"
     ):
         recon.run(series, replace(REQUEST, mask=mask, join_coils=0.02))
     recon.run(series, replace(REQUEST, mask=mask))

@@ -172,22 +172,23 @@ def test_point_masks_have_a_calibration_block(kspace):
     assert torch.linalg.vector_norm(rest) / torch.linalg.vector_norm(images[:, support]) < 0.03
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("n_lines", [0, 1, 5])
-def test_too_few_calibration_lines_are_refused(kspace, n_lines, method):
+@pytest.mark.parametrize(
+    ("method", "n_lines", "least"), [("espirit", 0, 4), ("espirit", 1, 4), ("espirit", 3, 4), ("walsh", 5, 6)]
+)
+def test_too_few_calibration_lines_are_refused(kspace, method, n_lines, least):
     mask = lines(72, n_lines)
     with pytest.raises(
-        RequestError, match=f"at least 6 fully sampled lines.*, found {n_lines or 'none'}; choose a method wi"
+        RequestError, match=f"at least {least} fully sampled lines.*, found {n_lines or 'none'}; choose a method wi"
     ):
         coils.sensitivity_maps(kspace * mask, mask, method)
 
 
 def test_few_lines_still_cover_the_object(kspace):
     image = coils.root_sum_of_squares(ifft2c(kspace))
-    for n_lines in (6, 8, 10):
+    for n_lines, least in ((4, 0.8), (5, 0.8), (6, 0.9), (8, 0.9), (10, 0.9)):
         mask = lines(72, n_lines)
         support = coils.root_sum_of_squares(coils.sensitivity_maps(kspace * mask, mask)) > 0.5
-        assert support[image > 0.2 * image.max()].float().mean() > 0.9
+        assert support[image > 0.2 * image.max()].float().mean() > least
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -88,7 +88,9 @@ def test_a_parameter_changes_the_image(reconstruct):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--model", "cs-tv", "--set", "lambda=-1"], "lambda is -1.0; it must be 0 or more"),
+        (["--model", "cs-tv", "--set", "lambda=1e30"], "lambda is 1e+30; it must be 0 to 1e+06"),
+        (["--model", "cg-sense", "--set", "lambda=1e300"], "lambda is 1e+300; it must be 0 to 1e+06"),
+        (["--model", "cs-tv", "--set", "lambda=-1"], "lambda is -1.0; it must be 0 to 1e+06"),
         (["--model", "cs-tv", "--set", "n_iterations=many"], "n_iterations is 'many'; give a whole number."),
         (
             ["--model", "cs-tv", "--set", "lamda=1"],

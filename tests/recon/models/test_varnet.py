@@ -220,3 +220,14 @@ def test_a_training_starts_with_the_calibration_images_as_maps():
     combined = (model.estimate_maps(kspace, mask).conj() * zero_filled).sum(1, keepdim=True)
     mean = combined.mean(dim=(-2, -1), keepdim=True)
     torch.testing.assert_close(change, model.estimate_maps(kspace, mask) * mean, atol=1e-4, rtol=1e-3)
+
+
+def test_lines_are_lines_also_where_every_row_is_written_out():
+    _, kspace, mask = scan(3, (24, 20))
+    whole = mask.expand(24, 20)
+    assert torch.equal(calibration_samples(whole), calibration_samples(mask).expand(24, 20))
+    torch.manual_seed(0)
+    model = VarNet(3, SMALL).eval()
+    with torch.inference_mode():
+        lines, written_out = (model(ifft2c(kspace), kspace, one) for one in (mask, whole))
+    assert torch.allclose(lines, written_out, atol=1e-4 * float(lines.abs().max()))
