@@ -18,7 +18,7 @@ N_CALIBRATION = 26
 MIN_LINES = 4
 # Fewer than this are enough for ESPIRiT alone, and its maps are coarse.
 FEW_LINES = 6
-# Side of ESPIRiT's smallest kernels.
+# Side of ESPIRiT's smallest kernels for arrays of few coils.
 _LEAST_KERNEL = 3
 # Side of the kernels of ESPIRiT, which is BART's, where lines are enough for it.
 KERNEL = 6
@@ -70,13 +70,16 @@ def calibration_block(
     return best
 
 
-def calibration_kernel(n_lines: int) -> int:
-    """Return the side of ESPIRiT's kernels for the shorter side of the calibration block.
+def calibration_kernel(block: tuple[int, int], n_coils: int) -> int:
+    """Return the side of ESPIRiT's kernels for a calibration block of some rows and columns.
 
     With few lines, a smaller kernel loses less of the object: a large one sees few patches, and what they do not show
-    counts as empty.
+    counts as empty. Of many coils, each patch is one of many unknowns.
     """
-    return min(max(2 * n_lines // 5, _LEAST_KERNEL), KERNEL)
+    n_lines = min(block)
+    kernel = min(max(2 * n_lines // 5, _LEAST_KERNEL), KERNEL)
+    n_patches = (block[0] - kernel + 1) * (block[1] - kernel + 1)
+    return kernel - 1 if n_lines < FEW_LINES and n_coils * kernel**2 > 2 * n_patches else kernel
 
 
 def _centred(length: int, size: int) -> list[slice]:

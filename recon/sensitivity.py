@@ -33,6 +33,8 @@ _RESIDUAL = 1e-3
 # From scratch, the matrix of a pixel is squared: as good as 2^7 power iterations, and matrix products are what CPUs
 # and GPUs do best.
 _N_SQUARINGS = 7
+# Share of the energy of the calibration block that maps from few lines have to cover.
+_COVERED = 0.97
 
 
 def espirit(
@@ -164,7 +166,9 @@ def sensitivity_maps(
     def estimate(block: Tensor) -> Tensor:
         if method == "walsh":
             return _walsh(block, size, window=3, crop=0.02)
-        return _espirit(block, size, calibration_kernel(min(block.shape[-2:])), threshold=0.001, crop=0.8)
+        rows, columns = block.shape[-2:]
+        kernel = calibration_kernel((rows, columns), block.shape[-3])
+        return _espirit(block, size, kernel, threshold=0.001, crop=0.8)
 
     sampled = mask if mask.ndim < 3 else mask.all(dim=-3)
     sampled = sampled.expand(*sampled.shape[:-2], *size)
@@ -272,15 +276,32 @@ def _espirit(calibration: Tensor, size: tuple[int, int], kernel_size: int, thres
     blocks = _scaled(calibration.reshape(-1, n_coils, rows, columns))
     maps = calibration.new_empty((len(blocks), n_coils, *size))
     grid = tuple(min(length, _PIXELS_PER_WAVE * kernel_size) for length in size)
+    is_coarse = min(rows, columns) < FEW_LINES
     for block, one in zip(blocks, maps, strict=True):
         lags, reference = _lags(block, kernel_size, threshold), _principal_coil(block)
         coarse = [_first_eigenvectors(matrices) for _, matrices in _pixel_matrices(lags, grid)]
         vectors, values = (torch.cat(parts) for parts in zip(*coarse, strict=True))
         if grid != size:
-            vectors, values = _refined(vectors, values, lags, size, crop)
-        vectors = _with_phase_of(vectors, reference) * (values > crop)[..., None]
+            vectors, values = _refined(vectors, values, lags, size, 0 if is_coarse else crop)
+        least = _relaxed(crop, values, block) if is_coarse else crop
+        vectors = _with_phase_of(vectors, reference) * (values > least)[..., None]
         one.copy_(vectors.movedim(-1, 0))
     return maps.reshape(*batch, n_coils, *size)
+
+
+def _relaxed(crop: float, values: Tensor, block: Tensor) -> float:
+    """Return the crop value, lowered until the maps cover what the calibration block sees of the object.
+
+    Kernels that were fitted to few lines know some of the object too little for the usual value, and without a map
+    there would be a hole in the image.
+    """
+    # Where the block lies in k-space is no matter of magnitudes.
+    images = torch.fft.fftshift(torch.fft.ifft2(block, s=values.shape), dim=(-2, -1))
+    energy = images.abs().square().sum(0).flatten()
+    ordered, order = values.flatten().sort(descending=True)
+    covered = energy[order].cumsum(0)
+    n_needed = int((covered < _COVERED * covered[-1]).sum())
+    return min(crop, 0.999 * float(ordered[n_needed]))
 
 
 def _lags(block: Tensor, kernel_size: int, threshold: float) -> Tensor:

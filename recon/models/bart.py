@@ -141,7 +141,7 @@ class Bart(ReconstructionModel):
                 maps = torch.ones_like(kspace)
             if maps is None:
                 waiting = Stage("zero-filled", ("zero-filled",), zero_filled)
-                tool = self._calibration(mask, size)
+                tool = self._calibration(mask, zero_filled.shape[1], size)
                 for entry in range(len(kspace)):
                     with self._start([*tool, f"kspace{entry}", f"maps{entry}"], folder) as bart:
                         yield from _until_it_ends(bart, waiting, " ".join(tool))
@@ -167,13 +167,14 @@ class Bart(ReconstructionModel):
         self.versions = {PROGRAM: answer.removeprefix("v")} if answer else {}
         yield Stage("final", ("final",), image, is_final=True, progress=1.0)
 
-    def _calibration(self, mask: Bool[Tensor, "*mask"], size: tuple[int, int]) -> list[str]:
+    def _calibration(self, mask: Bool[Tensor, "*mask"], n_coils: int, size: tuple[int, int]) -> list[str]:
         """Return the command that estimates the maps, and note where it is not the papers'."""
         longest = self.parameters_.n_calibration
         patterns = np.broadcast_to(mask.cpu().numpy(), (*mask.shape[:-2], *size)).reshape(-1, *size)
         blocks = [calibration_block(pattern, longest) for pattern in patterns]
-        n_lines = min(side.stop - side.start for block in blocks for side in block)
-        kernel = calibration_kernel(n_lines)
+        sizes = [(rows.stop - rows.start, columns.stop - columns.start) for rows, columns in blocks]
+        smallest = min(sizes, key=min)
+        n_lines, kernel = min(smallest), calibration_kernel(smallest, n_coils)
         command = ["ecalib", "-m1", f"-r{longest}"]
         if kernel == KERNEL:
             return command
