@@ -286,7 +286,7 @@ def kspace(series: Series, index: int) -> NDArray[np.complex64]:
 
 
 def thumbnail(series: Series) -> NDArray[np.float32]:
-    """Return a small image of the middle slice, as it should be seen."""
+    """Return a small image of the middle slice, as it should be seen; raises FileError where it has none."""
     index = series.n_slices // 2
     reference = series.reference
     if reference is not None:
@@ -296,6 +296,8 @@ def thumbnail(series: Series) -> NDArray[np.float32]:
         from recon.request import Request
 
         image = preview(series, index, Request(model="zero-filled", mask=MaskSpec("none"))).zero_filled
+    if not np.isfinite(image).all():  # a reference that is computed is as damaged as its k-space
+        raise FileError(series.path, f"slice {index} (counted from 0) has no finite image.")
     step = max(1, min(image.shape) // (2 * THUMBNAIL_SIZE))
     image = image[::step, ::step]
     return np.ascontiguousarray(image[::-1] if series.geometry.flip_rows else image)

@@ -58,7 +58,7 @@ def score_text(scores: dict[str, float] | None) -> str:
     """PSNR for the head of a column: ``31.2 dB``."""
     if scores is None:
         return ""
-    return "∞ dB" if math.isinf(scores["psnr"]) else f"{scores['psnr']:.1f} dB"
+    return "∞ dB" if scores["psnr"] == math.inf else f"{scores['psnr']:.1f} dB"
 
 
 class _Settling(QObject):

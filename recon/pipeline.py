@@ -21,12 +21,12 @@ from torch import Tensor
 from recon import coils, contract, device, fourier, memory, models, noise, phase, plausibility
 from recon.collector import Collector, Keep
 from recon.data import Series, check_scale
-from recon.errors import FileError, RequestError, SliceError
+from recon.errors import FileError, RequestError
 from recon.joining import N_STEPS, N_STEPS_ONCE, Joining
 from recon.models import parameters, requirements
 from recon.operator import residual_norm
 from recon.request import Maps, Request
-from recon.sampling import on_grid, sampling_mask, uses_native_grid, zero_filled_image
+from recon.sampling import check_overflow, on_grid, sampling_mask, uses_native_grid, zero_filled_image
 from recon.stage import Stage
 
 if TYPE_CHECKING:
@@ -315,13 +315,7 @@ class Plan:
             # The zero-filled image of all coils, as the preview shows it: compression is the model's business.
             zero_filled = zero_filled_image(kspace, mask)
             del kspace
-            if not bool(zero_filled.isfinite().all()):
-                raise SliceError(
-                    self.series.path,
-                    index,
-                    "holds k-space values so large that its image overflows; the file is damaged, or its scale is. "
-                    "Export the raw data again, or leave this slice out.",
-                )
+            check_overflow(zero_filled, self.series, index)
             if not zero_filled.any():
                 check_scale(self.series, [index])
             weights = self._phase_weights(data)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from recon import fourier, phase
-from recon.sampling import on_grid, sampling_mask, uses_native_grid, zero_filled_image
+from recon.sampling import check_overflow, on_grid, sampling_mask, uses_native_grid, zero_filled_image
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,12 +21,19 @@ if TYPE_CHECKING:
 def preview(
     series: Series, index: int, request: Request
 ) -> tuple[NDArray[np.float32], SamplingMask, NDArray[np.float32] | None]:
-    """Return the zero-filled image, the mask and the reference of one slice; cheap, without a model."""
+    """Return the zero-filled image, the mask and the reference of one slice; cheap, without a model.
+
+    Raises
+    ------
+    FileError
+        If the slice cannot be used, as in a reconstruction.
+    """
     sampling = sampling_mask(series, request)
     mask = torch.from_numpy(sampling.mask)
     native = uses_native_grid(series, request)
     slice_ = series.read(index)
     image = zero_filled_image(on_grid(slice_.kspace, series, native=native), mask)
+    check_overflow(image, series, index)
     reference = None if slice_.reference is None else slice_.reference.numpy()
     return fourier.centre_crop(image, series.recon_size).numpy(), sampling, reference
 

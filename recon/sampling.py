@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from recon import fourier, masks
+from recon.errors import SliceError
 
 if TYPE_CHECKING:
     from recon.data import Series
@@ -62,3 +63,20 @@ def zero_filled_image(kspace: Tensor, mask: Tensor) -> Tensor:
         energy += (coil_images.real.square() + coil_images.imag.square()).sum(dim=0)
     image: Tensor = torch.fft.fftshift(energy.sqrt_())
     return image
+
+
+def check_overflow(image: Tensor, series: Series, index: int) -> None:
+    """Refuse a slice whose values are finite in k-space and no longer in its image.
+
+    Raises
+    ------
+    SliceError
+        If the image holds infinity or NaN.
+    """
+    if not bool(image.isfinite().all()):
+        raise SliceError(
+            series.path,
+            index,
+            "holds k-space values so large that its image overflows; the file is damaged, or its scale is. "
+            "Export the raw data again, or leave this slice out.",
+        )

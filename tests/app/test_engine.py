@@ -9,8 +9,10 @@ import torch
 
 import recon
 from app import engine
+from app.presenter import score_text
 from app.session import Session
 from recon import phantom
+from recon.errors import FileError
 
 
 @pytest.fixture
@@ -68,3 +70,32 @@ def test_a_slice_too_small_for_ssim_has_the_other_scores():
     assert math.isnan(scores["ssim"])
     assert scores["nmse"] == pytest.approx(0.01, rel=1e-4)
     assert engine.score(np.zeros((6, 10), np.float32), reference) is None
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_slice_that_overflows_is_said_before_anything_runs_and_has_no_scores(scan, tmp_path, qtbot):
+    with h5py.File(scan, "r+") as file:
+        file["kspace"][1, 0, 3, 3] = 0
+        file["kspace"][1, 0, 24, 20] = 1e37  # finite, and beyond single precision once it is squared
+    session = Session(tmp_path / "settings.json")
+    said = []
+    session.message.connect(lambda message: said.append((message.level, message.text)))
+    session.start()
+    try:
+        session.open(scan)
+        qtbot.waitUntil(lambda: bool(session.previews.problem), timeout=60_000)
+        assert session.preview is None
+        assert session.previews.problem.startswith("slice 2 holds k-space values so large that its image overflows")
+        assert any(level == "error" and "overflows" in text for level, text in said)
+    finally:
+        session.close()
+
+
+def test_a_slice_that_cannot_be_used_has_no_thumbnail(scan):
+    series = recon.open_study(scan).series[0]
+    with pytest.raises(FileError, match=r"slice 1 \(counted from 0\) has no finite image"):
+        engine.thumbnail(series)
+
+
+def test_only_an_equal_image_has_infinite_scores():
+    assert [score_text({"psnr": psnr}) for psnr in (math.inf, 31.24, -math.inf)] == ["∞ dB", "31.2 dB", "-inf dB"]
