@@ -14,10 +14,11 @@ import os
 import signal
 import sys
 import traceback
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from app.output import stdout_for_json
 from recon import __version__
 from recon.errors import MissingPackageError, MRIError
 
@@ -177,7 +178,8 @@ def _dispatch(arguments: argparse.Namespace) -> int:
         logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format=f"{PROGRAM}: %(message)s", force=True)
         for name in ("app", "recon", "training"):
             logging.getLogger(name).setLevel(level)
-    return int(arguments.run(arguments))
+    with stdout_for_json() if getattr(arguments, "json", False) else nullcontext():
+        return int(arguments.run(arguments))
 
 
 def _report(error: BaseException, text: str, status: int, is_verbose: bool) -> int:

@@ -4,11 +4,44 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, redirect_stdout
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+
+# Where JSON goes while stdout is kept for it.
+_kept: TextIO | None = None
+
+
+@contextmanager
+def stdout_for_json() -> Iterator[None]:
+    """Keep stdout for `write_json`: what plug-ins, and programs that they start, print there goes to stderr."""
+    global _kept
+    with _diverted(sys.stdout, sys.stderr) as _kept, redirect_stdout(sys.stderr):
+        try:
+            yield
+        finally:
+            _kept = None
+
+
+@contextmanager
+def _diverted(stdout: TextIO, stderr: TextIO) -> Iterator[TextIO]:
+    """Make the file behind stdout that of stderr, also for programs that are started; yield what it was."""
+    try:
+        number, other = stdout.fileno(), stderr.fileno()
+    except OSError:  # no file is behind one of them, as where another program has them in memory
+        yield stdout
+        return
+    stdout.flush()
+    with open(os.dup(number), "w", encoding=stdout.encoding, errors=stdout.errors) as kept:  # noqa: PTH123  no path
+        os.dup2(other, number)
+        try:
+            yield kept
+        finally:
+            os.dup2(kept.fileno(), number)
 
 
 def write_line(text: str = "") -> None:
@@ -17,13 +50,15 @@ def write_line(text: str = "") -> None:
 
 
 def write_json(value: Any, *, indent: int | None = 2) -> None:
-    """Write a value to stdout as JSON; NaN and infinity, which JSON lacks, become null."""
+    """Write a value to stdout as JSON at once; NaN and infinity, which JSON lacks, become null."""
+    stdout = _kept or sys.stdout
     text = json.dumps(plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
     try:
-        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+        text.encode(getattr(stdout, "encoding", None) or "utf-8")
     except UnicodeEncodeError:  # the locale, or a file name that is no text: JSON can spell both
         text = json.dumps(plain(value), indent=indent, allow_nan=False)
-    sys.stdout.write(text + "\n")
+    stdout.write(text + "\n")
+    stdout.flush()
 
 
 def plain(value: Any) -> Any:

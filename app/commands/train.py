@@ -138,7 +138,6 @@ def _scores(validation: Mapping[str, Any]) -> str:
 
 def _print_event(event: dict[str, Any]) -> None:
     write_json(event, indent=None)
-    sys.stdout.flush()
 
 
 def _show(progress: Progress, *, quiet: bool) -> Callable[[dict[str, Any]], None]:

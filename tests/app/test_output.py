@@ -93,3 +93,11 @@ def test_a_closed_stdout_is_no_failure():
     command = f"{shlex.quote(sys.executable)} -m app.cli models list >&-"
     done = subprocess.run(command, shell=True, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_stdout_is_kept_for_json(capsys):
+    with output.stdout_for_json():
+        sys.stdout.write("a plug-in talks\n")
+        output.write_json(1)
+    sys.stdout.write("later\n")
+    assert tuple(capsys.readouterr()) == ("1\nlater\n", "a plug-in talks\n")

@@ -137,6 +137,37 @@ def test_example_runs_like_any_other_and_beside_a_broken_one(site, scan, tmp_pat
     assert "the plug-in gone of lost 2.0 cannot be used" in broken and "no_such_module" in broken
 
 
+TALKER = """
+import os
+from mri_example import CARD, Example, ExampleParameters as TalkerParameters
+from dataclasses import replace
+
+print("imported")
+CARD = replace(CARD, name="talker", family="talker:Talker")
+
+
+class Talker(Example):
+    def stages(self, *data):
+        print("computing")
+        os.system("echo a program")
+        yield from super().stages(*data)
+"""
+
+
+def test_what_a_plugin_prints_stays_out_of_the_json(site, scan, tmp_path):
+    information = tmp_path / "talker-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: talker\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text(f"[{plugins.GROUP}]\ntalker = talker:CARD\n")
+    (tmp_path / "talker.py").write_text(TALKER)
+    words = ["reconstruct", str(scan), "--model", "talker", "--json", "--out", str(tmp_path / "out")]
+    folders = os.pathsep.join(map(str, (ROOT, site, tmp_path)))
+    command = [sys.executable, "-m", "app.cli", *words]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": folders}, check=True)
+    assert [record["request"]["model"] for record in json.loads(done.stdout)] == ["talker"]
+    assert {"imported", "computing", "a program"} <= set(done.stderr.splitlines())
+
+
 # ---- cards ------------------------------------------------------------------------------------------------------
 
 
