@@ -9,7 +9,7 @@ import numpy as np
 
 from recon.errors import LEFT_OUT, RequestError, SliceError
 from recon.models.size import size_note
-from recon.result import Reconstruction, versions
+from recon.result import Reconstruction, is_usable, versions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -116,7 +116,13 @@ class Collector:
         warnings += [f"slice {index} (counted from 0) {LEFT_OUT}: {reason}" for index, reason in left_out.items()]
         if len(done) + len(plan.left_out) < len(plan.indices):
             warnings.append(f"stopped after {len(done)} of {len(plan.indices)} slices; the result is partial.")
-        reference = plan.series.reference
+        references = plan.series.reference
+        reference = None if references is None else np.stack([references[index] for index in done])
+        if reference is not None and not is_usable(reference):
+            warnings.append(
+                f"the largest value of the reference is {reference.max():g}, and it must hold something above zero: "
+                "there are no scores. Delete it from the file to have it computed from the k-space."
+            )
         stages = {
             path: np.stack([images[index] for index in done])
             for path, images in self._stages.items()
@@ -130,7 +136,7 @@ class Collector:
             zero_filled=np.stack([self._zero_filled[index] for index in done]),
             phase=np.stack([self._phases[index] for index in done]) if self._phases else None,
             residuals=tuple(self._residuals[index] for index in done),
-            reference=None if reference is None else np.stack([reference[index] for index in done]),
+            reference=reference,
             stage_paths=tuple(stages),
             stages={" · ".join(map(str, path)): volume for path, volume in stages.items()},
             mask=plan.mask,

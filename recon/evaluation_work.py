@@ -18,6 +18,7 @@ from recon.evaluation import Evaluation, Task, count_slices, indices_of, is_of_s
 from recon.evaluation_problems import group_problems
 from recon.journal import Journal
 from recon.lock import locked
+from recon.result import is_usable
 from recon.scoring import Support
 
 if TYPE_CHECKING:
@@ -214,10 +215,10 @@ def _evaluate(task: Task, evaluation: Evaluation, support: Support, device: str 
         except MRIError:
             check_scale(series, indices)  # numbers near the smallest that there are go wrong in many ways
             raise
-    if not result.zero_filled.any() or result.reference is None or not result.reference.any():
+    if not result.zero_filled.any() or result.reference is None or not is_usable(result.reference):
         check_scale(series, indices)
-    if result.reference is None or not result.reference.any():
-        return _unscored(task, f"the reference of {series.name} is zero everywhere, so nothing can be scored.")
+    if result.reference is None or not is_usable(result.reference):
+        return _unscored(task, f"the reference of {series.name} is nowhere above zero, so nothing can be scored.")
     return {
         "key": task.key,
         "status": "done",

@@ -132,7 +132,7 @@ class Reconstruction:
 
     @cached_property
     def metrics(self) -> dict[str, dict[str, Any]] | None:
-        """PSNR, SSIM and NMSE of the final volume and its slices, or None without a reference."""
+        """PSNR, SSIM and NMSE of the final volume and its slices, or None without a usable reference."""
         return self._score(self.final)
 
     @cached_property
@@ -141,7 +141,7 @@ class Reconstruction:
         return self._score(self.zero_filled)
 
     def _score(self, volume: NDArray[np.float32]) -> dict[str, dict[str, Any]] | None:
-        if self.reference is None or not self.reference.any():
+        if self.reference is None or not is_usable(self.reference):
             return None
         from recon import metrics
 
@@ -298,6 +298,11 @@ class Reconstruction:
                 from recon.export import figure
 
                 figure.write(self, path)
+
+
+def is_usable(reference: NDArray[np.float32]) -> bool:
+    """Return True where a reference is above zero somewhere: its maximum is the data range of all scores."""
+    return float(reference.max()) > 0
 
 
 def _is_same(file: Path, record: Mapping[str, Any]) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 from recon import metrics
 from recon.errors import ExportError, RequestError, needs_package
 from recon.export.atomic import atomic_file
+from recon.result import is_usable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -253,9 +254,11 @@ class _View:
         row_mm, column_mm = geometry.pixel_spacing_mm
         self._aspect = row_mm / column_mm
         reference = result.reference
-        source = result.final[position] if reference is None else reference[position]
+        source = result.final[position]
+        if reference is not None and is_usable(reference[position]):
+            source = reference[position]
         self._white = float(np.percentile(source, WINDOW_PERCENT)) or float(source.max()) or 1.0
-        self.largest_error = (float(reference.max()) if reference is not None else 0.0) / ERROR_GAIN or 1.0
+        self.largest_error = (float(np.abs(reference).max()) if reference is not None else 0.0) / ERROR_GAIN or 1.0
 
     def show_image(self, axes: Axes, image: NDArray[np.float32]) -> None:
         self._show(axes, image, "gray", self._white)

@@ -1,5 +1,6 @@
 """What is said of odd data: dead coils, references of another scale, at any scale of the data."""
 
+import json
 from dataclasses import replace
 
 import h5py
@@ -57,6 +58,16 @@ def test_a_reference_of_another_scale_is_named_in_the_result(scan, factor):
     result = recon.run(scan(scaled("reconstruction_rss", factor)), recon.Request("zero-filled", slices=(1,)))
     (said,) = [warning for warning in result.warnings if "reference" in warning]
     assert said.startswith(f"the reference is {factor:.3g} times as bright")
+
+
+@pytest.mark.parametrize("factor", [0, -1])
+def test_a_reference_that_is_nowhere_above_zero_costs_the_scores_alone(scan, factor, tmp_path):
+    result = recon.run(scan(scaled("reconstruction_rss", factor)), recon.Request("zero-filled"))
+    assert any("there are no scores. Delete it" in warning for warning in result.warnings)
+    *_, record = result.save(tmp_path / "out", recon.result.FORMATS)
+    stored = json.loads(record.read_text())
+    assert stored["metrics"] is None and stored["zero_filled_metrics"] is None
+    assert result.final.any()
 
 
 def test_no_real_scan_is_odd(shared_data):
