@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recon import __version__
-from recon.errors import RequestError, needs_package
+from recon.errors import ExportError, RequestError, needs_package
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -231,14 +232,11 @@ class Reconstruction:
         RequestError
             If a format is unknown.
         ExportError
-            If something cannot be written; files that were complete stay, nothing is half-written.
+            If something cannot be written; nothing is half-written. What was complete before stays, and the record
+            names it; a new file that the record cannot name, because the disk has no room for that, goes.
         MissingPackageError
             If the Python package that writes a format is not installed.
         """
-        import json
-
-        from recon.export.atomic import atomic_file
-
         if not isinstance(folder, (str, os.PathLike)):
             raise RequestError(f"the folder is {folder!r}; give its path.")
         formats = [formats] if isinstance(formats, str) else list(formats or ())
@@ -247,18 +245,36 @@ class Reconstruction:
             raise RequestError(f"format {unknown[0]!r} is unknown; choose among {', '.join(FORMATS)}.")
         folder = Path(folder)
         name = name or self.name
-        written: list[Path] = []
+        outputs: list[tuple[str, str, bool]] = []
         for one in dict.fromkeys(formats):
-            written.append(folder / f"{name}{ENDINGS[one]}")
-            self.write(written[-1], one, stages=stages)
+            outputs.append((f"{name}{ENDINGS[one]}", one, False))
             if self.phase is not None and one not in ("hdf5", "png"):
-                written.append(folder / f"{name}.phase{ENDINGS[one]}")
-                self.write(written[-1], one, is_phase=True)
-        record = self.record() | {"name": name, "files": [path.name for path in written]}
-        written.append(folder / f"{name}.json")
-        with atomic_file(written[-1]) as temporary:
+                outputs.append((f"{name}.phase{ENDINGS[one]}", one, True))
+        written: list[Path] = []
+        record = folder / f"{name}.json"
+        for file, one, is_phase in outputs:
+            is_new = not (folder / file).exists()
+            self.write(folder / file, one, stages=stages, is_phase=is_phase)
+            written.append(folder / file)
+            try:  # at once: the disk may be full before the next one is complete
+                self._write_record(record, name, written)
+            except ExportError:
+                if is_new:
+                    _remove(folder / file)
+                raise
+        if not outputs:
+            self._write_record(record, name, written)
+        return [*written, record]
+
+    def _write_record(self, path: Path, name: str, files: Sequence[Path]) -> None:
+        """Write the record of these files."""
+        import json
+
+        from recon.export.atomic import atomic_file
+
+        record = self.record() | {"name": name, "files": [file.name for file in files]}
+        with atomic_file(path) as temporary:
             temporary.write_text(json.dumps(record, indent=2), "utf-8")
-        return written
 
     def write(self, path: Path, format_: str, *, stages: bool = False, is_phase: bool = False) -> None:
         """Write the images in one format.
@@ -303,6 +319,14 @@ class Reconstruction:
 def is_usable(reference: NDArray[np.float32]) -> bool:
     """Return True where a reference is above zero somewhere: its maximum is the data range of all scores."""
     return float(reference.max()) > 0
+
+
+def _remove(path: Path) -> None:
+    """Delete a file, or a folder of DICOM files."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _is_same(file: Path, record: Mapping[str, Any]) -> bool:

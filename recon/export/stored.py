@@ -78,7 +78,7 @@ class StoredReconstruction(Reconstruction):
         FileError
             If a format needs the scan, and it was not found.
         ExportError
-            If something cannot be written; files that were complete stay, nothing is half-written.
+            If something cannot be written; see `recon.result.Reconstruction.save`.
         """
         needing = {"png"} | ({"dicom", "dicom-anonymous"} if self.series.kind == "dicom" else set())
         if self.scan is None and (lacking := needing & set(formats)):
@@ -91,9 +91,11 @@ class StoredReconstruction(Reconstruction):
         record = folder / f"{name}.json"
         # What lies beside the record of another run is not this result.
         earlier = _files_of(record) if _is_of(record, self.stored_record) else []
-        written = self.save(folder, formats, stages=self.has_stages, name=name)
-        _update(record, [file for file in earlier if (folder / file).exists()])
-        return written
+        try:
+            return self.save(folder, formats, stages=self.has_stages, name=name)
+        finally:
+            if earlier:
+                _update(record, [file for file in earlier if (folder / file).exists()])
 
 
 def find(path: Path) -> Path:

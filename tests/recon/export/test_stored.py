@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 
@@ -12,7 +13,7 @@ import pytest
 
 import recon
 from recon import phantom
-from recon.errors import FileError
+from recon.errors import ExportError, FileError
 from recon.export import stored
 from recon.result import FORMATS as ALL_FORMATS
 
@@ -66,6 +67,43 @@ def test_the_same_files_come_out(first, result, ending):
             assert made[name].stat().st_size == expected[name].stat().st_size
         else:
             assert made[name].read_bytes() == expected[name].read_bytes(), name
+
+
+def fail_on(monkeypatch, ending):
+    """Let the disk be full where a file of this ending is written."""
+    from recon.export import atomic
+
+    original = atomic.Path.replace
+
+    def replace(path, target):
+        if str(target).endswith(ending):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return original(path, target)
+
+    monkeypatch.setattr(atomic.Path, "replace", replace)
+
+
+@pytest.mark.parametrize(
+    ("ending", "left"),
+    [(".png", ["head.zero-filled.dcm", "head.zero-filled.h5", "head.zero-filled.json"]), (".json", []), (".h5", [])],
+)
+def test_on_a_full_disk_no_file_stays_without_its_record(scan, tmp_path, monkeypatch, ending, left):
+    result = recon.run(recon.open_study(scan).series[0], REQUEST)
+    fail_on(monkeypatch, ending)
+    with pytest.raises(ExportError, match="the disk is full"):
+        result.save(tmp_path, ["hdf5", "dicom", "png", "nifti"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == left
+    if left:
+        record = json.loads((tmp_path / left[-1]).read_text())
+        assert sorted(record["files"]) == left[:-1]
+
+
+def test_on_a_full_disk_a_stored_result_keeps_its_files_and_their_names(result, monkeypatch):
+    fail_on(monkeypatch, ".png")
+    with pytest.raises(ExportError, match="the disk is full"):
+        stored.read(result).export(result.parent, ["nifti", "png"])
+    record = json.loads(result.with_suffix(".json").read_text())
+    assert record["files"] == ["head.zero-filled.h5", "head.zero-filled.nii.gz"]
 
 
 def test_record_keeps_what_it_said_and_names_the_new_files(first, result):
