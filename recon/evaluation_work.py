@@ -13,7 +13,7 @@ import numpy as np
 from recon import __version__, scoring
 from recon.batch import Collection, collect, explain, on_device
 from recon.data import check_scale
-from recon.errors import MRIError
+from recon.errors import MRIError, RequestError
 from recon.evaluation import Evaluation, Task, count_slices, indices_of, is_of_study, plan
 from recon.evaluation_problems import group_problems
 from recon.journal import Journal
@@ -33,6 +33,9 @@ logger = logging.getLogger(__name__)
 _JOURNAL = "parts"
 _JOB = "evaluation.json"
 _LOCK = "evaluation.lock"
+_TABLE = "scores.csv"
+# What may differ between two evaluations of the same scores.
+_FREE = ("device", "pair_by")
 
 
 class EvaluationWork:
@@ -87,6 +90,33 @@ class EvaluationWork:
         with atomic_file(path) as temporary:
             temporary.write_text(json.dumps(self.to_dict(), indent=2), "utf-8")
         return path
+
+    def check_earlier(self) -> None:
+        """Leave the tables of another evaluation alone; one that asks for all that they hold, and more, replaces them.
+
+        Raises
+        ------
+        RequestError
+            If the folder holds the scores of an evaluation that this one lacks a part of; what differs is listed.
+        """
+        if not (self.out / _TABLE).exists():
+            return
+        try:
+            earlier = json.loads((self.out / _JOB).read_text("utf-8"))
+            before = Evaluation.from_dict(earlier["evaluation"]).to_dict() | {"paths": earlier["paths"]}
+        except (OSError, ValueError, KeyError, TypeError, MRIError):  # of another program, or version
+            return
+        after = self.evaluation.to_dict() | {"paths": self.to_dict()["paths"]}
+        lines = [
+            f"{key}: {json.dumps(value)} -> {json.dumps(after[key])}"
+            for key, value in before.items()
+            if key not in _FREE and (set(value) - set(after[key]) if isinstance(value, list) else value != after[key])
+        ]
+        if lines:
+            raise RequestError(
+                f"{self.out} holds the scores of another evaluation, which would be lost: {'; '.join(lines)}. "
+                "Choose another --out, or ask for all that was asked for there, and for more where you like."
+            )
 
     def alone(self) -> AbstractContextManager[None]:
         """Hold the folder, and raise RequestError where another process writes into it; see `recon.lock.locked`."""

@@ -2,7 +2,8 @@
 
 DIR gets scores.csv (each volume and slice; PSNR, SSIM, NMSE, HFEN; unmasked and masked), summary.csv and summary.md
 (laid out like the papers' tables), wilcoxon.csv, frequency_bands.csv, box plots, timing.csv and models.csv. A stopped
-run goes on where it was when the same command is given again; what fails is a row with its reason, and not a stop."""
+run goes on where it was when the same command is given again, and may then have more files, models, masks and the like
+to score; of another evaluation, DIR is left alone. What fails is a row with its reason, and not a stop."""
 
 from __future__ import annotations
 
@@ -139,6 +140,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.plan:
         _check_device(evaluation, arguments)
     work = EvaluationWork(evaluation, tuple(path.absolute() for path in arguments.paths), arguments.out.absolute())
+    work.check_earlier()
     if arguments.plan:
         job = work.save()
         if not arguments.quiet:
@@ -146,10 +148,11 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     # Of the processes that torchrun or SLURM started, the first one speaks for all.
     with work.alone() if is_first() else nullcontext():
+        if is_first():
+            work.save()
         if is_shared():
             status, rows = share_out(work.to_dict(), arguments)
         elif arguments.processes > 1:
-            work.save()
             with _kept_when_interrupted(work):
                 status, rows = share_out(work.to_dict(), arguments)
         else:
@@ -200,7 +203,6 @@ def _with_parameters(entries: Sequence[str], assignments: dict[str, str]) -> tup
 
 def _evaluate(work: EvaluationWork, arguments: argparse.Namespace) -> int:
     """Do the work in this process."""
-    work.save()
     work.prepare()
     with _kept_when_interrupted(work):
         process_all(work, arguments)

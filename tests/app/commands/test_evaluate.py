@@ -222,3 +222,17 @@ def test_the_table_says_where_methods_were_scored_on_different_volumes(run, scan
     assert "not comparable" not in out
     _, out, _ = run(*words, "--model", "cg-sense", "--out", tmp_path / "mixed")
     assert "means over different volumes are not comparable" in out
+
+
+def test_the_scores_of_another_evaluation_are_left_alone(run, scan, tmp_path):
+    words = ["evaluate", scan, "--model", "zero-filled", "--slices", "0", "--device", "cpu", "--out", tmp_path]
+    assert run(*words, "--acceleration", 4)[0] == 0
+    before = (tmp_path / "scores.csv").read_bytes()
+    for more in (["--acceleration", 8, "-q"], ["--acceleration", 8, "--plan"], ["--acceleration", 4, "--no-masked"]):
+        status, out, err = run(*words, *more)
+        assert (status, out) == (2, "")
+        assert f"{tmp_path} holds the scores of another evaluation" in err and "Choose another --out" in err
+        assert ("masked: true -> false" if "--no-masked" in more else "accelerations: [4.0] -> [8.0]") in err
+        assert (tmp_path / "scores.csv").read_bytes() == before
+    assert run(*words, "--acceleration", 8, "--acceleration", 4)[0] == 0
+    assert {line["acceleration"] for line in volumes(tmp_path)} == {"4", "8"}
