@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from recon.errors import RequestError
+from recon.fourier import check_axes
 from recon.noise import whiten
 from recon.sensitivity import check_kspace, combine, espirit, peak_of_centre, sensitivity_maps, walsh
 from recon.shapes import Complex, Float, Shaped
@@ -16,6 +17,7 @@ __all__ = ["combine", "compress", "espirit", "root_sum_of_squares", "sensitivity
 
 def root_sum_of_squares(x: Shaped[Tensor, "*shape"], dim: int = -3) -> Float[Tensor, "*rest"]:
     """Return √Σ|x|² over one axis, the coils."""
+    check_axes(x, (dim,))
     if x.is_complex():
         return torch.sqrt((x.real.square() + x.imag.square()).sum(dim))
     return torch.sqrt(x.square().sum(dim))

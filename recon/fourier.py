@@ -10,6 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from recon.errors import RequestError
 from recon.shapes import Complex, Shaped
 
 
@@ -33,7 +34,20 @@ def ifft1c(kspace: Complex[Tensor, "*batch n"], dim: int = -1) -> Complex[Tensor
     return _centred(torch.fft.ifftn, kspace, (dim,))
 
 
+def check_axes(tensor: object, dim: tuple[int, ...]) -> None:
+    """Raise RequestError for what is no tensor, or has not these axes."""
+    if not isinstance(tensor, Tensor):
+        hint = "; torch.from_numpy makes one of an array" if type(tensor).__module__ == "numpy" else ""
+        raise RequestError(f"a {type(tensor).__name__} was given; a tensor was expected{hint}.")
+    if not all(-tensor.ndim <= axis < tensor.ndim for axis in dim):
+        axes = f"{'axis' if len(dim) == 1 else 'axes'} {' and '.join(map(str, dim))}"
+        raise RequestError(f"a tensor of shape {tuple(tensor.shape)} was given; one with the {axes} was expected.")
+
+
 def _centred(transform: Callable[..., Tensor], tensor: Tensor, dim: tuple[int, ...]) -> Tensor:
+    check_axes(tensor, dim)
+    if tensor.numel() == 0:
+        raise RequestError(f"a tensor of shape {tuple(tensor.shape)} was given, which is empty; leave it out.")
     tensor = torch.fft.ifftshift(tensor, dim=dim)
     # float16 and bfloat16 have no complex partner on most devices: transforms always run in full precision.
     with torch.autocast(tensor.device.type, enabled=False):

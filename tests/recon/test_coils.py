@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -81,6 +82,14 @@ def test_impossible_compressions_are_refused():
         coils.compress(torch.zeros(2, 32, 32, dtype=torch.complex64), 1)
     with pytest.raises(RequestError, match="holds NaN, infinity"):
         coils.compress(torch.full((2, 32, 32), torch.nan, dtype=torch.complex64), 1)
+
+
+def test_root_sum_of_squares_of_what_has_no_coils_is_refused_in_a_sentence(monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as for users: no type checker comes first
+    with pytest.raises(RequestError, match=r"a ndarray was given; a tensor was expected; torch\.from_numpy makes one"):
+        coils.root_sum_of_squares(np.ones((2, 4, 4)))
+    with pytest.raises(RequestError, match=r"of shape \(4, 4\) was given; one with the axis -3 was expected"):
+        coils.root_sum_of_squares(torch.ones(4, 4))
 
 
 def test_root_sum_of_squares(vectors):

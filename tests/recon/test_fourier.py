@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
+import jaxtyping
 import numpy as np
 import pytest
 import torch
 
 from recon import fourier
+from recon.errors import RequestError
 
 
 def test_golden_vectors(vectors):
@@ -58,3 +62,19 @@ def test_field_of_view_is_cropped_as_the_image_is(size, wanted, batch):
     torch.testing.assert_close(
         fourier.crop_field_of_view(kspace, wanted), expected, atol=1e-5, rtol=0, check_dtype=False
     )
+
+
+@pytest.mark.parametrize("transform", [fourier.fft2c, fourier.ifft2c])
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (np.ones((4, 4), np.complex64), "a ndarray was given; a tensor was expected; torch.from_numpy makes one"),
+        ([[1.0]], "a list was given; a tensor was expected."),
+        (torch.ones(4), "of shape (4,) was given; one with the axes -2 and -1 was expected"),
+        (torch.ones(0, 4, 4), "of shape (0, 4, 4) was given, which is empty"),
+    ],
+)
+def test_what_has_no_transform_is_refused_in_a_sentence(transform, value, said, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as for users: no type checker comes first
+    with pytest.raises(RequestError, match=re.escape(said)):
+        transform(value)
