@@ -168,3 +168,16 @@ def test_a_kernel_of_more_rows_than_there_are_says_so(scan, n_y, n_rows, n_avail
     with pytest.raises(ModelError, match=rf"has {n_rows} rows, .* have {n_available}; set n_rows to {most} or less"):
         models.create("grappa", 8, n_rows=n_rows)(ifft2c(measured), measured, mask)
     assert models.create("grappa", 8, n_rows=most)(ifft2c(measured), measured, mask).isfinite().all()
+
+
+def test_weights_that_its_calibration_lines_do_not_determine_are_doubted(scan):
+    reference = root_sum_of_squares(ifft2c(scan), dim=1)
+    for acceleration, fraction, is_doubted in ((2, 0.05, False), (4, 0.1, False), (8, 0.1, True)):
+        mask = torch.from_numpy(lines("equispaced", 120, acceleration=acceleration, center_fraction=fraction))
+        zero_filled = ifft2c(scan * mask)
+        grappa = models.create("grappa", 8)
+        image, before = (
+            root_sum_of_squares(one, dim=1) for one in (grappa(zero_filled, scan * mask, mask), zero_filled)
+        )
+        assert any("are too few for this acceleration" in note for note in grappa.notes) == is_doubted
+        assert (psnr(image, reference) < psnr(before, reference)) == is_doubted
