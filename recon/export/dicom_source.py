@@ -305,7 +305,10 @@ def _repair(dataset: Dataset, series: Series, now: datetime) -> None:
 
 
 def _made(series: Series, now: datetime) -> datetime:
-    """When the data came to be, as far as the disk knows: the same at every export, unlike the clock."""
+    """When the data came to be, as far as the disk knows: the same at every export, unlike the clock.
+
+    An empty date or time would be allowed, but a DICOMDIR cannot be built of it, of which the validator warns.
+    """
     try:
         return datetime.fromtimestamp((series.instances[0] if series.instances else series.path).stat().st_mtime)
     except (OSError, OverflowError, ValueError):
