@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 
 from recon import models, noise
 from recon.errors import FileError, RequestError
+from recon.io.check import overflow
 from recon.masks import MaskSpec
 from recon.models.fit import meet_coils
 from recon.request import Request
@@ -110,10 +111,9 @@ class SliceReader:
             reference = series.reference
             assert reference is not None  # scans without one do not train
             sample["target"] = torch.from_numpy(np.ascontiguousarray(reference[index])) / sample["scale"]
-        if not bool(sample["target"].isfinite().all()):
-            raise FileError(
-                series.path, f"slice {index} (counted from 0) holds k-space values so large that its image overflows."
-            )
+        # What an older version put into the cache was not judged as it was read.
+        if not all(bool(sample[name].isfinite().all()) for name in ("zero_filled", "scale", "target")):
+            raise overflow(series, index)
         return sample
 
     def _kspace(self, number: int, index: int) -> Tensor:

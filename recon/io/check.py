@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def check_kspace(array: NDArray[Any], series: Series, index: int) -> NDArray[np.complex64]:
-    """Return the k-space of a slice as contiguous complex64 ``(coil, y, x)``; the scale of the data does not matter.
+    """Return the k-space of a slice as contiguous complex64 ``(coil, y, x)``.
 
     Parameters
     ----------
@@ -29,7 +29,8 @@ def check_kspace(array: NDArray[Any], series: Series, index: int) -> NDArray[np.
     Raises
     ------
     SliceError
-        If the shape is not the series', or the data are real, hold NaN or infinity, or are all zero.
+        If the shape is not the series', or the data are real, hold NaN or infinity, are all zero, or are so large
+        that their image overflows.
     """
     array = np.asarray(array)
     expected = (series.n_coils, *series.matrix)
@@ -58,4 +59,25 @@ def check_kspace(array: NDArray[Any], series: Series, index: int) -> NDArray[np.
         raise SliceError(
             series.path, index, "has k-space that is all zero: nothing was measured. Leave this slice out."
         )
+    # An image has no more energy than its k-space (Parseval): what the sum held needs no look at the image.
+    if not np.isfinite(energy) and _image_overflows(kspace):
+        raise overflow(series, index)
     return kspace
+
+
+def overflow(series: Series, index: int) -> SliceError:
+    """Return the error of a slice whose image is beyond single precision."""
+    return SliceError(
+        series.path,
+        index,
+        "holds k-space values so large that its image overflows; the file is damaged, or its scale is. Export the raw "
+        "data again, or leave this slice out.",
+    )
+
+
+def _image_overflows(kspace: NDArray[np.complex64]) -> bool:
+    """Judge as single precision would, which squares the coil images before it adds them."""
+    energy = np.zeros(kspace.shape[1:])
+    for coil in kspace:
+        energy += np.square(np.abs(np.fft.ifft2(coil.astype(np.complex128), norm="ortho")))
+    return bool(energy.max() > np.finfo(np.float32).max)

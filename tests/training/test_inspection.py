@@ -69,14 +69,17 @@ def test_a_folder_of_scans(folder):
         assert found.parts["train" if side == "training" else side].n_volumes <= part.n_volumes
 
 
-def test_reading_everything_finds_what_the_middle_hides(tmp_path):
+@pytest.mark.parametrize(
+    ("where", "value", "reason"), [((0,), 0, "all zero"), ((0, 0, 3, 3), 1e37, "so large that its image overflows")]
+)
+def test_reading_everything_finds_what_the_middle_hides(tmp_path, where, value, reason):
     for name in "ab":
         write_scan(tmp_path / f"{name}.h5", 3)
     with h5py.File(tmp_path / "b.h5", "r+") as file:
-        file["kspace"][0] = 0
+        file["kspace"][where] = value
     assert len(inspect(tmp_path).unusable) == 0
     (entry,) = inspect(tmp_path, read="everything").unusable
-    assert entry.path.name == "b.h5" and "all zero" in entry.reason
+    assert entry.path.name == "b.h5" and reason in entry.reason
 
 
 def test_it_can_be_cancelled(folder):

@@ -381,16 +381,27 @@ def test_a_disk_that_went_away_ends_the_run(tmp_path):
         data.training(0, 4)[0]
 
 
-def test_values_that_overflow_are_passed_over(tmp_path):
+@pytest.mark.parametrize("coils", [1, 2])
+@pytest.mark.parametrize(("where", "value"), [(..., 3e38), ((0, 0, 16, 16), 1e37), ((0, 1, 3, 5), 1e37)])
+def test_values_that_overflow_are_passed_over(tmp_path, where, value, coils):
     write_scan(tmp_path / "train" / "a.h5", 1, 2, (32, 32))
     huge = write_scan(tmp_path / "train" / "b.h5", 1, 2, (32, 32))
     write_scan(tmp_path / "val" / "c.h5", 1, 2, (32, 32))
     with h5py.File(huge, "r+") as file:
-        file["kspace"][:] = np.float32(3e38)
-    data = open_data(recipe(tmp_path, n_coils=2))
+        file["kspace"][where] = np.float32(value)
+    data = open_data(recipe(tmp_path, n_coils=coils))
     samples = [data.training(0, 4)[index] for index in range(4)]
-    assert all(sample["target"].isfinite().all() for sample in samples)
-    assert {path.rsplit("/", 1)[1] for one in samples for path, *_ in one.get("skipped", ())} == {"b.h5"}
+    assert all(one[name].isfinite().all() for one in samples for name in ("target", "scale", "zero_filled"))
+    skipped = [entry for one in samples for entry in one.get("skipped", ())]
+    assert {path.rsplit("/", 1)[1] for path, *_ in skipped} == {"b.h5"}
+    assert all("so large that its image overflows" in reason for _, reason, _ in skipped)
+
+
+def test_values_that_overflow_after_reading_are_named(folder, monkeypatch):
+    reader = reader_of(folder)
+    monkeypatch.setattr(reader, "_kspace", lambda *_: torch.full((5, 40, 40), 1e37 + 0j))
+    with pytest.raises(FileError, match=r"a\.h5: slice 0 .* so large that its image overflows"):
+        reader.read(0, MaskSpec("equispaced-fraction", 4, seed=1), None)
 
 
 def test_a_missing_mask_is_not_taken_for_damaged_slices(folder):

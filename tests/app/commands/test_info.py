@@ -57,15 +57,16 @@ def test_info_says_what_is_wrong_with_the_samples(run, scan, tmp_path, value):
     assert "slice 1" in err
 
 
-def test_info_reads_every_slice_when_asked(run, scan, tmp_path):
+@pytest.mark.parametrize(("value", "problem"), [(np.inf, "infinite"), (1e37, "so large that its image overflows")])
+def test_info_reads_every_slice_when_asked(run, scan, tmp_path, value, problem):
     path = tmp_path / "bad.h5"
     path.write_bytes(scan.read_bytes())
     with h5py.File(path, "r+") as file:
-        file["kspace"][2, 0, 3, 4] = np.inf
+        file["kspace"][2, 0, 3, 4] = value
     assert run("info", path)[0] == 0
     status, _, err = run("info", path, "--check")
     assert status == 2
-    assert "slice 2" in err
+    assert "slice 2" in err and problem in err
 
 
 def test_info_describes_prospective_sampling(run, scan, tmp_path):

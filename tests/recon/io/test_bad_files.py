@@ -249,6 +249,12 @@ def test_values_beyond_single_precision(write, noise) -> None:
     refused(write(kspace=noise(1, 2, 8, 8).astype(complex) * 1e60), "NaN or infinite", read=True)
 
 
+def test_values_whose_image_overflows(write, noise) -> None:
+    kspace = noise(2, 2, 8, 8)
+    kspace[1, 0, 3, 3] = 1e37
+    refused(write(kspace=kspace), "slice 1", "so large that its image overflows", read=True)
+
+
 def test_reference_that_is_not_finite(write, noise) -> None:
     image = np.ones((2, 8, 8), np.float32)
     image[1, 2, 3] = np.nan
@@ -265,7 +271,7 @@ def test_check_of_any_source(write, noise) -> None:
         checked = check_kspace(other, series, 0)
         assert checked.dtype == np.complex64 and checked.flags.c_contiguous and checked.flags.writeable
         np.testing.assert_array_equal(checked, other)
-    for scale in (1e-12, 1e12, 1e-30, 1e30):  # squares overflow or vanish at the last two
+    for scale in (1e-12, 1e12, 1e-30, 2e18):  # their sum of squares vanishes or overflows at the last two
         np.testing.assert_array_equal(check_kspace(good * np.float32(scale), series, 0), good * np.float32(scale))
     for bad in (good[:1], good[..., :4], good[None], good.real):
         with pytest.raises(FileError, match="expected"):
