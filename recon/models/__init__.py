@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from recon.errors import ModelError
 from recon.models.card import ModelCard, read_cards
 from recon.models.fit import Fit, fit_card, fit_file, missing, weights_by_coils
+from recon.models.parameters import typed
 from recon.models.plugins import build, check_names, read_plugins
 from recon.values import whole
 from recon.weights import Weights, load_tensors, read_header
@@ -176,7 +177,8 @@ def _build(card: ModelCard, n_coils: int, values: dict[str, Any]) -> Reconstruct
     module = importlib.import_module(module_name)
     parameters_class = getattr(module, parameters_name)
     check_names(card.family, parameters_class, frozen)
-    model: ReconstructionModel = getattr(module, class_name)(n_coils, parameters_class(**frozen))
+    values = typed(parameters_class, frozen)
+    model: ReconstructionModel = getattr(module, class_name)(n_coils, parameters_class(**values))
     return model
 
 

@@ -11,7 +11,7 @@ import inspect
 import json
 import math
 import types
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from recon.errors import ModelError, RequestError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from recon.models.card import ModelCard
 
-Kind = Literal["switch", "whole", "number", "choice", "text", "list"]
+Kind = Literal["switch", "whole", "number", "choice", "text", "list", "other"]
 
 _ON = ("true", "yes", "on", "1")
 _OFF = ("false", "no", "off", "0")
@@ -31,7 +31,13 @@ _WORDS = {
     "whole": "a whole number",
     "number": "a number",
     "text": "a text",
-    "list": "values with commas between them",
+}
+_SEVERAL = {
+    "switch": "true and false",
+    "whole": "whole numbers",
+    "number": "numbers",
+    "text": "texts",
+    "other": "values",
 }
 
 
@@ -59,7 +65,7 @@ class Parameter:
     name
         Field of the family's dataclass.
     kind
-        What its value is.
+        What its value is; ``other`` is for a method to judge.
     value
         What the preset gives it.
     choices
@@ -115,8 +121,7 @@ class Parameter:
             return None
         try:
             if self.kind == "list":
-                element: Any = self.choices[0] if self.choices else "text"
-                return tuple(_read_one(part.strip(), element) for part in text.split(",") if part.strip())
+                return tuple(_read_one(part.strip(), self.choices[0]) for part in text.split(",") if part.strip())
             if self.kind == "choice" and text not in self.choices:
                 raise ValueError
             return _read_one(text, self.kind)
@@ -134,23 +139,23 @@ class Parameter:
         if value is None and self.is_optional:
             return None
         try:
-            if self.kind == "whole":
-                return whole(value, self.name)
-            if self.kind == "number":
-                return float(real(value, self.name))
-        except RequestError:
+            if self.kind == "list":
+                if not isinstance(value, (tuple, list)):
+                    raise ValueError
+                return tuple(_take_one(part, self.choices[0]) for part in value)
+            if self.kind == "choice" and str(value) not in self.choices:
+                raise ValueError
+            return value if self.kind == "choice" else _take_one(value, self.kind)
+        except (RequestError, ValueError):
             raise self._refused(repr(value)) from None
-        if self.kind == "list":
-            if isinstance(value, str) or not isinstance(value, (tuple, list)):
-                raise self._refused(repr(value))
-            return tuple(value)
-        is_known = isinstance(value, bool) if self.kind == "switch" else isinstance(value, str)
-        if not is_known or (self.kind == "choice" and value not in self.choices):
-            raise self._refused(repr(value))
-        return value
 
     def _refused(self, shown: str) -> ModelError:
-        wanted = f"one of {', '.join(self.choices)}" if self.kind == "choice" else _WORDS[self.kind]
+        if self.kind == "choice":
+            wanted = f"one of {', '.join(self.choices)}"
+        elif self.kind == "list":
+            wanted = f"{_SEVERAL[self.choices[0]]} with commas between them"
+        else:
+            wanted = _WORDS[self.kind]
         nothing = ", or nothing" if self.is_optional else ""
         return ModelError(f"{self.spoken} is {shown}; give {wanted}{nothing}.")
 
@@ -173,18 +178,39 @@ def parameters_of(card: ModelCard, n_coils: int = 1) -> tuple[Parameter, ...]:
     kind = _parameters_class(card)
     values = card.parameters_for(n_coils)
     words = _described(kind)
+    found = []
+    for item in _fields_of(kind):
+        value = values.get(item.name, item.value)
+        value = tuple(value) if isinstance(value, list) else value
+        found.append(replace(item, value=value, help=words.get(item.name, "")))
+    return tuple(found)
+
+
+def typed(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values of a dataclass of parameters in the types that it expects; what they are it judges itself.
+
+    Raises
+    ------
+    ModelError
+        If one is of another type.
+    """
+    known = {item.name: item for item in _fields_of(kind)}
+    return {name: known[name].take(value) for name, value in values.items()}
+
+
+def _fields_of(kind: Any) -> list[Parameter]:
+    """The parameters of a dataclass with its defaults."""
     try:
         hints = get_type_hints(kind)
     except NameError:  # a type that only a type checker imports: the default tells what it is
         hints = {}
     found = []
     for item in fields(kind):
-        default = item.default if item.default_factory is MISSING else item.default_factory()
-        value = values.get(item.name, None if default is MISSING else default)
-        value = tuple(value) if isinstance(value, list) else value
-        name, choices, is_optional = _kind_of(hints.get(item.name, type(value)))
-        found.append(Parameter(item.name, name, value, choices, is_optional, words.get(item.name, "")))
-    return tuple(found)
+        default = None if item.default is MISSING else item.default
+        default = default if item.default_factory is MISSING else item.default_factory()
+        name, choices, is_optional = _kind_of(hints.get(item.name, type(default)))
+        found.append(Parameter(item.name, name, default, choices, is_optional))
+    return found
 
 
 def checked(card: ModelCard, overrides: Mapping[str, Any], n_coils: int = 1) -> dict[str, Any]:
@@ -249,19 +275,33 @@ def _kind_of(hint: Any) -> tuple[Kind, tuple[str, ...], bool]:
     parts = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     others = [part for part in parts if part is not type(None)]
     is_optional = len(others) < len(parts)
-    kind = others[0] if others else str
+    kind = others[0] if others else None
     if get_origin(kind) is Literal:
         return "choice", tuple(map(str, get_args(kind))), is_optional
     if get_origin(kind) in (tuple, list) or kind in (tuple, list):
         elements = [part for part in get_args(kind) if part is not Ellipsis]
-        return "list", (_simple(elements[0]) if elements else "text",), is_optional
+        return "list", (_simple(elements[0]) if elements else "other",), is_optional
     # Of int | float, the float holds both.
     return _simple(float if float in others else kind), (), is_optional
 
 
 def _simple(kind: Any) -> Kind:
-    kinds: dict[Any, Kind] = {bool: "switch", int: "whole", float: "number"}
-    return kinds.get(kind, "text")
+    kinds: dict[Any, Kind] = {bool: "switch", int: "whole", float: "number", str: "text"}
+    return kinds.get(kind, "other")
+
+
+def _take_one(value: Any, kind: str) -> Any:
+    if kind == "whole":
+        return whole(value, kind)
+    if kind == "number":
+        number = float(real(value, kind))
+        if not math.isfinite(number):
+            raise ValueError
+        return number
+    wanted = {"switch": bool, "other": object}.get(kind, str)
+    if not isinstance(value, wanted):
+        raise ValueError
+    return value
 
 
 def _read_one(text: str, kind: str) -> Any:

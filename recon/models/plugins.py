@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from recon.errors import ModelError, MRIError
 from recon.models.card import DataConsistency, ModelCard, Sampling, Scale
+from recon.models.parameters import typed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,7 +89,7 @@ def build(card: ModelCard, n_coils: int, values: Mapping[str, Any]) -> Reconstru
         if not issubclass(kind, ReconstructionModel):
             raise ModelError(f"{described(card)}: {kind.__name__} is no recon.models.blocks.ReconstructionModel.")
         check_names(card.name, parameters_kind, values)
-        model: ReconstructionModel = kind(n_coils, parameters_kind(**values))
+        model: ReconstructionModel = kind(n_coils, parameters_kind(**typed(parameters_kind, values)))
     return model
 
 

@@ -145,7 +145,7 @@ def test_a_text_becomes_a_value_and_the_value_the_text(plain, name, text, value)
         ("weight", "nan", "'nan'; give a number, or nothing."),
         ("prior", "l0", "'l0'; give one of tv, wavelet."),
         ("is_isotropic", "perhaps", "'perhaps'; give true or false."),
-        ("levels", "1, two", "'1, two'; give values with commas between them."),
+        ("levels", "1, two", "'1, two'; give whole numbers with commas between them."),
     ],
 )
 def test_a_text_that_means_nothing_is_refused_by_name(plain, name, text, words):
@@ -167,6 +167,8 @@ def test_the_dataclass_is_the_judge(card):
         ({"n_iterations": True}, "n_iterations is True; give a whole number."),
         ({"is_isotropic": 1}, "is_isotropic is 1; give true or false."),
         ({"levels": "12"}, "levels is '12'; give values"),
+        ({"levels": 3}, "levels is 3; give values"),
+        ({"lambda_": float("nan")}, "lambda is nan; give a number."),
         ({"mu": 1}, "Solver has no parameter 'mu'; it has is_isotropic, lambda_"),
     ],
 )
@@ -174,6 +176,29 @@ def test_values_of_a_wrong_type_are_refused_before_they_are_compared(card, overr
     with pytest.raises(ModelError) as caught:
         parameters.checked(card, overrides)
     assert words in str(caught.value)
+
+
+MISFITS = {
+    "whole": ("x", 1.5, True, None, (1,)),
+    "number": ("x", True, float("inf"), None, (1.0,)),
+    "switch": ("x", 1, None),
+    "choice": ("x", 1, None),
+    "text": (1, True, None, ("x",)),
+    "list": (3, "x", None, (None,), {}),
+}
+
+
+@pytest.mark.parametrize(
+    "card", [card for card in models.list_models() if not card.problem], ids=lambda card: card.name
+)
+def test_no_parameter_of_any_method_takes_a_value_of_another_type(card):
+    for item in parameters.parameters_of(card):
+        for value in MISFITS[item.kind]:
+            if value is None and item.is_optional:
+                continue
+            with pytest.raises(ModelError) as caught:
+                models.create(card.name, **{item.name: value})
+            assert str(caught.value).startswith(f"{item.spoken} is {value!r}; give "), card.name
 
 
 def test_every_preset_has_parameters_that_its_family_accepts():
