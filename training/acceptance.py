@@ -68,15 +68,15 @@ def _demo_samples(config: TrainingConfig) -> list[dict[str, Tensor]]:
 
 
 def psnr(model: nn.Module, samples: Sequence[dict[str, Tensor]]) -> float:
-    """Return the mean PSNR (dB) of a network over samples; not a number where its images are not."""
+    """Return the mean PSNR (dB) of a network over samples; not a number where its images are not, or are empty."""
     values = []
     for sample in samples:
         batch = {name: value[None] for name, value in sample.items() if isinstance(value, torch.Tensor)}
         with torch.inference_mode():
             image = model(batch["zero_filled"], batch["kspace"], batch["mask"], batch.get("maps"))
         output = root_sum_of_squares(image, 1).numpy()
-        finite = bool(np.isfinite(output).all())
-        values.append(float(image_psnr(batch["target"].numpy(), output)) if finite else float("nan"))
+        is_image = bool(np.isfinite(output).all()) and bool(output.any())
+        values.append(float(image_psnr(batch["target"].numpy(), output)) if is_image else float("nan"))
     return float(np.mean(values))
 
 
@@ -109,12 +109,12 @@ def choose_storage(
     Raises
     ------
     ModelError
-        If the network gives no finite image on a sample.
+        If the network gives no image on a sample: values that are not finite, or all zeros.
     """
     exact = copy.deepcopy(model).cpu().float().eval()
     before = psnr(exact, samples)
     if not np.isfinite(before):
-        raise ModelError("the trained network gives images that are not finite; it cannot be published.")
+        raise ModelError("the trained network gives images that are not finite or all zeros; it cannot be published.")
     for dtype in ((torch.int8,) if in_bytes else ()) + (torch.float16, torch.bfloat16, torch.float32):
         state = quantise(exact.state_dict()) if dtype == torch.int8 else rounded(exact, dtype)
         trial = copy.deepcopy(exact)
@@ -155,5 +155,5 @@ def check(path: Path, samples: Sequence[dict[str, Tensor]], expected: float) -> 
         series = recon.open_study(phantom.write(Path(folder) / "phantom.h5", spec)).series[0]
         mask = recon.MaskSpec("equispaced-fraction", 4, 0.15)
         result = recon.run(series, recon.Request(str(path), mask, precision="fp32", device="cpu"), keep="none")
-    if not np.isfinite(result.final).all() or result.weights_sha256 != header.sha256:
-        raise ModelError(f"{path}: the pipeline reconstructs no finite image with the stored weights.")
+    if not np.isfinite(result.final).all() or not result.final.any() or result.weights_sha256 != header.sha256:
+        raise ModelError(f"{path}: the pipeline reconstructs no image with the stored weights.")

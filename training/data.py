@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["SimulatedSlices", "TrainingData", "ValidationSlices", "Volume", "collate", "open_data", "read_volumes"]
 
 _GROUPS = ("train", "validation")
+# With fewer, fastMRI's share of the centre rounds to nothing, and a drawn mask may keep no column.
+_MIN_COLUMNS = 2
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,8 @@ def _simulated(config: TrainingConfig) -> TrainingData:
         "training": {"volumes": len(training), "slices": sum(len(volume.cuts) for volume in training)},
         "validation": {"volumes": len(validation)},
     }
+    cut_sizes = {volume.cut(axis, index).shape for volume in validation for axis, index in volume.cuts if axis == 0}
+    _check_accelerations(config, {*config.sizes, *(columns for _, columns in cut_sizes)})
     if path.is_file():
         used = {
             (group, volume.name) for group, held in zip(_GROUPS, (training, validation), strict=True) for volume in held
@@ -125,6 +129,7 @@ def _measured(config: TrainingConfig) -> TrainingData:
     validation = _some(validation, config.max_validation_volumes)
     reader = SliceReader([*training, *validation], config)
     numbers = range(len(training))
+    _check_accelerations(config, {reader.size(number)[1] for number in range(len(reader.scans))})
     validation_slices = MeasuredValidation(reader, range(len(training), len(reader.scans)))
     simulated = [scan for scan in (*training, *validation) if scan.series.is_simulated]
     what = "measured" if not simulated else f"measured, but for {len(simulated)} simulated volumes"
@@ -141,6 +146,17 @@ def _measured(config: TrainingConfig) -> TrainingData:
         beside_raw(folder),
         partial(_count, training, validation_slices.drawn),
     )
+
+
+def _check_accelerations(config: TrainingConfig, widths: Collection[int]) -> None:
+    """Refuse an acceleration at which some mask would be empty: a network learns nothing from it, in hours."""
+    highest, narrowest = max(config.accelerations), min(widths)
+    is_drawn = any(kind != "none" and not kind.startswith("file:") for kind in config.mask_kinds)
+    if is_drawn and highest > narrowest / _MIN_COLUMNS:
+        raise RequestError(
+            f"accelerations has {highest:g}, which leaves fewer than {_MIN_COLUMNS} of the {narrowest} columns of the "
+            f"narrowest images; {narrowest / _MIN_COLUMNS:g} is the most."
+        )
 
 
 def _count(

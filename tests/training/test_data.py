@@ -11,7 +11,7 @@ import torch
 
 from recon import coils, pipeline
 from recon.coils import root_sum_of_squares
-from recon.errors import FileError
+from recon.errors import FileError, RequestError
 from training import sample
 from training.config import TrainingConfig
 from training.data import SimulatedSlices, ValidationSlices, open_data, read_volumes
@@ -90,6 +90,15 @@ def test_no_skew_between_training_and_use(images, config, n_coils, monkeypatch):
     torch.testing.assert_close(one["target"] * again.scale[0, 0], expected, rtol=1e-3, atol=1e-4)
     sampled = (full.kspace * full.scale - again.kspace * again.scale)[0] * mask
     assert float(sampled.abs().max()) < 1e-4 * float((full.kspace * full.scale).abs().max())
+
+
+def test_an_acceleration_that_samples_nothing_is_refused_at_the_start(config):
+    open_data(replace(config, accelerations=(16.0,)))
+    open_data(replace(config, accelerations=(1000.0,), mask_kinds=("none",)))
+    with pytest.raises(RequestError, match="accelerations has 1000, which leaves fewer than 2 of the 32 columns"):
+        open_data(replace(config, accelerations=(4.0, 1000.0)))
+    with pytest.raises(RequestError, match="of the 44 columns of the narrowest images; 22 is the most"):
+        open_data(replace(config, accelerations=(24.0,), sizes=(64,)))
 
 
 def test_validation_is_fixed(images, config):

@@ -404,6 +404,11 @@ def test_values_that_overflow_after_reading_are_named(folder, monkeypatch):
         reader.read(0, MaskSpec("equispaced-fraction", 4, seed=1), None)
 
 
+def test_an_acceleration_that_samples_nothing_is_refused_at_the_start(folder):
+    with pytest.raises(RequestError, match="accelerations has 1000, which leaves fewer than 2 of the 40 columns"):
+        open_data(recipe(folder, accelerations=(4.0, 1000.0)))
+
+
 def test_a_missing_mask_is_not_taken_for_damaged_slices(folder):
     data = open_data(recipe(folder, mask_kinds=("file:/nowhere/mask.npy",)))
     with pytest.raises(FileError, match="no such mask file"):

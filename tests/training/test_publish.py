@@ -205,6 +205,14 @@ def test_what_does_not_reconstruct_is_not_published(tmp_path, monkeypatch):
     with pytest.raises(ModelError, match="not finite"):
         publish.publish(task, run, 3, "a CPU")
 
+    unet = make_config(tmp_path, model="unet-fastmri", overrides={"width": 4, "z_score": False}, n_coils=1)
+    task = ReconstructionTask(unet)
+    with torch.no_grad():
+        for tensor in task.model.parameters():
+            tensor.zero_()
+    with pytest.raises(ModelError, match="all zeros"):
+        publish.publish(task, run, 3, "a CPU", path)
+
     task = ReconstructionTask(config)
     choose = acceptance.choose_storage
 
