@@ -2,7 +2,9 @@
 
 ``start`` and ``resume``: what trains. ``data``: on what; the last one counts. ``note``: what the user should know
 of it. ``skipped``: a file that was left out. ``step``: every few seconds. ``validation``: scores. ``preview``: a
-picture. ``checkpoint``. ``out_of_memory``, ``stopped``, ``done``: how it ended.
+picture. ``checkpoint``. ``out_of_memory``, ``stopped``, ``done``: how it ended. ``published``: its weights.
+
+``step`` counts the steps that are done, and ``epoch``, from 0, is the one that the last of them belongs to.
 """
 
 from __future__ import annotations
@@ -150,7 +152,7 @@ class EventLog(Callback):
             {
                 "event": "step",
                 "step": task.n_steps,
-                "epoch": task.epoch,
+                "epoch": _epoch(task),
                 "loss": sum(self._losses) / len(self._losses),
                 "learning_rate": group["lr"] / group["rate_share"],
                 **self._progress(task),
@@ -189,7 +191,7 @@ class EventLog(Callback):
             {
                 "event": "validation",
                 "step": task.n_steps,
-                "epoch": max(task.epoch - 1, 0) if task.is_epoch_over else task.epoch,
+                "epoch": _epoch(task),
                 "loss": total / count if count else None,
                 **self._progress(task),
                 **task.scores,
@@ -231,6 +233,11 @@ def read_lines(path: Path) -> list[tuple[str, dict[str, Any]]]:
         if isinstance(event, dict):
             found.append((line, event))
     return found
+
+
+def _epoch(task: ReconstructionTask) -> int:
+    """Epoch of the latest step: the last one of an epoch does not count to the next."""
+    return max(task.n_steps - 1, 0) // task.epoch_steps
 
 
 def _memory_gb() -> float:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from recon import models
 from recon.errors import ExportError, MRIError, RequestError, needs_package
 from recon.export.atomic import atomic_file, describe
+from recon.weights import read_header
 from training.config import TrainingConfig, from_dict, read_values
 
 if TYPE_CHECKING:
@@ -196,7 +197,10 @@ def train(
         return None
     if keeper.is_patience_over:
         task.restore(read(out, BEST))
-    return publish(task, out, task.n_steps, device_name(task.device))
+    published = publish(task, out, task.n_steps, device_name(task.device))
+    warning = read_header(published).warning
+    events.write({"event": "published", "step": task.n_steps, "weights": str(published), "warning": warning})
+    return published
 
 
 def make_trainer(

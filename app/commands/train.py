@@ -116,9 +116,7 @@ def _train(arguments: argparse.Namespace, out: Path, settings: list[str], *, res
     warning = published.warning
     if warning and not arguments.quiet:
         sys.stderr.write(f"warning: on their own validation slices these weights are {warning}.\n")
-    if arguments.json:
-        write_json({"event": "published", "weights": str(weights), "warning": warning}, indent=None)
-    elif not arguments.quiet:
+    if not (arguments.json or arguments.quiet):
         if scores := _scores(published.story.get("validation") or {}):
             write_line(f"validation of these weights: {scores}")
         write_line(f"weights: {weights}\nuse them: mri-workstation reconstruct SCAN --model {weights}")

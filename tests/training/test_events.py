@@ -44,7 +44,7 @@ def test_programs_get_lines_of_json(tiny_recipe, tmp_path, capsys):
     kinds = [event["event"] for event in printed]
     # However short an epoch is, its steps are reported.
     assert kinds == ["start", "data", "checkpoint", "step", "preview", "validation", "checkpoint", "done", "published"]
-    assert printed[:-1] == [event for _, event in read_lines(tmp_path / "run" / "events.jsonl")]
+    assert printed == [event for _, event in read_lines(tmp_path / "run" / "events.jsonl")]
     assert printed[3]["samples_per_second"] > 0 and printed[3]["learning_rate"] > 0
     scores = printed[5]
     assert {

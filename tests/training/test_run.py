@@ -55,7 +55,12 @@ def test_run_resume_publish_and_use(recipe, tmp_path, monkeypatch, capsys):
     published = main(str(recipe), run, devices="cpu", report=reported.append)
     assert capsys.readouterr() == ("", "")
     assert reported == events(run)
-    assert reported[-1]["event"] == "done"
+    assert [event["event"] for event in reported[-2:]] == ["done", "published"]
+    assert reported[-1].keys() == {"time", "event", "step", "weights", "warning"}
+    assert (reported[-1]["step"], reported[-1]["weights"]) == (48, str(published))
+    # At one step, every event names one epoch.
+    epochs = {(event["step"], event["epoch"]) for event in reported if "epoch" in event}
+    assert len({step for step, _ in epochs}) == len(epochs) and {(24, 0), (48, 1)} <= epochs
     first = [event for event in events(run) if event["event"] == "validation"]
     assert [event["step"] for event in first] == [24, 48]
     assert first[-1]["psnr"] > first[-1]["zero_filled_psnr"]
