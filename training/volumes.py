@@ -266,7 +266,7 @@ def _attempt(root: Path, paths: list[Path], kind: str, subject: str) -> FoundVol
     try:
         found = [images.read_images(path) for path in paths]
     except MRIError as error:
-        return Declined(paths[0], getattr(error, "problem", str(error)))
+        return Declined(Path(getattr(error, "path", paths[0])), getattr(error, "problem", str(error)))
     if any(one.is_result for one in found):
         return Declined(paths[0], f"{IS_RESULT}.")
     planes = [one.slices for one in found]

@@ -133,8 +133,13 @@ def _load_picture(path: Path) -> NDArray[Any]:
         from PIL import Image, UnidentifiedImageError
     try:
         with Image.open(path) as picture:
-            is_grey = picture.mode in ("L", "I", "F", "1") or picture.mode.startswith("I;16")
-            return np.asarray(picture if is_grey else picture.convert("L"))
+            if picture.mode in ("L", "I", "F", "1") or picture.mode.startswith("I;16"):
+                return np.asarray(picture)
+            # Many programs save what is grey in three equal channels.
+            colours = np.asarray(picture.convert("RGB"))
+            if (colours != colours[..., :1]).any():
+                raise FileError(path, f"is a colour picture ({picture.mode}); {_EXPECTED}, in grey.")
+            return colours[..., 0]
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
         raise FileError(path, f"is no picture that can be read ({error}); {_EXPECTED}.") from None
 

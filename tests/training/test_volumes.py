@@ -96,6 +96,17 @@ def test_what_cannot_be_used_is_named(tmp_path):
     assert "different sizes" in reasons["a1.png"]
 
 
+def test_a_colour_picture_is_named_and_no_slice_of_a_volume(tmp_path):
+    from PIL import Image
+
+    for name in ("anna", "ben"):
+        save_nifti(tmp_path / f"{name}.nii.gz", ball())
+    save_picture(tmp_path / "carl1.png", ball()[12])
+    Image.new("RGB", (28, 32), (200, 30, 0)).save(tmp_path / "carl2.png")
+    *_, (declined,) = read_folder(tmp_path, 0.5, 0)
+    assert declined.path.name == "carl2.png" and "colour picture (RGB)" in declined.reason
+
+
 def test_a_cache_holds_the_volumes_once(tmp_path):
     for name in ("anna", "ben"):
         save_nifti(tmp_path / "data" / f"{name}.nii.gz", ball())

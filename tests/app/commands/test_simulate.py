@@ -60,6 +60,26 @@ def test_pictures_become_slices(run, tmp_path):
     assert geometry.spacing_is_assumed and geometry.thickness_is_assumed
 
 
+def test_colours_are_refused_and_grey_in_colour_channels_is_not(run, tmp_path):
+    from PIL import Image
+
+    grey = Image.fromarray(picture().astype(np.uint8))
+    simulated = {}
+    for mode in ("L", "RGB", "RGBA", "LA", "P"):
+        grey.convert(mode).save(tmp_path / f"{mode}.png")
+        out = tmp_path / f"{mode}.h5"
+        assert run("simulate", tmp_path / f"{mode}.png", "--out", out)[0] == 0
+        simulated[mode] = recon.open_study(out).series[0].source.kspace(0)
+        np.testing.assert_array_equal(simulated[mode], simulated["L"])
+    for mode in ("RGB", "RGBA"):
+        overlay = grey.convert(mode)
+        overlay.putpixel((20, 24), (200, 30, 0, 255)[: len(mode)])
+        overlay.save(tmp_path / "overlay.png")
+        status, _, err = run("simulate", tmp_path / "overlay.png", "--out", tmp_path / "overlay.h5")
+        assert status == 2 and f"overlay.png: is a colour picture ({mode})" in err
+        assert not (tmp_path / "overlay.h5").exists()
+
+
 def test_a_folder_of_dicom_files_is_named_as_it_was_given(run, scan, tmp_path):
     words = ["reconstruct", scan, "--model", "zero-filled", "--slices", "0:2", "--format", "dicom", "--out", tmp_path]
     assert run(*words)[0] == 0
