@@ -102,7 +102,8 @@ def load(preset_or_weights: str, n_coils: int | None = None, device: str = "cpu"
     preset_or_weights
         Preset, alias, or path of a ``.safetensors`` file.
     n_coils
-        Coils of the network; None takes the first weights of the preset.
+        Coils of the network; None takes what the file holds, or the first weights of the preset. A network that takes
+        any array takes any number.
     device
         Where the model goes.
 
@@ -115,12 +116,18 @@ def load(preset_or_weights: str, n_coils: int | None = None, device: str = "cpu"
 
     device = str(resolve(str(device)))
     if str(preset_or_weights).endswith(".safetensors"):
-        return load_weights(read_header(preset_or_weights), device)
+        weights = read_header(preset_or_weights)
+        if n_coils not in (None, weights.n_coils) and not _usable(weights.preset).any_coils:
+            raise ModelError(
+                f"{weights.path}: holds weights for {weights.n_coils} coil(s), not for {n_coils}; leave n_coils out. A "
+                "reconstruction with them compresses the coils of a scan, or takes them one by one."
+            )
+        return load_weights(weights, device)
     card = _usable(preset_or_weights)
     if not card.needs_training:
         return create(card.name, n_coils or 1).to(device).eval()
     available = weights_by_coils(card)
-    wanted = n_coils or next(iter(available))
+    wanted = next(iter(available)) if n_coils is None or card.any_coils else n_coils
     if wanted not in available:
         raise missing(card, wanted)
     return load_weights(available[wanted], device)

@@ -179,3 +179,14 @@ def test_installed_weights_are_found(stored, tmp_path, monkeypatch):
         models.load("pcrnn-4x", 4)
     with pytest.raises(ModelError, match="no weights yet"):
         models.load("pcrnn-b", 4)
+    # A file is no different from a preset.
+    path = str(tmp_path / "small.safetensors")
+    assert models.load(path, 2).n_coils == models.load(path).n_coils == 2
+    with pytest.raises(ModelError, match=r"small\.safetensors: holds weights for 2 coil\(s\), not for 4"):
+        models.load(path, 4)
+
+
+def test_a_network_for_any_array_loads_for_any_number_of_coils():
+    path = str(models.get_card("vsnet").weights[0].path)
+    for name in ("vsnet", path):
+        assert models.load(name, 8).n_parameters == models.load(name).n_parameters
