@@ -1,4 +1,5 @@
-"""What a method owes the pipeline: a generator of stages with images of the right shape, type and sense.
+"""What a method owes the pipeline: a generator of stages with images of the right shape, type and sense. And what it
+may expect of whoever calls it.
 
 Methods come from other packages too, so every stage is looked at as it comes out. The look costs no copy of an image.
 """
@@ -64,6 +65,49 @@ def stages(
     if last is None or not last.is_final:
         after = "without any stage" if last is None else f"with stage {last.title!r}"
         raise ModelError(f"{who}: the stream ended {after}; a last stage with is_final was expected.")
+
+
+def check_input(zero_filled: Any, kspace: Any, mask: Any, maps: Any = None) -> None:
+    """Refuse tensors that no method takes: real ones, or a mask or k-space that does not fit the image.
+
+    Parameters
+    ----------
+    zero_filled, kspace, mask, maps
+        See `recon.models.blocks.ReconstructionModel.stages`.
+
+    Raises
+    ------
+    ModelError
+        If one is of another type or shape than it has to be.
+    """
+    given = {"zero_filled": zero_filled, "kspace": kspace} | ({} if maps is None else {"maps": maps})
+    for name, value in given.items():
+        if not (isinstance(value, Tensor) and value.is_complex() and value.ndim == 4):
+            raise ModelError(f"{name} is {_shown(value)}; a complex tensor (batch, coil, y, x) was expected.")
+        if value.shape != zero_filled.shape:
+            raise ModelError(
+                f"{name} is {_shown(value)}; the shape of zero_filled, {_shape(zero_filled)}, was expected."
+            )
+    if not (isinstance(mask, Tensor) and mask.dtype == torch.bool and _reaches(mask.shape, zero_filled.shape)):
+        size = _shape(zero_filled)[2:]
+        raise ModelError(f"mask is {_shown(mask)}; a bool tensor of shape {(1, size[1])} or {size} was expected.")
+
+
+def _reaches(shape: torch.Size, wanted: torch.Size) -> bool:
+    """Whether a tensor of a shape can be broadcast to another."""
+    return len(shape) <= len(wanted) and all(
+        have in (1, want) for have, want in zip(reversed(shape), reversed(wanted), strict=False)
+    )
+
+
+def _shape(tensor: Tensor) -> tuple[int, ...]:
+    return tuple(tensor.shape)
+
+
+def _shown(value: Any) -> str:
+    if not isinstance(value, Tensor):
+        return f"a {type(value).__name__}"
+    return f"a {str(value.dtype).removeprefix('torch.')} tensor of shape {_shape(value)}"
 
 
 def check_stage(who: str, stage: Any, zero_filled: Tensor) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from recon import interruption
+from recon.contract import check_input
 from recon.errors import ModelError
 from recon.fourier import centre_crop, pad_to_multiple
 from recon.operator import HardDataConsistency
@@ -85,7 +86,14 @@ class ReconstructionModel(nn.Module):
         mask: Bool[Tensor, "*mask"],
         maps: Complex[Tensor, "batch coil y x"] | None = None,
     ) -> Complex[Tensor, "batch coil_or_one y x"]:
-        """Return the final coil images, or the one image of a method with sensitivity maps."""
+        """Return the final coil images, or the one image of a method with sensitivity maps.
+
+        Raises
+        ------
+        ModelError
+            If the tensors are not of the types above, or do not fit each other.
+        """
+        check_input(zero_filled, kspace, mask, maps)
         image: Tensor = zero_filled
         for stage in self.stages(zero_filled, kspace, mask, maps):
             image = stage.image

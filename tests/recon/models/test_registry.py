@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from recon import models
+from recon import contract, models
 from recon.errors import ModelError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -76,3 +76,23 @@ def test_bundled_weights_match_their_cards():
 def test_training_recipes_name_models():
     for path in (ROOT / "resources/presets/training").glob("*.toml"):
         models.get_card(tomllib.loads(path.read_text("utf-8"))["model"])
+
+
+def test_what_no_method_takes_is_refused_in_words():
+    image, mask = torch.zeros(2, 3, 16, 12, dtype=torch.complex64), torch.ones(1, 12, dtype=torch.bool)
+    model = models.create("pcrnn-4x", 3, widths=(4,), n_iterations=1)
+    with pytest.raises(ModelError, match=r"mask is a bool tensor of shape \(1, 10\); .*\(1, 12\) or \(16, 12\)"):
+        model(image, image, mask[:, :10])
+    for given, words in (
+        ((image.real, image, mask), "zero_filled is a float32 tensor of shape (2, 3, 16, 12); a complex tensor"),
+        ((image, image.numpy(), mask), "kspace is a ndarray; a complex tensor (batch, coil, y, x)"),
+        ((image, image[0], mask), "kspace is a complex64 tensor of shape (3, 16, 12); a complex tensor"),
+        ((image, image, mask, image[:, :2]), "maps is a complex64 tensor of shape (2, 2, 16, 12); the shape of"),
+        ((image, image, mask.float()), "mask is a float32 tensor of shape (1, 12); a bool tensor"),
+        ((image, image, None), "mask is a NoneType; a bool tensor"),
+    ):
+        with pytest.raises(ModelError) as caught:
+            contract.check_input(*given)
+        assert words in str(caught.value)
+    for fitting in (mask, mask[0], mask.expand(16, 12), mask.expand(2, 1, 16, 12), mask[None]):
+        contract.check_input(image, image, fitting, image)
