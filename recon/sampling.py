@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from recon import fourier, masks
-from recon.errors import SliceError
+from recon.io.check import overflow
 
 if TYPE_CHECKING:
     from recon.data import Series
@@ -74,9 +74,4 @@ def check_overflow(image: Tensor, series: Series, index: int) -> None:
         If the image holds infinity or NaN.
     """
     if not bool(image.isfinite().all()):
-        raise SliceError(
-            series.path,
-            index,
-            "holds k-space values so large that its image overflows; the file is damaged, or its scale is. "
-            "Export the raw data again, or leave this slice out.",
-        )
+        raise overflow(series, index)
