@@ -15,6 +15,7 @@ from app.messages import sentence
 from app.views import levels
 from app.views.component import Component, Picture
 from app.views.image_grid import PanelSpec
+from app.views.layer import Wipe
 from app.views.metrics_table import MetricsRow
 
 if TYPE_CHECKING:
@@ -113,6 +114,8 @@ class GridPresenter(_Settling):
         session.view.levels_changed.connect(self._apply_levels)
         session.view.error_gain_changed.connect(grid.set_error_gain)
         session.view.options_changed.connect(self._apply_options)
+        session.view.options_changed.connect(self._apply_wipe)
+        session.view.wipe_changed.connect(self._apply_wipe)
         grid.set_error_gain(session.view.error_gain)
         grid.sliceStep.connect(session.step_slice)
         grid.iterationStep.connect(session.step_position)
@@ -120,6 +123,7 @@ class GridPresenter(_Settling):
         grid.levelsReset.connect(lambda: session.apply_preset("matched"))
         grid.errorGainChanged.connect(session.view.set_error_gain)
         grid.panelMaximised.connect(self._view_maximised)
+        grid.wipeMoved.connect(session.view.set_wipe)
         grid.probeMoved.connect(session.view.set_crosshair)
         grid.probeLeft.connect(session.view.clear_crosshair)
         # The session may be older than the window.
@@ -212,6 +216,7 @@ class GridPresenter(_Settling):
             # What comes into view fills the grid: from one result to the next the eye sees what changes.
             grid.maximise(active)
         self._viewed, self._contended = session.result, set(contenders)
+        self._apply_wipe()
 
     def _view_maximised(self, key: str) -> None:
         """Bring the result whose column the user enlarged into view, for scrubber and keys to go on from it."""
@@ -314,6 +319,16 @@ class GridPresenter(_Settling):
             self._grid.clear_probe()
         elif view.crosshair is not None and self._grid.probe() is None:
             self._grid.set_probe(*view.crosshair)
+
+    def _apply_wipe(self) -> None:
+        view, grid = self._session.view, self._grid
+        if not view.has_wipe or "zero-filled" not in grid:
+            grid.set_wipe(None)
+            return
+        # Beside other results the zero-filled image tells what each of them gained; each alone is held to the truth.
+        panel = grid.panel("reference" if "reference" in grid and not self._contended else "zero-filled")
+        image = panel.well.image
+        grid.set_wipe(None if image is None else Wipe(image, panel.spec.title, view.wipe))
 
 
 class StagePresenter(_Settling):

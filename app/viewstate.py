@@ -24,6 +24,7 @@ class ViewState(QObject):
     levels_changed = Signal()
     crosshair_changed = Signal()
     region_changed = Signal()
+    wipe_changed = Signal()
     error_gain_changed = Signal(float)
     options_changed = Signal()
 
@@ -37,6 +38,9 @@ class ViewState(QObject):
         self.crosshair: tuple[int, int] | None = None
         self.region: Region | None = None
         self.has_crosshair = True
+        self.has_wipe = False
+        self.wipe = 0.5
+        """Where the left part of the images ends, as a share of their width."""
         self.is_inverted = False
         self.shows_errors = True
         self.layout: Layout = "stages"
@@ -99,6 +103,12 @@ class ViewState(QObject):
             self.region = region
             self.region_changed.emit()
 
+    def set_wipe(self, share: float) -> None:
+        """Put the end of the left part somewhere."""
+        if share != self.wipe:
+            self.wipe = share
+            self.wipe_changed.emit()
+
     def clear_marks(self) -> None:
         """Take crosshair and region away."""
         self.clear_crosshair()
@@ -116,7 +126,7 @@ class ViewState(QObject):
         self.set_error_gain(GAINS[(position + 1) % len(GAINS)])
 
     def toggle(self, option: str) -> None:
-        """Switch ``has_crosshair``, ``is_inverted`` or ``shows_errors``."""
+        """Switch ``has_crosshair``, ``has_wipe``, ``is_inverted`` or ``shows_errors``."""
         setattr(self, option, not getattr(self, option))
         self.options_changed.emit()
 

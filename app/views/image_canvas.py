@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PySide6.QtCore import QEvent, QPoint, QPointF, QRect, QRectF, Qt
-from PySide6.QtGui import QColor, QImage, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app import theme
 from app.views import levels
+from app.views.layer import Layer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from app.views.layer import Wipe
     from app.views.region import Region
 
-_NEAREST_FROM_SCALE = 6.0
-"""From this many screen pixels per voxel on, voxels are shown as squares: smoothing would invent detail."""
 _MAXIMUM_ZOOM = 40.0
 
 
@@ -66,7 +66,7 @@ class ImageCanvas(QWidget):
     """Paints one image; holds no state of the session.
 
     Setters: `set_image`, `set_levels`, `set_table`, `set_view`, `set_flip`, `set_pixel_aspect`, `set_crosshair`,
-    `set_region`, `set_box`, `set_message`, `set_note`. Geometry: `pixel_at`, `share_at`, `position_of`.
+    `set_region`, `set_wipe`, `set_box`, `set_message`, `set_note`. Geometry: `pixel_at`, `share_at`, `position_of`.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -85,12 +85,9 @@ class ImageCanvas(QWidget):
         self._box: QRect | None = None
         self._message = ""
         self._note = ""
-        self._quantiser = levels.Quantiser()
-        self._picture: QImage | None = None
-        self._buffer: NDArray[np.uint32] | None = None
-        self._shown: QImage | None = None
-        self._shown_key: tuple[int, ...] = ()
-        self._is_stale = True
+        self._layer = Layer()
+        self._wipe: Wipe | None = None
+        self._wiped = Layer()
 
     # -- setters ---------------------------------------------------------------------------------------------------
 
@@ -140,6 +137,14 @@ class ImageCanvas(QWidget):
         """Frame voxels of the array, or none."""
         if region != self._region:
             self._region = region
+            self.update()
+
+    def set_wipe(self, wipe: Wipe | None) -> None:
+        """Lay another image over the left part of this one, or none; one of another shape, or itself, is not shown."""
+        if wipe is not self._wipe:
+            if wipe is not None and (self._wipe is None or wipe.image is not self._wipe.image):
+                self._wiped.invalidate()
+            self._wipe = wipe
             self.update()
 
     def set_box(self, box: QRect | None) -> None:
@@ -303,6 +308,13 @@ class ImageCanvas(QWidget):
         zoom = min(self.width() / (whole_width * (right - left)), self.height() / (whole_height * (bottom - top)))
         return View(min(max(zoom, 1.0), _MAXIMUM_ZOOM), 0.5 * (left + right), 0.5 * (top + bottom)).bounded()
 
+    def wipe_end(self) -> int | None:
+        """Where the left part ends that shows another image, in pixels of the widget; None while none does."""
+        wipe = self._wipe
+        if wipe is None or self._image is None or wipe.image is self._image or wipe.image.shape != self._image.shape:
+            return None
+        return round(wipe.share * self.width())
+
     # -- painting ---------------------------------------------------------------------------------------------------
 
     def paintEvent(self, _event: QPaintEvent) -> None:
@@ -313,26 +325,26 @@ class ImageCanvas(QWidget):
         if self._image is None:
             self._paint_message(painter)
         else:
-            self._paint_image(painter)
+            self._paint_image(painter, self._image, self._layer)
+            self._paint_wipe(painter)
             self._paint_region(painter)
             self._paint_crosshair(painter)
         if self._note:
             painter.setFont(theme.small_font(self.font()))
             flags = int(Qt.AlignmentFlag.AlignBottom | Qt.AlignmentFlag.AlignLeft)
-            place = painter.boundingRect(self.rect().adjusted(5, 0, -5, -3), flags, self._note)
-            # Read on the bright skin of a magnified head, too.
-            ground = QColor(colours.well)
-            ground.setAlphaF(0.7)
-            painter.fillRect(place.adjusted(-3, -1, 3, 1), ground)
-            painter.setPen(QColor(colours.well_muted))
-            painter.drawText(place, flags, self._note)
+            self._paint_text(
+                painter, painter.boundingRect(self.rect().adjusted(5, 0, -5, -3), flags, self._note), self._note
+            )
         if self._box is not None:
             painter.setPen(QPen(QColor(colours.well_accent), 1, Qt.PenStyle.DashLine))
             painter.drawRect(self._box)
         painter.end()
 
-    def _paint_image(self, painter: QPainter) -> None:
-        picture, target = self._current_picture(), self.target()
+    def _paint_image(self, painter: QPainter, image: NDArray[np.float32], layer: Layer) -> None:
+        picture, target = (
+            layer.fill(image[::-1] if self._is_flipped else image, self._limits, self._table),
+            self.target(),
+        )
         seen = target.intersected(QRectF(self.rect()))
         if seen.isEmpty():
             return
@@ -345,9 +357,32 @@ class ImageCanvas(QWidget):
         x0, x1 = (round((target.left() + column / across) * ratio) for column in (left, right))
         y0, y1 = (round((target.top() + row / down) * ratio) for row in (top, bottom))
         part = QRect(left, top, right - left, bottom - top)
-        painter.drawImage(
-            QPointF(x0 / ratio, y0 / ratio), self._scaled(picture, part, max(1, x1 - x0), max(1, y1 - y0))
-        )
+        shown = layer.scaled(part, max(1, x1 - x0), max(1, y1 - y0), ratio)
+        painter.drawImage(QPointF(x0 / ratio, y0 / ratio), shown)
+
+    def _paint_wipe(self, painter: QPainter) -> None:
+        end = self.wipe_end()
+        if self._wipe is None or end is None:
+            return
+        painter.save()
+        painter.setClipRect(QRect(0, 0, end, self.height()))
+        painter.fillRect(0, 0, end, self.height(), QColor(theme.colours().well))
+        self._paint_image(painter, self._wipe.image, self._wiped)
+        painter.restore()
+        for colour, width in ((QColor(0, 0, 0, 150), 3), (QColor(theme.colours().well_accent), 1)):
+            painter.fillRect(end - width // 2, 0, width, self.height(), colour)
+        painter.setFont(theme.small_font(self.font()))
+        place = painter.boundingRect(QRect(0, 3, end - 8, self.height()), Qt.AlignmentFlag.AlignRight, self._wipe.title)
+        if place.left() >= 4:
+            self._paint_text(painter, place, self._wipe.title)
+
+    def _paint_text(self, painter: QPainter, place: QRect, text: str) -> None:
+        # Read on the bright skin of a magnified head, too.
+        ground = QColor(theme.colours().well)
+        ground.setAlphaF(0.7)
+        painter.fillRect(place.adjusted(-3, -1, 3, 1), ground)
+        painter.setPen(QColor(theme.colours().well_muted))
+        painter.drawText(place, Qt.AlignmentFlag.AlignCenter, text)
 
     def _paint_message(self, painter: QPainter) -> None:
         painter.setPen(QColor(theme.colours().well_muted))
@@ -382,40 +417,9 @@ class ImageCanvas(QWidget):
             painter.setPen(QPen(colour, width))
             painter.drawRect(frame)
 
-    def _current_picture(self) -> QImage:
-        """Image in colours; the QImage looks into our buffer, which is only filled anew when something changed."""
-        assert self._image is not None
-        if self._is_stale or self._picture is None:
-            shown = self._image[::-1] if self._is_flipped else self._image
-            colours = self._quantiser.colour(self._quantiser.grey(shown, *self._limits), self._table)
-            if self._picture is None or colours is not self._buffer:
-                height, width = colours.shape
-                self._buffer = colours
-                self._picture = QImage(colours.data, width, height, 4 * width, QImage.Format.Format_RGB32)
-            self._is_stale = False
-            self._shown = None
-        return self._picture
-
-    def _scaled(self, picture: QImage, part: QRect, width: int, height: int) -> QImage:
-        """Part of the picture in device pixels, kept until something changes.
-
-        Scaling beforehand averages when it makes smaller, so that fine structure does not turn into moiré. It also
-        spares the painter's own scaling, which hands strips to threads and waits for them: while a reconstruction
-        keeps all cores busy, that is several times slower.
-        """
-        key = (part.left(), part.top(), part.width(), part.height(), width, height)
-        if self._shown is None or self._shown_key != key:
-            whole = part.width() == picture.width() and part.height() == picture.height()
-            is_smooth = width / part.width() < _NEAREST_FROM_SCALE * self.devicePixelRatioF()
-            mode = Qt.TransformationMode.SmoothTransformation if is_smooth else Qt.TransformationMode.FastTransformation
-            source = picture if whole else picture.copy(part)
-            self._shown = source.scaled(width, height, Qt.AspectRatioMode.IgnoreAspectRatio, mode)
-            self._shown.setDevicePixelRatio(self.devicePixelRatioF())
-            self._shown_key = key
-        return self._shown
-
     def _invalidate(self) -> None:
-        self._is_stale = True
+        self._layer.invalidate()
+        self._wiped.invalidate()
         self.update()
 
     def changeEvent(self, event: QEvent) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PySide6.QtGui import QResizeEvent
 
+    from app.views.layer import Wipe
     from app.views.region import Region
 
 __all__ = ["ImageGrid", "PanelSpec"]
@@ -40,9 +42,8 @@ class ImageGrid(QWidget):
     ``set_error(key, error, caption)``, ``set_message(key, text)``, ``set_levels(low, high)``, ``set_error_gain(gain)``,
     ``set_data_range(maximum)``, ``set_error_row(True | False | None)``, ``set_slice(index, n)``, ``set_flip(bool)``,
     ``set_pixel_aspect(height_per_width)``, ``set_active(key | None)``, ``set_probe(x, y)``, ``clear_probe()``,
-    ``set_region(Region | None)``,
-    ``set_view(View)``, ``zoom_by(factor)``, ``zoom_to_fit()``, ``zoom_to_content()``, ``maximise(key | None)``,
-    ``clear()``.
+    ``set_region(Region | None)``, ``set_wipe(Wipe | None)``, ``set_view(View)``, ``zoom_by(factor)``,
+    ``zoom_to_fit()``, ``zoom_to_content()``, ``maximise(key | None)``, ``clear()``.
     """
 
     sliceStep = Signal(int)
@@ -62,6 +63,8 @@ class ImageGrid(QWidget):
     """The user clicked beside the image: no crosshair."""
     regionDrawn = Signal(object)
     """The user drew a region: `Region`, or None when it was taken away."""
+    wipeMoved = Signal(float)
+    """The user dragged the line of the wipe: share of the width of the images."""
     viewChanged = Signal(float)
     """The user zoomed or panned: zoom, 1 fits the image."""
     panelMaximised = Signal(str)
@@ -81,6 +84,7 @@ class ImageGrid(QWidget):
         self._levels: levels.Limits = (0.0, 1.0)
         self._probe: tuple[int, int] | None = None
         self._region: Region | None = None
+        self._wipe: Wipe | None = None
         self._maximised: str | None = None
         self._error_row: bool | None = None
         self._is_flipped = False
@@ -229,6 +233,12 @@ class ImageGrid(QWidget):
         for panel in self._all_panels():
             panel.well.set_region(region)
 
+    def set_wipe(self, wipe: Wipe | None) -> None:
+        """Lay one image over the left part of all others, or none."""
+        self._wipe = wipe
+        for panel in self._images.values():
+            panel.well.set_wipe(wipe)
+
     def set_view(self, view: View) -> None:
         """Look at the same part of all images."""
         self._view = view
@@ -351,6 +361,8 @@ class ImageGrid(QWidget):
             well.set_table(self._error_table)
         else:
             well.set_levels(*self._levels)
+            well.set_wipe(self._wipe)
+            well.wipeMoved.connect(self._wipe_dragged)
             well.levelsDragged.connect(self._levels_dragged)
         return panel
 
@@ -378,6 +390,11 @@ class ImageGrid(QWidget):
         if region != self._region:
             self.set_region(region)
             self.regionDrawn.emit(region)
+
+    def _wipe_dragged(self, share: float) -> None:
+        if self._wipe is not None:
+            self.set_wipe(replace(self._wipe, share=share))
+            self.wipeMoved.emit(share)
 
     def _gain_chosen(self, gain: float) -> None:
         self._apply_error_levels()

@@ -26,6 +26,8 @@ from app.views.region import Region
 
 _CLICK_PIXELS = 4
 """A right press that moves less than this is a click."""
+_GRIP_PIXELS = 5
+"""So near to the line of the wipe it can be taken hold of."""
 _FULL_DRAG_PIXELS = 300.0
 _WHEEL_NOTCH = 120
 _ZOOM_PER_NOTCH = 1.2
@@ -53,6 +55,7 @@ class ImageWell(ImageCanvas):
     Ctrl+wheel                  ``viewChanged(View)``: zoom at the cursor
     right drag                  ``levelsDragged(low, high)``
     Ctrl+left drag              ``levelsDragged(low, high)`` for the box
+    left drag of the wipe       ``wipeMoved(share)`` of the width of the well
     Shift+left drag             ``regionDrawn(Region)``; Shift+click ``regionDrawn(None)``
     right click, Menu key       ``menuRequested(global position)``
     double right click          ``levelsReset()``
@@ -68,6 +71,7 @@ class ImageWell(ImageCanvas):
     probed = Signal(int, int)
     probeLeft = Signal()
     regionDrawn = Signal(object)
+    wipeMoved = Signal(float)
     viewChanged = Signal(object)
     levelsDragged = Signal(float, float)
     levelsReset = Signal()
@@ -81,6 +85,7 @@ class ImageWell(ImageCanvas):
         super().__init__(parent)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.CrossCursor)
+        self.setMouseTracking(True)
         self._drag: _Drag | None = None
         self._is_space_down = False
         self._wheel: dict[str, int] = {}
@@ -105,6 +110,8 @@ class ImageWell(ImageCanvas):
         elif button == Qt.MouseButton.LeftButton and has_shift:
             self._begin("region", event)
             self.regionDrawn.emit(None)
+        elif button == Qt.MouseButton.LeftButton and self._is_at_wipe(event.position()):
+            self._begin("wipe", event)
         elif button == Qt.MouseButton.LeftButton:
             self._begin("probe", event)
             self._probe(event.position())
@@ -114,12 +121,15 @@ class ImageWell(ImageCanvas):
         event.accept()
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        """Continue a gesture."""
+        """Continue a gesture, or show that the line of the wipe can be dragged."""
         if self._drag is None:
+            self._show_cursor(event.position())
             return
         delta = event.position().toPoint() - self._drag.start
         if self._drag.kind == "probe":
             self._probe(event.position())
+        elif self._drag.kind == "wipe":
+            self.wipeMoved.emit(min(max(event.position().x() / max(1, self.width()), 0.0), 1.0))
         elif self._drag.kind == "pan":
             target = self.target()
             if not target.isEmpty():
@@ -137,7 +147,7 @@ class ImageWell(ImageCanvas):
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         """End a gesture."""
         drag, self._drag = self._drag, None
-        self._show_cursor()
+        self._show_cursor(event.position())
         if drag is None:
             return
         if drag.kind == "box":
@@ -284,8 +294,16 @@ class ImageWell(ImageCanvas):
         if steps:
             {"slice": self.sliceStep, "iteration": self.iterationStep, "coil": self.coilStep}[what].emit(steps)
 
-    def _show_cursor(self) -> None:
-        self.setCursor(Qt.CursorShape.OpenHandCursor if self._is_space_down else Qt.CursorShape.CrossCursor)
+    def _is_at_wipe(self, position: QPointF) -> bool:
+        end = self.wipe_end()
+        return end is not None and abs(position.x() - end) <= _GRIP_PIXELS
+
+    def _show_cursor(self, position: QPointF | None = None) -> None:
+        shape = Qt.CursorShape.OpenHandCursor if self._is_space_down else Qt.CursorShape.CrossCursor
+        if position is not None and not self._is_space_down and self._is_at_wipe(position):
+            shape = Qt.CursorShape.SplitHCursor
+        if shape != self.cursor().shape():
+            self.setCursor(shape)
 
     def _request_menu(self) -> None:
         self.menuRequested.emit(self._menu_position)
