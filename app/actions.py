@@ -368,6 +368,12 @@ class Actions:
             action.triggered.connect(lambda _checked=False, command=command: self._run(command))
             window.addAction(action)
             self.by_name[command.identifier] = action
+        session = window.session
+        for signal in (
+            session.series_changed, session.job_changed, session.request_changed, session.mask_changed,
+            session.result_changed, session.results_changed, session.view.options_changed, session.view.levels_changed,
+        ):  # fmt: skip
+            signal.connect(self.refresh)
         self.refresh()
 
     def refresh(self) -> None:

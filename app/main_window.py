@@ -212,11 +212,6 @@ class MainWindow(QMainWindow):
         self.level_bar.zoomToFitRequested.connect(self.zoom)
         self.grid.contextMenuRequested.connect(self._open_menu)
         self.grid.regionDrawn.connect(self._show_region)
-        for signal in (
-            session.series_changed, session.job_changed, session.request_changed, session.mask_changed,
-            session.result_changed, session.view.options_changed, session.view.levels_changed, session.results_changed,
-        ):  # fmt: skip
-            signal.connect(self.commands.refresh)
         # k-space is read only while it is seen, and not faster than slices stop changing.
         for signal in (session.preview_changed, session.series_changed):
             signal.connect(self._want_kspace)
