@@ -97,12 +97,6 @@ def _can_blink(session: Session) -> bool:
     return session.shelf.seen_before(session.series) is not None
 
 
-def _blink(window: MainWindow) -> None:
-    before = window.session.shelf.seen_before(window.session.series)
-    if before is not None:
-        window.session.show_result(before)
-
-
 def _go_to(place: str) -> Callable[[MainWindow], None]:
     def run(window: MainWindow) -> None:
         series = window.session.series
@@ -191,7 +185,17 @@ COMMANDS: tuple[Command, ...] = (
         (",",),
         _has_several,
     ),
-    Command("blink", "View", "The result before, and back", _blink, "", ("B",), _can_blink),
+    Command("blink", "View", "The result before, and back", lambda w: w.session.blink(), "", ("B",), _can_blink),
+    Command(
+        "flicker",
+        "View",
+        "Flicker between these two",
+        lambda w: w.session.flicker.toggle(),
+        "",
+        ("Shift+B",),
+        lambda session: session.can_flicker,
+        lambda session: session.flicker.is_on,
+    ),
     Command(
         "errorGain",
         "View",
@@ -372,6 +376,7 @@ class Actions:
         for signal in (
             session.series_changed, session.job_changed, session.request_changed, session.mask_changed,
             session.result_changed, session.results_changed, session.view.options_changed, session.view.levels_changed,
+            session.slice_changed, session.flicker.changed,
         ):  # fmt: skip
             signal.connect(self.refresh)
         self.refresh()

@@ -19,6 +19,7 @@ from app.exports import Exports
 from app.job import Worker
 from app.library import Library, can_simulate, counterpart
 from app.messages import Message, explain, explain_declined, notes_text
+from app.playing import Playing
 from app.preferences import Preferences
 from app.previews import Previews
 from app.recipe import Recipe
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     from recon.simulate import SimulationSpec
 
 log = logging.getLogger(__name__)
+
+FLICKERS_PER_SECOND = 2
 
 
 def _of(path: str) -> Any:
@@ -134,6 +137,7 @@ class Session(QObject):
         self.exports = Exports(self, self._file)
         self.sending = Sending(self)
         self._trainings = TrainingMemory(self)
+        self.flicker = Playing(self._flicker, FLICKERS_PER_SECOND, (self.result_changed,), self)
         self._connect()
 
     def _connect(self) -> None:
@@ -419,6 +423,24 @@ class Session(QObject):
         result = self.shelf.before(by, self.series)
         if result is not None:
             self.show_result(result)
+
+    def blink(self) -> None:
+        """Show the result that was in view before this one."""
+        before = self.shelf.seen_before(self.series)
+        if before is not None:
+            self.show_result(before)
+
+    @property
+    def can_flicker(self) -> bool:
+        """Whether the slice in view is in the result that was in view before, too."""
+        before = self.shelf.seen_before(self.series)
+        return before is not None and self.slice_index in before.slices
+
+    def _flicker(self) -> bool:
+        if not self.can_flicker:
+            return False
+        self.blink()
+        return True
 
     def send(self, destination: Destination | str, **how: Any) -> bool:
         """Send a result to a PACS as DICOM, see `Sending.send`; False when a message says what stands in the way."""

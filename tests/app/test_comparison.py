@@ -243,6 +243,34 @@ def test_an_enlarged_column_is_the_result_in_view_and_the_keys_change_it_in_plac
     assert window.grid.maximised() == keys[-1]
 
 
+def test_two_results_flicker_until_another_is_chosen(window, run, press, qtbot):
+    session, action = window.session, window.commands.by_name["flicker"]
+    run(model="pcrnn-s")
+    assert not action.isEnabled()
+    second, third = run(model="cs-tv"), run(model="cs-tv", overrides={"lambda_": 0.02})
+    QTest.keyClick(window, Qt.Key.Key_B, Qt.KeyboardModifier.ShiftModifier)
+    assert session.result is second and action.isChecked()
+    for result in (third, second, third):
+        with qtbot.waitSignal(session.result_changed, timeout=1000):
+            pass
+        assert session.result is result and action.isChecked()
+    QTest.keyClick(window, Qt.Key.Key_B, Qt.KeyboardModifier.ShiftModifier)
+    assert session.result is third and not action.isChecked()
+    qtbot.wait(700)
+    assert session.result is third
+    # Any other way to a result ends it.
+    for key in (Qt.Key.Key_Period, Qt.Key.Key_B):
+        QTest.keyClick(window, Qt.Key.Key_B, Qt.KeyboardModifier.ShiftModifier)
+        assert session.flicker.is_on and session.result is second
+        press(key)
+        assert not session.flicker.is_on and not action.isChecked()
+        session.show_result(second)
+        session.show_result(third)
+    # A slice that only one of them has is not left for the other's.
+    press(Qt.Key.Key_Up)
+    assert not action.isEnabled() and session.slice_index == 3
+
+
 def test_an_enlarged_column_follows_to_another_slice_and_an_empty_one_stays(window, run, press, qtbot):
     first = run(model="pcrnn-s")
     window.session.step_slice(1)
