@@ -69,6 +69,10 @@ def _has_series(session: Session) -> bool:
     return session.series is not None
 
 
+def _has_window(session: Session) -> bool:
+    return session.view.levels is not None and session.view.component is Component.MAGNITUDE
+
+
 def _has_steps(session: Session) -> bool:
     return session.slice_result is not None
 
@@ -277,10 +281,13 @@ COMMANDS: tuple[Command, ...] = (
             _preset(preset.key),
             "",
             (str(preset.digit),),
-            _has_series,
+            lambda session, preset=preset: _has_series(session) and preset in session.view.presets,  # type: ignore[misc]
             lambda session, key=preset.key: session.view.preset == key,  # type: ignore[misc]
         )
-        for preset in levels.PRESETS
+        for preset in levels.PRESETS + levels.OWN_PRESETS
+    ),
+    Command(
+        "keepWindow", LEVELS, "Keep this window as User", lambda w: w.session.keep_window(), "", ("K",), _has_window
     ),
     *(
         Command(
@@ -346,7 +353,7 @@ MOUSE = (
     ("Ctrl + wheel", "Zoom at the pointer"),
     ("Alt + wheel", "Previous and next coil of the k-space"),
     ("Left click or drag", "Crosshair and values in all images"),
-    ("Left drag of the line of the wipe", "How far reference or zero-filled reaches, in all images"),
+    ("Left drag of the wipe's line", "How far reference or zero-filled reaches, in all images"),
     ("Shift + left drag", "Region, measured in all images; Shift + click or Delete takes it away"),
     ("Right drag", "Window and level: right is wider, up is brighter"),
     ("Middle drag, Space + left drag", "Pan"),
@@ -376,7 +383,7 @@ class Actions:
         for signal in (
             session.series_changed, session.job_changed, session.request_changed, session.mask_changed,
             session.result_changed, session.results_changed, session.view.options_changed, session.view.levels_changed,
-            session.slice_changed, session.flicker.changed,
+            session.slice_changed, session.flicker.changed, session.view.presets_changed,
         ):  # fmt: skip
             signal.connect(self.refresh)
         self.refresh()

@@ -43,6 +43,7 @@ class Preview:
     scores: dict[str, float] | None
     zero_filled_phase: NDArray[np.float32] | None = None
     reference_phase: NDArray[np.float32] | None = None
+    window: tuple[float, float] | None = None
 
 
 def warm_up() -> tuple[str, ...]:
@@ -174,10 +175,11 @@ def preview(series: Series, index: int, request: Request) -> Preview:
 
     with torch.inference_mode():
         zero_filled, mask, reference = previewing.preview(series, index, request)
-        phases = previewing.phases(series, index, request) if request.phase else (None, None)
+        phase, reference_phase = previewing.phases(series, index, request) if request.phase else (None, None)
     zero_filled = np.asarray(zero_filled, np.float32)
     reference = None if reference is None else np.asarray(reference, np.float32)
-    return Preview(index, zero_filled, mask, reference, score(reference, zero_filled), *phases)
+    window = previewing.stored_window(series, index)
+    return Preview(index, zero_filled, mask, reference, score(reference, zero_filled), phase, reference_phase, window)
 
 
 def sampling_mask(series: Series, request: Request) -> SamplingMask:

@@ -29,6 +29,7 @@ from app.sending import Sending
 from app.shelf import Shelf
 from app.training_memory import TrainingMemory
 from app.training_run import TrainingRun
+from app.views import levels
 from app.views.component import Component
 from app.viewstate import ViewState
 from recon.request import Request
@@ -139,9 +140,10 @@ class Session(QObject):
         self._trainings = TrainingMemory(self)
         self.flicker = Playing(self._flicker, FLICKERS_PER_SECOND, (self.result_changed,), self)
         self._connect()
+        self._take_settings()
 
     def _connect(self) -> None:
-        self.preferences.changed.connect(self.settings_changed)
+        self.preferences.changed.connect(self._take_settings)
         self.preferences.missed.connect(partial(self.say, "warning"))
         self.library.opening_changed.connect(self.opening_changed)
         self.library.arrived.connect(self._welcome)
@@ -337,8 +339,24 @@ class Session(QObject):
         if preview is not None:
             self.view.apply_preset(name, preview.zero_filled, preview.reference)
 
+    def keep_window(self) -> None:
+        """Keep the window of the magnitudes in view as the user's, for scans of any scale."""
+        preview, limits = self.preview, self.view.levels
+        if preview is not None and limits is not None and self.view.component is Component.MAGNITUDE:
+            image = preview.zero_filled if preview.reference is None else preview.reference
+            kept = levels.Fraction.of(limits, image)
+            self.change_settings(user_black=kept.black, user_white=kept.fraction)
+            self.apply_preset("user")
+
+    def _take_settings(self) -> None:
+        white, black = self.settings.user_white, self.settings.user_black
+        self.view.set_policy("user", levels.Fraction(white, black) if white > black else None)
+        self.settings_changed.emit()
+
     def _show_preview(self, index: int) -> None:
         preview = self.preview
+        window = None if preview is None else preview.window
+        self.view.set_policy("stored", None if window is None else levels.Manual(*window))
         if preview is not None and self.view.levels is None:
             self.apply_preset("auto" if preview.reference is None else "matched")
         self.preview_changed.emit(index)

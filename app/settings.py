@@ -116,6 +116,8 @@ class Settings:
     pacs_confirmed: tuple[str, ...] = field(default=(), metadata={"hidden": True})
     pacs_calling: str = field(default="MRIWS", metadata={"hidden": True})
     recent: tuple[str, ...] = field(default=(), metadata={"hidden": True})
+    user_black: float = field(default=0.0, metadata={"hidden": True})
+    user_white: float = field(default=0.0, metadata={"hidden": True})
     layout: str = field(default="", metadata={"hidden": True})
 
     def changed(self, **values: Any) -> Settings:

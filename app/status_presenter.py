@@ -72,7 +72,9 @@ class StatusPresenter(QObject):
             session.position_changed, session.devices_changed, session.opening_changed, session.view.options_changed,
         ):  # fmt: skip
             signal.connect(self.refresh)
+        session.view.presets_changed.connect(self._show_presets)
         session.progress_changed.connect(self._show_job)
+        self._show_presets()
         self.refresh()
 
     def _lay_out(self, bar: QStatusBar) -> None:
@@ -104,6 +106,11 @@ class StatusPresenter(QObject):
         self._show_job()
         for label in labels.values():
             label.setVisible(bool(label.text()))
+
+    def _show_presets(self) -> None:
+        view = self._session.view
+        self._level_bar.set_presets(view.presets)
+        self._level_bar.set_preset(view.preset or MANUAL)
 
     def _show_levels(self) -> None:
         view, preview = self._session.view, self._session.preview

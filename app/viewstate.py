@@ -13,6 +13,7 @@ from app.views.error_key import GAINS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from app.views.levels import Policy, Preset
     from app.views.region import Region
 
 Layout = Literal["stages", "result", "comparison"]
@@ -25,6 +26,7 @@ class ViewState(QObject):
     crosshair_changed = Signal()
     region_changed = Signal()
     wipe_changed = Signal()
+    presets_changed = Signal()
     error_gain_changed = Signal(float)
     options_changed = Signal()
 
@@ -34,6 +36,7 @@ class ViewState(QObject):
         self._levels: dict[Component, levels.Limits] = {}
         self.component = Component.MAGNITUDE
         self.preset: str | None = None
+        self._policies: dict[str, Policy] = {}
         self.error_gain = error_gain
         self.crosshair: tuple[int, int] | None = None
         self.region: Region | None = None
@@ -63,17 +66,31 @@ class ViewState(QObject):
         Parameters
         ----------
         name
-            Key of one of `app.views.levels.PRESETS`.
+            Key of one of `presets`.
         image
             Image that the window is derived from where there is no reference.
         reference
             The fully sampled image, or None.
         """
+        policy = levels.preset(name).policy or self._policies[name]
         self.preset = name
-        policy = levels.preset(name).policy
         # One window for all panes: hiding a bias behind a window of its own per pane is the classic mistake.
         self._levels = {Component.MAGNITUDE: policy.limits(image if reference is None else reference, reference)}
         self.levels_changed.emit()
+
+    @property
+    def presets(self) -> tuple[Preset, ...]:
+        """Windows that can be taken now: those of every scan, and of `levels.OWN_PRESETS` those that there are."""
+        return levels.PRESETS + tuple(preset for preset in levels.OWN_PRESETS if preset.key in self._policies)
+
+    def set_policy(self, name: str, policy: Policy | None) -> None:
+        """Say what one of `levels.OWN_PRESETS` is now; None where there is none."""
+        before = self.presets
+        self._policies.pop(name, None)
+        if policy is not None:
+            self._policies[name] = policy
+        if self.presets != before:
+            self.presets_changed.emit()
 
     def forget_levels(self) -> None:
         """Start afresh with the next image."""
@@ -83,7 +100,8 @@ class ViewState(QObject):
     @property
     def preset_title(self) -> str:
         """Words for the status bar: where the window comes from."""
-        return "manual" if self.preset is None else levels.preset(self.preset).title.lower()
+        title = "manual" if self.preset is None else levels.preset(self.preset).title
+        return title if title.startswith("DICOM") else title.lower()
 
     def set_crosshair(self, x: int, y: int) -> None:
         """Put the crosshair on a pixel; a hidden one appears again."""

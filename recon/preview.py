@@ -38,6 +38,15 @@ def preview(
     return fourier.centre_crop(image, series.recon_size).numpy(), sampling, reference
 
 
+def stored_window(series: Series, index: int) -> tuple[float, float] | None:
+    """Return the ends of the display window that the file of a slice names; None where it names none."""
+    if series.kind != "dicom":
+        return None
+    from recon.io.dicom import DicomSource
+
+    return series.source.window(index) if isinstance(series.source, DicomSource) else None
+
+
 def phases(series: Series, index: int, request: Request) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """Return the phase of the zero-filled image and, where k-space is fully sampled, that of the reference.
 

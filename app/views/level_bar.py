@@ -37,7 +37,7 @@ class LevelBar(QWidget):
     sliceRequested = Signal(int)
     """Slice that the user went to, counted from 0."""
     presetChosen = Signal(str)
-    """Key of a preset of `levels.PRESETS`."""
+    """Key of a preset."""
     componentChosen = Signal(object)
     """`Component` that is to be shown."""
     zoomToFitRequested = Signal()
@@ -66,6 +66,7 @@ class LevelBar(QWidget):
         self.preset.setObjectName("levelPreset")
         self.preset.setAccessibleName("Window preset")
         self.preset.setToolTip("Where the window takes its limits from")
+        self.preset.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.values = QLabel(self)
         self.values.setObjectName("levelValues")
         self.values.setAccessibleName("Window and level")

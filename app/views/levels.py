@@ -48,15 +48,22 @@ class Percentile:
 
 @dataclass(frozen=True)
 class Fraction:
-    """Black at zero, white at a fraction of the 99.5th percentile: the soft, bright and noise-floor windows."""
+    """White (and black, which is zero) at fractions of the 99.5th percentile: soft, bright, noise floor, the user's."""
 
     fraction: float
+    black: float = 0.0
     is_matched = False
 
+    @classmethod
+    def of(cls, limits: Limits, image: NDArray[np.floating]) -> Fraction:
+        """Return the policy that gives these limits for an image, and on one of another scale what they are there."""
+        top = float(np.percentile(_finite(image), 99.5)) or 1.0
+        return cls(limits[1] / top, limits[0] / top)
+
     def limits(self, image: NDArray[np.floating], reference: NDArray[np.floating] | None = None, /) -> Limits:
-        """Zero and the fraction of the 99.5th percentile of the reference, or of ``image`` without one."""
-        values = _finite(image if reference is None else reference)
-        return ordered(0.0, float(np.percentile(values, 99.5)) * self.fraction)
+        """Fractions of the 99.5th percentile of the reference, or of ``image`` without one."""
+        top = float(np.percentile(_finite(image if reference is None else reference), 99.5))
+        return ordered(top * self.black, top * self.fraction)
 
 
 @dataclass(frozen=True)
@@ -104,11 +111,11 @@ class Manual:
 
 @dataclass(frozen=True)
 class Preset:
-    """A named policy of the menu; ``digit`` is the key that chooses it."""
+    """A named policy of the menu, None where scan or user have a say; ``digit`` is the key that chooses it."""
 
     key: str
     title: str
-    policy: Policy
+    policy: Policy | None
     digit: int
     hint: str
 
@@ -123,6 +130,13 @@ PRESETS: tuple[Preset, ...] = (
 )
 
 
+OWN_PRESETS: tuple[Preset, ...] = (
+    Preset("stored", "DICOM-stored", None, 6, "The window that the DICOM header of this slice names"),
+    Preset("user", "User", None, 7, "The window that you kept (K), as shares of the 99.5th percentile"),
+)
+"""Windows of a scan and of the user."""
+
+
 def preset(key: str) -> Preset:
     """Preset of that key.
 
@@ -131,10 +145,12 @@ def preset(key: str) -> Preset:
     KeyError
         If there is none.
     """
-    for candidate in PRESETS:
+    for candidate in PRESETS + OWN_PRESETS:
         if candidate.key == key:
             return candidate
-    raise KeyError(f"level preset {key!r} is unknown: expected one of {', '.join(p.key for p in PRESETS)}")
+    raise KeyError(
+        f"level preset {key!r} is unknown: expected one of {', '.join(p.key for p in PRESETS + OWN_PRESETS)}"
+    )
 
 
 def ordered(low: float, high: float) -> Limits:

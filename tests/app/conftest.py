@@ -107,6 +107,7 @@ class FakeEngine:
         self.coil_by_coil = set()
         self.notes = {}
         self.preview_calls = []
+        self.windows = {}
         self.preview_delay_s = 0.0
 
     def warm_up(self):
@@ -173,6 +174,7 @@ class FakeEngine:
             zero_filled_phase=phase_of(image) if request.phase else None,
             reference_phase=phase_of(reference) if request.phase and reference is not None else None,
             scores=None if reference is None else {"psnr": 20.0, "ssim": 0.5, "nmse": 0.1},
+            window=self.windows.get((series.name, index)),
         )  # fmt: skip
 
     def kspace(self, series, index):

@@ -46,6 +46,14 @@ class DicomSource(SimulatedSource):
         """Return the magnitude ``(y, x)`` that the file holds."""
         return read_image(self.frames[index])
 
+    def window(self, index: int) -> tuple[float, float] | None:
+        """Return the first and the last value of the display window that the header of a slice names, or None.
+
+        Where small values are stored to be shown bright, what is shown is turned around, and the window is of neither.
+        """
+        window = self.frames[index].window
+        return None if self.frames[index].inverted or window is None or window[1] <= window[0] else window
+
 
 def read(path: Path, simulation: SimulationSpec | None = None) -> Study:
     """Open a DICOM file, or a folder and its sub-folders.

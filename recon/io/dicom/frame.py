@@ -73,8 +73,8 @@ class Frame:
         From stored value to signal; inverted where small values are shown bright.
     bits_stored
         Low bits of a stored value that belong to the image; 0 means all.
-    typical_maximum
-        Top of the display window, 0 where the file does not say.
+    window
+        First and last signal of the display window; None where the file does not say.
     stamp
         Size and time of the file when it was opened.
     tile, corner
@@ -103,10 +103,15 @@ class Frame:
     intercept: float
     inverted: bool
     bits_stored: int
-    typical_maximum: float
+    window: tuple[float, float] | None
     stamp: stamps.Stamp
     tile: int | None = None
     corner: tuple[int, int] | None = None
+
+    @property
+    def typical_maximum(self) -> float:
+        """Top of the display window, 0 where the file does not say."""
+        return 0.0 if self.window is None else max(self.window[1], 0.0)
 
     @property
     def key(self) -> str:
@@ -322,7 +327,7 @@ def _frame(path: Path, stamp: stamps.Stamp, index: int | None, said: Dataset, sy
         intercept=number(said, "RescaleIntercept") or 0.0,
         inverted=text(said, "PhotometricInterpretation") == "MONOCHROME1",
         bits_stored=integer(said, "BitsStored") or 0,
-        typical_maximum=max(centre + width / 2, 0.0) if centre is not None and width is not None else 0.0,
+        window=(centre - width / 2, centre + width / 2) if centre is not None and width is not None else None,
     )
 
 
