@@ -114,6 +114,10 @@ def _show(component: Component) -> Callable[[MainWindow], None]:
     return lambda window: window.session.view.show_component(component)
 
 
+def _colour(name: str) -> Callable[[MainWindow], None]:
+    return lambda window: window.session.change_settings(colours=name)
+
+
 def _preset(key: str) -> Callable[[MainWindow], None]:
     return lambda window: window.session.apply_preset(key)
 
@@ -269,6 +273,20 @@ COMMANDS: tuple[Command, ...] = (
         ("N",),
         _has_series,
         lambda session: session.view.is_inverted,
+    ),
+    *(
+        Command(
+            f"colours-{name}",
+            "View",
+            f"Magnitudes in {name if name == 'grey' else name.capitalize()}",
+            _colour(name),
+            "",
+            (),
+            _has_series,
+            lambda session, name=name: session.view.colours == name,  # type: ignore[misc]
+            gap=name == "grey",
+        )
+        for name in levels.COLOUR_MAPS
     ),
     Command("fit", "View", "Zoom to fit", lambda w: w.zoom(), "", ("=", "Ctrl+0"), _has_series, gap=True),
     Command("zoomIn", "View", "Zoom in", lambda w: w.zoom(1.25), "", ("+", "Ctrl++"), _has_series),

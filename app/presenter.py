@@ -6,6 +6,7 @@ Changes arrive faster than a screen can show them; they are gathered and painted
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
@@ -19,6 +20,9 @@ from app.views.layer import Wipe
 from app.views.metrics_table import MetricsRow
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from app.comparison import Comparison, Contender
     from app.results import Result, SliceResult, Step
     from app.session import Session
@@ -99,11 +103,6 @@ class GridPresenter(_Settling):
         self._has_errors = False
         self._viewed: Result | None = None
         self._contended: set[str] = set()
-        self._tables = {
-            (component, is_inverted): levels.packed(component.colours()[:: -1 if is_inverted else 1])
-            for component in Component
-            for is_inverted in (False, True)
-        }
         for signal in (
             session.series_changed, session.slice_changed, session.preview_changed, session.result_changed,
             session.step_arrived, session.position_changed, session.job_changed, session.view.options_changed,
@@ -311,7 +310,7 @@ class GridPresenter(_Settling):
 
     def _apply_options(self) -> None:
         view = self._session.view
-        table = self._tables[self._component, view.is_inverted]
+        table = _table(self._component, view.colours, view.is_inverted)
         self._grid.key.set_error(self._component.error_title, self._component.error_hint)
         for key in tuple(self._grid.keys()):
             self._grid.panel(key).well.set_table(table)
@@ -425,6 +424,11 @@ class StagePresenter(_Settling):
             if done is not None and len(finished) > 1 and contender.result.finished == finished:
                 volume += _of_volume(contender.title, done.metrics)
         return rows, volume, len(finished)
+
+
+@cache
+def _table(component: Component, colours: str, is_inverted: bool) -> NDArray[np.uint32]:
+    return levels.packed(component.colours(colours)[:: -1 if is_inverted else 1])
 
 
 def _row(title: str, scores: dict[str, float] | None, residual: float | None) -> MetricsRow:

@@ -351,6 +351,7 @@ class Session(QObject):
     def _take_settings(self) -> None:
         white, black = self.settings.user_white, self.settings.user_black
         self.view.set_policy("user", levels.Fraction(white, black) if white > black else None)
+        self.view.show_colours(self.settings.colours)
         self.settings_changed.emit()
 
     def _show_preview(self, index: int) -> None:

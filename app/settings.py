@@ -30,6 +30,12 @@ class Settings:
     theme: str = _setting(
         "auto", "Theme", "Colours of the window; auto follows the desktop.", choices=("auto", "dark", "light")
     )
+    colours: str = _setting(
+        "grey",
+        "Magnitudes",
+        "Colours that they are shown in; error maps and phases have their own.",
+        choices=("grey", "inferno", "viridis"),
+    )
     device: str = _setting(
         "auto",
         "Device",

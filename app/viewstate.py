@@ -45,6 +45,8 @@ class ViewState(QObject):
         self.wipe = 0.5
         """Where the left part of the images ends, as a share of their width."""
         self.is_inverted = False
+        self.colours = "grey"
+        """Those of magnitudes, a name of `app.views.levels.COLOUR_MAPS`."""
         self.shows_errors = True
         self.layout: Layout = "stages"
 
@@ -147,6 +149,12 @@ class ViewState(QObject):
         """Switch ``has_crosshair``, ``has_wipe``, ``is_inverted`` or ``shows_errors``."""
         setattr(self, option, not getattr(self, option))
         self.options_changed.emit()
+
+    def show_colours(self, colours: str) -> None:
+        """Show magnitudes in other colours; error maps and phases keep their own."""
+        if colours != self.colours:
+            self.colours = colours
+            self.options_changed.emit()
 
     def show_component(self, component: Component) -> None:
         """Show magnitude, phase, real or imaginary part in all panes."""

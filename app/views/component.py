@@ -97,9 +97,11 @@ class Component(Enum):
             return -math.pi, math.pi
         return -of_magnitude[1], of_magnitude[1]
 
-    def colours(self) -> NDArray[np.uint8]:
-        """Return its colours, 256 × RGBA bytes: those of the phase end where they begin."""
-        return cyclic_table() if self is Component.PHASE else levels.gray_table()
+    def colours(self, of_magnitude: str = "grey") -> NDArray[np.uint8]:
+        """Return its colours, 256 × RGBA bytes: those of the phase end where they begin, of signed parts are grey."""
+        if self is Component.PHASE:
+            return cyclic_table()
+        return levels.COLOUR_MAPS[of_magnitude if self is Component.MAGNITUDE else "grey"]()
 
 
 # CET-C2 of Peter Kovesi (colorcet.com, CC BY 4.0) at every eighth step: magenta, yellow, green, blue and back.

@@ -228,12 +228,21 @@ class Quantiser:
         return self._colour
 
 
-# Inferno of Smith and van der Walt (CC0) at every fifth step; straight lines between them stay within 1 of 255.
+# Inferno of Smith and van der Walt and Viridis of both and Firing (CC0) at every fifth step; straight lines between
+# them stay within 1 of 255.
 _INFERNO_STEPS = (
     "000004 02020c 050417 0a0722 10092d 160b39 1e0c45 260c51 2f0a5b 380962 400a67 490b6a 510e6c 59106e 61136e "
     "69166e 71196e 781c6d 801f6c 88226a 902568 982766 a02a63 a82e5f b0315b b73557 bf3952 c63d4d cc4248 d34743 "
     "d94d3d df5337 e45a31 e9612b ed6925 f1711f f47918 f78212 f98b0b fa9407 fb9d07 fca60c fcb014 fbba1f fac42a "
     "f8cd37 f6d746 f4e156 f2ea69 f2f27d f5f992 fcffa4 "
+)
+
+
+_VIRIDIS_STEPS = (
+    "440154 46085c 471063 481769 481d6f 482475 472a7a 46307e 453781 433d84 414287 3f4889 3d4e8a 3a538b 38598c "
+    "355e8d 33638d 31688e 2e6d8e 2c718e 2a768e 297b8e 27808e 25848e 23898e 218e8d 20928c 1f978b 1e9c89 1fa188 "
+    "21a585 24aa83 28ae80 2eb37c 35b779 3dbc74 46c06f 50c46a 5ac864 65cb5e 70cf57 7cd250 89d548 95d840 a2da37 "
+    "b0dd2f bddf26 cae11f d8e219 e5e419 f1e51d fde725 "
 )
 
 
@@ -244,8 +253,21 @@ def gray_table() -> NDArray[np.uint8]:
 
 
 def inferno_table() -> NDArray[np.uint8]:
-    """Perceptually even black-red-yellow ramp for magnitudes of errors, 256 × RGBA bytes."""
-    steps = np.array([list(bytes.fromhex(step)) for step in _INFERNO_STEPS.split()], dtype=np.float64)
+    """Perceptually even black-red-yellow ramp, that of the magnitudes of errors, 256 × RGBA bytes."""
+    return _ramp(_INFERNO_STEPS)
+
+
+def viridis_table() -> NDArray[np.uint8]:
+    """Perceptually even blue-green-yellow ramp, also for those who see red and green alike, 256 × RGBA bytes."""
+    return _ramp(_VIRIDIS_STEPS)
+
+
+COLOUR_MAPS = {"grey": gray_table, "inferno": inferno_table, "viridis": viridis_table}
+"""Colours that magnitudes can be shown in: all get lighter evenly, so that no step is seen where there is none."""
+
+
+def _ramp(hexadecimal: str) -> NDArray[np.uint8]:
+    steps = np.array([list(bytes.fromhex(step)) for step in hexadecimal.split()], dtype=np.float64)
     positions = np.linspace(0, 255, len(steps))
     table = np.full((256, 4), 255, dtype=np.uint8)
     for channel in range(3):

@@ -83,10 +83,17 @@ def test_gain_multiplies_the_brightness_of_an_error():
     assert at_one[0].tolist() == [0, 3, 26]
 
 
-def test_inferno_is_that_of_matplotlib():
+@pytest.mark.parametrize("name", ["inferno", "viridis"])
+def test_inferno_and_viridis_are_those_of_matplotlib(name):
     matplotlib = pytest.importorskip("matplotlib")
-    expected = np.round(np.array(matplotlib.colormaps["inferno"](np.arange(256))) * 255)
-    assert np.abs(levels.inferno_table() - expected).max() <= 1
+    expected = np.round(np.array(matplotlib.colormaps[name](np.arange(256))) * 255)
+    assert np.abs(levels.COLOUR_MAPS[name]() - expected).max() <= 1
+
+
+@pytest.mark.parametrize("name", levels.COLOUR_MAPS)
+def test_colours_of_magnitudes_get_lighter_evenly(name):
+    lightness = levels.COLOUR_MAPS[name]()[:, :3] @ np.array([0.2126, 0.7152, 0.0722])
+    assert (np.diff(lightness) > -0.5).all() and lightness[-1] > lightness[0] + 150
 
 
 def test_packed_colours_are_argb():

@@ -1,0 +1,65 @@
+"""Colours of magnitudes: chosen in the menu, the same in all images, remembered; errors and phases keep theirs."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QColor
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QMenu
+
+from app.settings import Settings
+from app.views import levels
+
+
+@pytest.fixture
+def choose(window, click):
+    """Click on an entry of the View menu."""
+
+    def choose(name):
+        menu = window.findChild(QMenu, "menuView")
+        menu.popup(QPoint(0, 0))
+        click(menu, menu.actionGeometry(window.commands.by_name[name]).center())
+        menu.close()
+        window.grid_presenter.flush()
+
+    return choose
+
+
+def middle(well):
+    return well.grab().toImage().pixelColor(well.width() // 2 + 8, well.height() // 2 + 8)
+
+
+def test_magnitudes_take_the_chosen_colours_and_all_else_keeps_its_own(window, qtbot, reconstruct, choose, engine):
+    from app.session import Session
+
+    reconstruct(window, qtbot)
+    wells = {key: window.grid.panel(key).well for key in window.grid}
+    grey = {key: middle(well) for key, well in wells.items()}
+    error = middle(window.grid.error_panel("4x").well)
+    assert all(colour.red() == colour.green() for colour in grey.values())
+    for name in ("viridis", "inferno"):
+        choose(f"colours-{name}")
+        assert window.session.view.colours == name and window.commands.by_name[f"colours-{name}"].isChecked()
+        assert not window.commands.by_name["colours-grey"].isChecked()
+        table = levels.COLOUR_MAPS[name]()
+        for key, well in wells.items():
+            assert middle(well) == QColor(*table[grey[key].red()].tolist()), (name, key)
+        assert middle(window.grid.error_panel("4x").well) == error
+    QTest.keyClick(window, Qt.Key.Key_N)
+    assert middle(wells["4x"]) == QColor(*levels.inferno_table()[255 - grey["4x"].red()].tolist())
+    QTest.keyClick(window, Qt.Key.Key_R)
+    qtbot.waitUntil(lambda: window.session.preview is not None)
+    window.grid_presenter.flush()
+    assert middle(wells["4x"]).red() == middle(wells["4x"]).blue()
+    # The next window begins with them.
+    later = Session(window.session.preferences._file, engine)
+    assert later.view.colours == "inferno"
+    later.close()
+
+
+def test_the_settings_offer_what_there_is():
+    choices = {field.name: field.metadata.get("choices") for field in fields(Settings)}["colours"]
+    assert choices == tuple(levels.COLOUR_MAPS)
