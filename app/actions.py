@@ -110,6 +110,12 @@ def _go_to(place: str) -> Callable[[MainWindow], None]:
     return run
 
 
+def _stop(window: MainWindow) -> None:
+    # Who ends a cine by the key that ends everything must not lose the reconstruction that runs beside it.
+    if not window.session.stop_playing():
+        window.session.cancel()
+
+
 def _show(component: Component) -> Callable[[MainWindow], None]:
     return lambda window: window.session.view.show_component(component)
 
@@ -154,6 +160,17 @@ COMMANDS: tuple[Command, ...] = (
     Command("back", "View", "Five slices back", lambda w: w.session.step_slice(-5), "", ("PgDown",), _has_series),
     Command("firstSlice", "View", "First slice", _go_to("first"), "", ("Home",), _has_series),
     Command("lastSlice", "View", "Last slice", _go_to("last"), "", ("End",), _has_series),
+    Command(
+        "cine",
+        "View",
+        "Play the slices",
+        lambda w: w.session.cine.toggle(),
+        "",
+        ("S",),
+        lambda session: session.series is not None and session.series.n_slices > 1,
+        lambda session: session.cine.is_on,
+    ),
+    Command("rate", "View", "Next playing speed", lambda w: w.session.view.cycle_rate(), "", ("Shift+S",), _has_series),
     Command(
         "nextIteration",
         "View",
@@ -343,10 +360,10 @@ COMMANDS: tuple[Command, ...] = (
         "cancel",
         "Reconstruct",
         "Cancel",
-        lambda w: w.session.cancel(),
+        _stop,
         "stop",
         ("Esc",),
-        lambda session: session.is_running,
+        lambda session: session.is_running or session.cine.is_on or session.flicker.is_on,
     ),
     Command(
         "chooseModel",
@@ -401,7 +418,7 @@ class Actions:
         for signal in (
             session.series_changed, session.job_changed, session.request_changed, session.mask_changed,
             session.result_changed, session.results_changed, session.view.options_changed, session.view.levels_changed,
-            session.slice_changed, session.flicker.changed, session.view.presets_changed,
+            session.slice_changed, session.flicker.changed, session.cine.changed, session.view.presets_changed,
         ):  # fmt: skip
             signal.connect(self.refresh)
         self.refresh()

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 
     from PySide6.QtCore import SignalInstance
 
+    from app.session import Session
+
+FLICKERS_PER_SECOND = 2
+
 
 class Playing(QObject):
     """Takes steps at a rate.
@@ -86,3 +90,29 @@ class Playing(QObject):
     def _meet(self, *_: Any) -> None:
         if not self._is_stepping:
             self.stop()
+
+
+def cine(session: Session) -> Playing:
+    """Go through the slices of a series, from the last on to the first."""
+
+    def step() -> bool:
+        if session.series is None or session.series.n_slices < 2:
+            return False
+        # One that is still being read is waited for: reads do not pile up, and no slice is left out.
+        if session.preview is not None or session.previews.problem:
+            session.select(index=(session.slice_index + 1) % session.series.n_slices)
+        return True
+
+    return Playing(step, session.view.rate, (session.slice_changed, session.series_changed), session)
+
+
+def flicker(session: Session) -> Playing:
+    """Change between the result in view and the one before, as long as both have the slice."""
+
+    def step() -> bool:
+        if not session.can_flicker:
+            return False
+        session.blink()
+        return True
+
+    return Playing(step, FLICKERS_PER_SECOND, (session.result_changed,), session)

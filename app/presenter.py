@@ -349,6 +349,8 @@ class StagePresenter(_Settling):
         ):  # fmt: skip
             signal.connect(self._later)
         scrubber.positionChanged.connect(session.set_position)
+        scrubber.rateChosen.connect(session.view.set_rate)
+        session.view.rate_changed.connect(scrubber.set_rate)
         scrubber.set_score_name("PSNR", "dB")
         self.refresh()
 

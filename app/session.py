@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QObject, Signal
 
 from app import engine as default_engine
+from app import playing
 from app.exports import Exports
 from app.job import Worker
 from app.library import Library, can_simulate, counterpart
 from app.messages import Message, explain, explain_declined, notes_text
-from app.playing import Playing
 from app.preferences import Preferences
 from app.previews import Previews
 from app.recipe import Recipe
@@ -49,8 +49,6 @@ if TYPE_CHECKING:
     from recon.simulate import SimulationSpec
 
 log = logging.getLogger(__name__)
-
-FLICKERS_PER_SECOND = 2
 
 
 def _of(path: str) -> Any:
@@ -138,7 +136,7 @@ class Session(QObject):
         self.exports = Exports(self, self._file)
         self.sending = Sending(self)
         self._trainings = TrainingMemory(self)
-        self.flicker = Playing(self._flicker, FLICKERS_PER_SECOND, (self.result_changed,), self)
+        self.cine, self.flicker = playing.cine(self), playing.flicker(self)
         self._connect()
         self._take_settings()
 
@@ -163,6 +161,7 @@ class Session(QObject):
         self.previews.failed.connect(self.report)
         self.previews.told.connect(self._tell)
         self.runner.progressed.connect(self.progress_changed)
+        self.view.rate_changed.connect(self.cine.set_rate)
         self.view.options_changed.connect(
             lambda: self.previews.want_phase(self.view.component is not Component.MAGNITUDE)
         )
@@ -187,6 +186,7 @@ class Session(QObject):
 
     def close(self) -> None:
         """Cancel what runs and end the threads; a training goes on."""
+        self.stop_playing()
         self.runner.stop()
         self.sending.stop()
         self.training.close()
@@ -289,6 +289,13 @@ class Session(QObject):
     def step_slice(self, by: int) -> None:
         """Go some slices on."""
         self.select(index=self.slice_index + by)
+
+    def stop_playing(self) -> bool:
+        """End what changes by itself; False where nothing does."""
+        is_playing = self.cine.is_on or self.flicker.is_on
+        self.cine.stop()
+        self.flicker.stop()
+        return is_playing
 
     def _show_series(self, series: Series, index: int | None) -> None:
         self.series = series
@@ -454,12 +461,6 @@ class Session(QObject):
         """Whether the slice in view is in the result that was in view before, too."""
         before = self.shelf.seen_before(self.series)
         return before is not None and self.slice_index in before.slices
-
-    def _flicker(self) -> bool:
-        if not self.can_flicker:
-            return False
-        self.blink()
-        return True
 
     def send(self, destination: Destination | str, **how: Any) -> bool:
         """Send a result to a PACS as DICOM, see `Sending.send`; False when a message says what stands in the way."""

@@ -70,6 +70,7 @@ class StatusPresenter(QObject):
             session.slice_changed, session.series_changed, session.preview_changed, session.result_changed,
             session.job_changed, session.request_changed, session.view.levels_changed, session.view.crosshair_changed,
             session.position_changed, session.devices_changed, session.opening_changed, session.view.options_changed,
+            session.cine.changed, session.view.rate_changed,
         ):  # fmt: skip
             signal.connect(self.refresh)
         session.view.presets_changed.connect(self._show_presets)
@@ -95,7 +96,8 @@ class StatusPresenter(QObject):
             return
         index = self._session.slice_index
         self._level_bar.set_slice(index, series.n_slices)
-        labels["slice"].setText(f"slice {index + 1}/{series.n_slices}")
+        pace = f" · {self._session.view.rate} fps" if self._session.cine.is_on else ""
+        labels["slice"].setText(f"slice {index + 1}/{series.n_slices}{pace}")
         labels["probe"].setText(self._probe_text())
         self._show_levels()
         zoom = self._grid.view().zoom

@@ -9,6 +9,7 @@ from PySide6.QtCore import QObject, Signal
 from app.views import levels
 from app.views.component import Component
 from app.views.error_key import GAINS
+from app.views.stage_scrubber import DEFAULT_RATE, FRAMES_PER_SECOND
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,6 +29,7 @@ class ViewState(QObject):
     wipe_changed = Signal()
     presets_changed = Signal()
     error_gain_changed = Signal(float)
+    rate_changed = Signal(int)
     options_changed = Signal()
 
     def __init__(self, error_gain: float = 5, parent: QObject | None = None) -> None:
@@ -38,6 +40,8 @@ class ViewState(QObject):
         self.preset: str | None = None
         self._policies: dict[str, Policy] = {}
         self.error_gain = error_gain
+        self.rate = DEFAULT_RATE
+        """Frames per second, of stages and of slices."""
         self.crosshair: tuple[int, int] | None = None
         self.region: Region | None = None
         self.has_crosshair = True
@@ -144,6 +148,17 @@ class ViewState(QObject):
         """Go to the next gain, from the last back to the first."""
         position = GAINS.index(self.error_gain)
         self.set_error_gain(GAINS[(position + 1) % len(GAINS)])
+
+    def set_rate(self, rate: int) -> None:
+        """Play one of `FRAMES_PER_SECOND`."""
+        if rate in FRAMES_PER_SECOND and rate != self.rate:
+            self.rate = rate
+            self.rate_changed.emit(rate)
+
+    def cycle_rate(self) -> None:
+        """Go to the next rate, from the last back to the first."""
+        position = FRAMES_PER_SECOND.index(self.rate)
+        self.set_rate(FRAMES_PER_SECOND[(position + 1) % len(FRAMES_PER_SECOND)])
 
     def toggle(self, option: str) -> None:
         """Switch ``has_crosshair``, ``has_wipe``, ``is_inverted`` or ``shows_errors``."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 FRAMES_PER_SECOND = (2, 4, 8, 15)
+DEFAULT_RATE = 4
 _AXIS_WIDTH = 48
 _CONTROLS_WIDTH = 76
 _KNOB = 5.0
@@ -56,12 +57,14 @@ class StageScrubber(QAbstractSlider):
 
     Setters, which never emit: ``set_stages(entries)``, ``set_scores(values)``, ``set_score(index, value)``,
     ``append(entry, score)``, ``set_lacking(indices)``, ``set_message(text)``, ``set_collapsed(bool)``,
-    ``set_position(index)``, ``set_score_name(name, unit)``, ``clear()``.
+    ``set_position(index)``, ``set_score_name(name, unit)``, ``set_rate(per_second)``, ``clear()``.
     """
 
     positionChanged = Signal(int)
     """The user moved to a stage, or the cine did."""
     playingChanged = Signal(bool)
+    rateChosen = Signal(int)
+    """Frames per second that the user chose."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -93,13 +96,13 @@ class StageScrubber(QAbstractSlider):
         theme.set_icon(self.play_button, "play")
         self.play_button.toggled.connect(self.set_playing)
         self.rate = QComboBox(self)
-        self.rate.setAccessibleName("Stages per second")
-        self.rate.setToolTip("Stages per second")
+        self.rate.setAccessibleName("Frames per second")
+        self.rate.setToolTip("Frames per second, of stages and of slices (S)")
         for frames in FRAMES_PER_SECOND:
             self.rate.addItem(f"{frames} fps", frames)
-        self.rate.setCurrentIndex(1)
-        self.rate.currentIndexChanged.connect(self._set_interval)
-        self._set_interval()
+        self.rate.currentIndexChanged.connect(lambda: self._timer.setInterval(round(1000 / self.rate.currentData())))
+        self.rate.activated.connect(lambda: self.rateChosen.emit(self.rate.currentData()))
+        self.set_rate(DEFAULT_RATE)
         self.valueChanged.connect(self._value_changed)
         # The keys are those of every slider; it tells where they lead before it goes there.
         self.actionTriggered.connect(lambda: self.setSliderPosition(self._beyond(self.sliderPosition())))
@@ -164,6 +167,10 @@ class StageScrubber(QAbstractSlider):
         """Say what the line shows."""
         self._score_name, self._unit = name, unit
         self.update()
+
+    def set_rate(self, per_second: int) -> None:
+        """Play so many stages in a second."""
+        self.rate.setCurrentIndex(FRAMES_PER_SECOND.index(per_second))
 
     def set_playing(self, is_playing: bool) -> None:
         """Start or stop the cine over the stages."""
@@ -453,9 +460,6 @@ class StageScrubber(QAbstractSlider):
         if index != self._hover:
             self._hover = index
             self.update()
-
-    def _set_interval(self) -> None:
-        self._timer.setInterval(round(1000 / self.rate.currentData()))
 
     def _next_frame(self) -> None:
         following = self.value() + 1

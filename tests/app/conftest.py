@@ -306,12 +306,14 @@ def opened(session, qtbot):
 @pytest.fixture
 def window(opened, qtbot):
     """Give the main window on the open session."""
+    from PySide6.QtTest import QTest
+
     from app.main_window import MainWindow
 
     window = MainWindow(opened)
     qtbot.addWidget(window)
     window.show()
-    qtbot.waitExposed(window)
+    QTest.qWaitForWindowActive(window)  # until then its keys do nothing
     window.grid_presenter.flush()
     return window
 
