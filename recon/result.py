@@ -31,7 +31,10 @@ ENDINGS = {
     "dicom-anonymous": ".anonymous.dcm",
     "nifti": ".nii.gz",
     "png": ".png",
+    "csv": ".csv",
 }
+# Those that hold the phase beside the magnitude, or neither of them.
+_WITHOUT_PHASE_FILE = ("hdf5", "png", "csv")
 FORMATS = tuple(ENDINGS)
 
 
@@ -248,7 +251,7 @@ class Reconstruction:
         outputs: list[tuple[str, str, bool]] = []
         for one in dict.fromkeys(formats):
             outputs.append((f"{name}{ENDINGS[one]}", one, False))
-            if self.phase is not None and one not in ("hdf5", "png"):
+            if self.phase is not None and one not in _WITHOUT_PHASE_FILE:
                 outputs.append((f"{name}.phase{ENDINGS[one]}", one, True))
         written: list[Path] = []
         record = folder / f"{name}.json"
@@ -277,7 +280,7 @@ class Reconstruction:
             temporary.write_text(json.dumps(record, indent=2), "utf-8")
 
     def write(self, path: Path, format_: str, *, stages: bool = False, is_phase: bool = False) -> None:
-        """Write the images in one format.
+        """Write the images, or with ``csv`` their scores, in one format.
 
         Parameters
         ----------
@@ -310,6 +313,10 @@ class Reconstruction:
                 from recon.export import nifti
 
                 nifti.write(self, path, is_phase=is_phase)
+            elif format_ == "csv":
+                from recon.export import scores
+
+                scores.write(self, path)
             else:
                 from recon.export import figure
 

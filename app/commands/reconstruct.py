@@ -1,8 +1,8 @@
 """Reconstruct scans and write images and records.
 
-For each volume and model DIR gets STEM.MODEL.h5, STEM.MODEL.dcm/, STEM.MODEL.nii.gz or STEM.MODEL.png, and always
-STEM.MODEL.json, the record: request, versions, hash of the weights, seconds, files and, where the scan is fully
-sampled, PSNR, SSIM and NMSE. A volume that fails does not stop the others."""
+For each volume and model DIR gets STEM.MODEL.h5, STEM.MODEL.dcm/, STEM.MODEL.nii.gz, STEM.MODEL.png or STEM.MODEL.csv,
+the scores of each slice, and always STEM.MODEL.json, the record: request, versions, hash of the weights, seconds, files
+and, where the scan is fully sampled, PSNR, SSIM and NMSE. A volume that fails does not stop the others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from recon.request import Request
 
-FORMATS = ("hdf5", "dicom", "dicom-anonymous", "nifti", "png")
+FORMATS = ("hdf5", "dicom", "dicom-anonymous", "nifti", "png", "csv")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -37,6 +37,7 @@ FORMATS = (
     ("hdf5", "HDF5", "float32 volume with the request that made it"),
     ("nifti", "NIfTI", "float32 volume with its position in space"),
     ("png", "PNG figure", "stages, error maps and scores of one slice, ready for a slide"),
+    ("csv", "CSV", "scores and data residual of each slice and of the volume"),
 )
 
 
@@ -157,7 +158,7 @@ class ExportDialog(QDialog):
         self.export_button.setEnabled(not problem and self.result_choice.count() > 0)
         self.stages.setEnabled(self.formats["hdf5"].isChecked())
         chosen = {key for key, box in self.formats.items() if box.isChecked()}
-        self.phase.setEnabled(bool(chosen - {"png"}))
+        self.phase.setEnabled(bool(chosen - {"png", "csv"}))
         said = said_of_the_patient(self.result_choice.currentData(), chosen)
         self.note.setText(f"Images are marked for research use only. {said}")
 

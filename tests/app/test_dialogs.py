@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QPalette
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLabel, QPushButton
@@ -40,11 +40,13 @@ def test_export_dialog_validates_in_place(window, qtbot, tmp_path, child, recons
     assert problem.text() == ""
     child(dialog, "format-dicom").click()
     assert "format" in problem.text()
+    QTest.mouseClick(child(dialog, "format-csv"), LEFT, pos=QPoint(8, 8))
+    assert problem.text() == "" and not child(dialog, "exportPhase").isEnabled()
     child(dialog, "format-hdf5").click()
     child(dialog, "exportStages").click()
     with qtbot.waitSignal(window.session.exports.written, timeout=5000):
         QTest.mouseClick(button, LEFT)
-    assert window.session._engine.saved == [(tmp_path / "new" / "deep", ["hdf5"], True)]
+    assert window.session._engine.saved == [(tmp_path / "new" / "deep", ["hdf5", "csv"], True)]
     assert "Exported" in window.banner.text
 
 

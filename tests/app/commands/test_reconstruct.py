@@ -1,7 +1,9 @@
 """`reconstruct`: records and files, failures that stop nothing else, slice lists."""
 
 import argparse
+import csv
 import json
+import shutil
 
 import h5py
 import numpy as np
@@ -59,6 +61,39 @@ def test_the_phase_is_stored_on_request(run, scan, tmp_path):
     with h5py.File(tmp_path / f"{stem}.h5") as file:
         assert file["phase"].shape == file["reconstruction"].shape
         assert 1 < np.abs(file["phase"][()]).max() <= np.pi + 1e-6
+
+
+@pytest.mark.parametrize("has_reference", [True, False])
+def test_scores_are_written_as_a_table(run, scan, tmp_path, has_reference):
+    if not has_reference:
+        (tmp_path / "scan").mkdir()
+        scan = shutil.copy(scan, tmp_path / "scan")
+        with h5py.File(scan, "r+") as file:
+            columns = np.arange(file["kspace"].shape[-1])
+            mask = (columns % 2 == 0) | (abs(columns - columns.mean()) < 12)
+            file["mask"] = mask.astype(np.uint8)
+            file["kspace"][:] = file["kspace"][:] * mask
+            for name in [name for name in file if name.startswith("reconstruction")]:
+                del file[name]
+    wanted = ("reconstruct", scan, "--model", "cg-sense", "--slices", "0,2", "--format", "csv", "--phase", "--json")
+    status, out, said = run(*wanted, "--mask", "random", "--center-fraction", 0.2, "--out", tmp_path)
+    assert status == 0, said
+    [record] = json.loads(out)
+    assert record["files"] == ["head.cg-sense.csv"] and (record["metrics"] is not None) == has_reference
+    with (tmp_path / "head.cg-sense.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["slice"] for row in rows] == ["0", "2", "volume"]
+    for key, prefix in (("metrics", ""), ("zero_filled_metrics", "zero_filled_")):
+        for metric in ("psnr", "ssim", "nmse"):
+            cells = [row[f"{prefix}{metric}"] for row in rows]
+            if has_reference:
+                expected = [*record[key][metric]["slices"], record[key][metric]["volume"]]
+                assert [float(cell) for cell in cells] == pytest.approx(expected, rel=1e-5)
+            else:
+                assert cells == [""] * 3
+    residuals = record["data_residual"]
+    assert [float(row["data_residual"]) for row in rows] == pytest.approx([*residuals, np.mean(residuals)], rel=1e-5)
+    assert [row["zero_filled_data_residual"] for row in rows] == ["0"] * 3
 
 
 def test_coils_are_joined_on_request(run, scan, tmp_path):

@@ -106,6 +106,15 @@ def test_on_a_full_disk_a_stored_result_keeps_its_files_and_their_names(result, 
     assert record["files"] == ["head.zero-filled.h5", "head.zero-filled.nii.gz"]
 
 
+def test_scores_of_a_stored_result_need_no_scan(first, result, tmp_path):
+    kept = stored.read(result)
+    object.__setattr__(kept, "scan", None)
+    object.__setattr__(kept, "reference", None)
+    kept.export(tmp_path / "scores", ["csv"])
+    written = (tmp_path / "scores" / "head.zero-filled.csv").read_bytes()
+    assert written == (first / "head.zero-filled.csv").read_bytes()
+
+
 def test_record_keeps_what_it_said_and_names_the_new_files(first, result):
     before = json.loads(result.with_suffix(".json").read_text())
     for gone in (".dcm", ".nii.gz", ".png"):
