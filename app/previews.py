@@ -51,6 +51,7 @@ class Previews(QObject):
         # Pictures for the list must not stand in the way of the slice that the user waits for.
         self._thumbnailer = Worker(self)
         self._cache: OrderedDict[Any, Preview] = OrderedDict()
+        self._made: tuple[Any, Preview] | None = None
         self._series: Series | None = None
         self._index = 0
         self._request: Request | None = None
@@ -105,6 +106,7 @@ class Previews(QObject):
         self.thumbnails.pop(series, None)
         for key in [key for key in self._cache if key[0] is series]:
             del self._cache[key]
+        self._made = None
         if self._series is series:
             self._series = None
 
@@ -146,16 +148,23 @@ class Previews(QObject):
 
     def _read(self, name: str, index: int, *, urgent: bool = False) -> None:
         key = self._key(index)
-        if key in self._cache or self._request is None:
+        if key in self._cache or self._request is None or self._series is None:
             return
         request = replace(self._request, phase=self._has_phase)
         self._worker.submit(
             name,
-            partial(self._engine.preview, self._series, index, request),
+            partial(self._make, key, self._series, index, request),
             partial(self._take_preview, key),
             partial(self._miss_preview, key),
             urgent=urgent,
         )
+
+    def _make(self, key: Any, series: Series, index: int, request: Request) -> Preview:
+        """Read a slice, in the thread; one that a task before this one read, as its neighbour, is not read again."""
+        made = self._made
+        if made is None or made[0] != key:
+            made = self._made = key, self._engine.preview(series, index, request)
+        return made[1]
 
     def _take_preview(self, key: Any, preview: Preview) -> None:
         self._cache[key] = preview

@@ -121,6 +121,17 @@ def test_a_fast_wheel_reads_the_last_slice_and_skips_most(session, engine, new_s
     assert len(engine.preview_calls) < 20
 
 
+def test_a_neighbour_that_is_being_read_is_not_read_again_when_it_comes_into_view(opened, engine, qtbot):
+    qtbot.waitUntil(lambda: set(engine.preview_calls) == {0, 1, 2, 3, 4})
+    opened.set_request(kind="random")  # nothing of this pattern is kept
+    engine.preview_calls.clear()
+    engine.preview_delay_s = 0.2
+    qtbot.waitUntil(lambda: 3 in engine.preview_calls)
+    opened.select(index=3)
+    qtbot.waitUntil(lambda: opened.preview is not None and opened.preview.index == 3)
+    assert engine.preview_calls.count(3) == 1
+
+
 # ---------------------------------------------------------------- request
 
 
