@@ -27,8 +27,10 @@ def problem(qt_platforms: str = "") -> str:
     if platform.system() != "Linux" or not all(name in _NAMES for name in chosen):
         return ""
     names = list(dict.fromkeys(variable for name in chosen for variable in _NAMES[name]))
+    if _WAYLAND in names and (os.environ.get("WAYLAND_SOCKET") or _wayland_answers()):
+        return ""
     found = [name for name in names if os.environ.get(name)]
-    if any(_x_answers() if name == _X else _wayland_answers() for name in found):
+    if _X in found and _x_answers():
         return ""
     if found:
         said = " and ".join(f"{name}={os.environ[name]}" for name in found)
@@ -50,7 +52,7 @@ def _x_answers() -> bool:
 
 
 def _wayland_answers() -> bool:
-    place = Path(os.environ.get("XDG_RUNTIME_DIR", ""), os.environ[_WAYLAND])
+    place = Path(os.environ.get("XDG_RUNTIME_DIR", ""), os.environ.get(_WAYLAND) or "wayland-0")
     with suppress(OSError), socket.socket(socket.AF_UNIX) as client:
         client.connect(str(place))
         return True

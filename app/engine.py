@@ -92,7 +92,7 @@ def model_problem(card: Any, series: Series | None, request: Request, mask: Samp
             requirements.check_coils(card, fit.n_virtual)
         if mask is not None:
             joins_coils = fit.coil_by_coil and request.join_coils is not None
-            requirements.check(card, fit.n_virtual, mask, joins_coils=joins_coils)
+            requirements.check(card, fit.n_virtual, mask, joins_coils=joins_coils, maps=request.maps)
     except MRIError as error:
         return str(error)
     return ""

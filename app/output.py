@@ -41,6 +41,7 @@ def _diverted(stdout: TextIO, stderr: TextIO) -> Iterator[TextIO]:
         try:
             yield kept
         finally:
+            stdout.flush()
             os.dup2(kept.fileno(), number)
 
 

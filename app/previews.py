@@ -73,7 +73,7 @@ class Previews(QObject):
     def look(self, series: Series | None, index: int, request: Request) -> None:
         """Show a slice under a request: the mask is drawn again only when it changes."""
         # A preview depends on the sampling alone, so it is shared by all models.
-        request = Request("zero-filled", request.mask, grid=request.grid, device="cpu")
+        request = Request("zero-filled", request.mask, grid=request.grid, device="cpu", noise=request.noise)
         is_new_mask = series is not self._series or request != self._request
         self._series, self._index, self._request = series, index, request
         if series is None:
@@ -112,7 +112,8 @@ class Previews(QObject):
 
     def _key(self, index: int) -> Any:
         request = self._request
-        return self._series, index, None if request is None else (request.mask, request.grid, self._has_phase)
+        sampling = None if request is None else (request.mask, request.grid, request.noise)
+        return self._series, index, sampling, self._has_phase
 
     # ---------------------------------------------------------------- mask
 
@@ -174,9 +175,11 @@ class Previews(QObject):
             self._show()
 
     def _miss_preview(self, key: Any, error: BaseException, details: str) -> None:
+        if key != self._key(self._index):
+            return
+        self._problem = key, problem_of(error) if isinstance(error, FileError) else str(error)
         # A mask that cannot be drawn is said beside the mask already.
-        if key == self._key(self._index) and str(error) != self.mask_problem:
-            self._problem = key, problem_of(error) if isinstance(error, FileError) else str(error)
+        if str(error) != self.mask_problem:
             doing = f"reading slice {self._index + 1} of {self._series.n_slices}" if self._series else "reading a slice"
             self.told.emit(replace(explain(error, details, doing, "cpu"), topic="slice"))
             self.preview_changed.emit(self._index)

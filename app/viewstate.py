@@ -62,7 +62,8 @@ class ViewState(QObject):
 
     def set_levels(self, low: float, high: float) -> None:
         """Set the display limits by hand; an empty window is widened."""
-        self.preset = None
+        if self.component is Component.MAGNITUDE:
+            self.preset = None
         self._levels[self.component] = levels.ordered(float(low), float(high))
         self.levels_changed.emit()
 
@@ -92,7 +93,10 @@ class ViewState(QObject):
     def set_policy(self, name: str, policy: Policy | None) -> None:
         """Say what one of `levels.OWN_PRESETS` is now; None where there is none."""
         before = self.presets
-        self._policies.pop(name, None)
+        if self._policies.pop(name, None) != policy and self.preset == name:
+            # The limits stay, and are no longer what the name stands for.
+            self.preset = None
+            self.levels_changed.emit()
         if policy is not None:
             self._policies[name] = policy
         if self.presets != before:

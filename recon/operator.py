@@ -233,5 +233,10 @@ def residual_norm(
     """
     measured = kspace * mask
     difference = Encoding(mask, maps).forward(image if maps is None else image.squeeze(-3)) - measured
-    norm = torch.linalg.vector_norm(measured)
-    return float(torch.linalg.vector_norm(difference) / norm) if bool(norm > 0) else 0.0
+    norm = norm_of(measured)
+    return norm_of(difference) / norm if norm > 0 else 0.0
+
+
+def norm_of(values: Complex[Tensor, "*shape"]) -> float:
+    """Return the square root of the energy; squares of small numbers would be lost in single precision."""
+    return float(torch.linalg.vector_norm(torch.view_as_real(values.contiguous()).cpu(), dtype=torch.float64))

@@ -55,6 +55,8 @@ def coil_weights(
     centre = kspace * _window(mask.expand(kspace.shape[-2:]).cpu().numpy()).to(kspace.device)
     if not bool(centre.any()):
         return torch.ones_like(kspace)
+    # Files hold numbers of any size; their squares have to fit single precision.
+    centre = centre / centre.abs().amax()
     smooth = ifft2c(centre)
     first = ifft2c(coils.compress(centre, 1)[0])[0]
     first = first * (first * first.abs()).sum().conj()

@@ -24,7 +24,7 @@ from recon.data import Series, check_scale
 from recon.errors import FileError, RequestError
 from recon.joining import N_STEPS, N_STEPS_ONCE, Joining
 from recon.models import parameters, requirements
-from recon.operator import residual_norm
+from recon.operator import norm_of, residual_norm
 from recon.request import Maps, Request
 from recon.sampling import check_overflow, on_grid, sampling_mask, uses_native_grid, zero_filled_image
 from recon.stage import Stage
@@ -218,7 +218,9 @@ class Plan:
         self._join_weights: list[float] = []
         self._findings: list[str] = []
         self.left_out: dict[int, FileError] = {}
-        requirements.check(self.card, self.n_virtual, self.mask, joins_coils=self.join_weight is not None)
+        requirements.check(
+            self.card, self.n_virtual, self.mask, joins_coils=self.join_weight is not None, maps=request.maps
+        )
         story = None if self.weights is None else self.weights.story
         joins_coils = self.join_weight is not None
         self.warnings += requirements.doubts(self.card, self.n_virtual, self.mask, story, joins_coils=joins_coils)
@@ -314,6 +316,7 @@ class Plan:
             )
             # The zero-filled image of all coils, as the preview shows it: compression is the model's business.
             zero_filled = zero_filled_image(kspace, mask)
+            left_out = self._left_out(kspace, data)
             del kspace
             check_overflow(zero_filled, self.series, index)
             if not zero_filled.any():
@@ -344,7 +347,7 @@ class Plan:
                     scale = scale_of_signal if stage.image.shape[1] == has_signal.shape[1] else data.scale
                     image = self._combined(stage, stage.image * scale, index)
                     shown_phase = self._phase(stage.image * scale, weights, data.maps)
-                    residual = self._residual(stage, stage.image * scale, data)
+                    residual = self._residual(stage, stage.image * scale, data, left_out)
                 joins_afterwards = joining is not None and not joining.is_used
                 if stage.is_final and joining is not None and joining.is_used:
                     self._join_weights.append(joining.weight)
@@ -361,7 +364,7 @@ class Plan:
                         joined = joining.join(stage.image) * scale
                         image = self._combined(stage, joined, index)
                         shown_phase = self._phase(joined, weights)
-                        residual = self._residual(stage, joined, data)
+                        residual = self._residual(stage, joined, data, left_out)
                     self._join_weights.append(joining.weight)
                     progress = (position + 1) / n_slices
                     yield replace(
@@ -384,13 +387,22 @@ class Plan:
         contract.check_finite(self.card, stage, index, combined)
         return self._to_view(combined)
 
-    def _residual(self, stage: Stage, coil_images: Tensor, data: Prepared) -> float | None:
-        """Return how far an image is from what the method got of the measured k-space."""
+    def _left_out(self, kspace: Tensor, data: Prepared) -> float:
+        """Return the share of the energy of the measured k-space that its compression to virtual coils dropped."""
+        if data.matrix is None:
+            return 0.0
+        measured, kept = norm_of(kspace * data.mask), norm_of(data.kspace * data.scale)
+        return max(0.0, 1.0 - (kept / measured) ** 2) if measured > 0 else 0.0
+
+    def _residual(self, stage: Stage, coil_images: Tensor, data: Prepared, left_out: float) -> float | None:
+        """Return how far an image is from what was measured, with what compression dropped."""
         is_combined = coil_images.shape[1] < data.kspace.shape[1]
         if not (stage.is_final or self._residuals == "all") or (is_combined and data.maps is None):
             return None
         maps = data.maps if is_combined else None
-        return residual_norm(coil_images, data.kspace * data.scale, data.mask, maps)
+        of_virtual = residual_norm(coil_images, data.kspace * data.scale, data.mask, maps)
+        # Virtual coils are orthogonal mixes of the coils: energies add up.
+        return float(np.sqrt(of_virtual**2 * (1 - left_out) + left_out))
 
     def _phase_weights(self, data: Prepared) -> Tensor | None:
         """Return what the phase of a slice is combined with, ``(coil, y, x)``; None where no phase is wanted."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from recon import fourier, phase
+from recon import fourier, noise, phase
 from recon.sampling import check_overflow, on_grid, sampling_mask, uses_native_grid, zero_filled_image
 
 if TYPE_CHECKING:
@@ -50,11 +50,14 @@ def stored_window(series: Series, index: int) -> tuple[float, float] | None:
 def phases(series: Series, index: int, request: Request) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """Return the phase of the zero-filled image and, where k-space is fully sampled, that of the reference.
 
-    Both ``(y, x)`` in radians, with the coils combined as `recon.phase` says.
+    Both ``(y, x)`` in radians, with the coils pre-whitened as in a reconstruction and combined as `recon.phase` says.
     """
     mask = torch.from_numpy(sampling_mask(series, request).mask)
     native = uses_native_grid(series, request)
     kspace = on_grid(series.read(index).kspace, series, native=native)
+    samples = series.noise if request.noise is None else noise.load(request.noise)
+    if samples is not None:
+        kspace = noise.mix(kspace, noise.whitening(torch.from_numpy(samples), series.n_coils))
     weights = phase.coil_weights(kspace * mask, mask, series.n_coils)
 
     def shown(samples: torch.Tensor) -> NDArray[np.float32]:

@@ -300,6 +300,8 @@ class Reconstruction:
         MissingPackageError
             If the Python package that writes the format is not installed.
         """
+        if is_phase and self.phase is None:
+            raise RequestError(f"{self.name} has no phase to write; ask for it with Request(phase=True).")
         with needs_package():
             if format_ == "hdf5":
                 from recon.export import hdf5

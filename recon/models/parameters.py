@@ -275,14 +275,14 @@ def _kind_of(hint: Any) -> tuple[Kind, tuple[str, ...], bool]:
     parts = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     others = [part for part in parts if part is not type(None)]
     is_optional = len(others) < len(parts)
-    kind = others[0] if others else None
-    if get_origin(kind) is Literal:
-        return "choice", tuple(map(str, get_args(kind))), is_optional
+    # Of int | float, the float holds both; other alternatives a method judges itself.
+    kind = others[0] if len(others) == 1 else float if set(others) == {int, float} else object
+    if get_origin(kind) is Literal and all(isinstance(choice, str) for choice in get_args(kind)):
+        return "choice", get_args(kind), is_optional
     if get_origin(kind) in (tuple, list) or kind in (tuple, list):
-        elements = [part for part in get_args(kind) if part is not Ellipsis]
-        return "list", (_simple(elements[0]) if elements else "other",), is_optional
-    # Of int | float, the float holds both.
-    return _simple(float if float in others else kind), (), is_optional
+        elements = {part for part in get_args(kind) if part is not Ellipsis}
+        return "list", (_simple(elements.pop()) if len(elements) == 1 else "other",), is_optional
+    return _simple(kind), (), is_optional
 
 
 def _simple(kind: Any) -> Kind:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recon.calibration import FEW_LINES, calibration_block
+from recon.calibration import FEW_LINES, MIN_LINES, calibration_block
 from recon.errors import ModelError, RequestError
 from recon.masks import LINE_KINDS
 from recon.models import grappa_pattern
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 _FAR = 1.3
 
 
-def check(card: ModelCard, n_coils: int, mask: SamplingMask, *, joins_coils: bool = False) -> None:
+def check(
+    card: ModelCard, n_coils: int, mask: SamplingMask, *, joins_coils: bool = False, maps: str = "espirit"
+) -> None:
     """Compare a method with the coils that it gets and the samples that there are.
 
     Parameters
@@ -37,6 +39,8 @@ def check(card: ModelCard, n_coils: int, mask: SamplingMask, *, joins_coils: boo
         What is sampled.
     joins_coils
         The coils are joined, see `recon.joining`.
+    maps
+        How sensitivity maps are estimated, where the method takes them.
 
     Raises
     ------
@@ -49,7 +53,7 @@ def check(card: ModelCard, n_coils: int, mask: SamplingMask, *, joins_coils: boo
         _check_regular(pattern)
     elif n_coils > 1 and (card.needs_maps or joins_coils or card.needs_sampling == "calibration"):
         try:
-            _n_calibration_lines(pattern)
+            _n_calibration_lines(pattern, FEW_LINES if card.needs_maps and maps == "walsh" else MIN_LINES)
         except RequestError as error:
             what, instead = (", coils joined", " Or leave the coils as they are.") if joins_coils else ("", "")
             raise RequestError(f"{card.title}{what}: {error}{instead}") from None
@@ -106,10 +110,11 @@ def doubts(
     return found
 
 
-def _n_calibration_lines(pattern: NDArray[np.bool_]) -> int:
+def _n_calibration_lines(pattern: NDArray[np.bool_], least: int = MIN_LINES) -> int:
     """Return the shorter side of the calibration block; RequestError where it is of no use."""
     # A line mask is as high as the image, and no image is lower than what is needed.
-    block = calibration_block(np.broadcast_to(pattern, (max(pattern.shape[0], FEW_LINES), pattern.shape[1])))
+    whole = np.broadcast_to(pattern, (max(pattern.shape[0], FEW_LINES), pattern.shape[1]))
+    block = calibration_block(whole, min_lines=least)
     return int(min(side.stop - side.start for side in block))
 
 

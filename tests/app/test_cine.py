@@ -11,6 +11,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
 from app.views.stage_scrubber import FRAMES_PER_SECOND
+from recon.errors import RequestError
 
 S = Qt.Key.Key_S
 
@@ -115,3 +116,17 @@ def test_one_slice_plays_nothing_and_both_cines_share_a_speed(window, qtbot, eng
     window.session.open("/nowhere/one.h5")
     qtbot.waitUntil(lambda: window.session.series.n_slices == 1)
     assert not window.commands.by_name["cine"].isEnabled()
+
+
+def test_slices_play_on_where_the_mask_cannot_be_drawn(window, qtbot, engine, monkeypatch):
+    def refuse(*_):
+        raise RequestError("the mask does not fit.")
+
+    monkeypatch.setattr(engine, "sampling_mask", refuse)
+    monkeypatch.setattr(engine, "preview", refuse)
+    assert window.session.set_request(kind="equispaced")
+    seen = []
+    window.session.slice_changed.connect(seen.append)
+    QTest.keyClick(window, S)
+    qtbot.waitUntil(lambda: len(seen) >= 3, timeout=10_000)
+    window.session.cine.stop()

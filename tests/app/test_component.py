@@ -96,6 +96,7 @@ def test_the_choice_the_key_and_the_words_go_along(window, qtbot, reconstruct, s
     assert key.ends == ("-0.500", "0.500") and window.grid.levels() == (-0.5, 0.5)
     show(Qt.Key.Key_M, Component.MAGNITUDE)
     assert window.session.view.levels == before and child(window, "levelValues").isVisible()
+    assert window.session.view.preset == "matched"
     QTest.keyClick(window, Qt.Key.Key_1)
     show(Qt.Key.Key_P, Component.PHASE)
     assert window.grid.levels() == (-math.pi, math.pi)

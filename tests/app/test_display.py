@@ -87,6 +87,14 @@ def test_a_wayland_compositor_is_looked_for_where_it_listens(monkeypatch, tmp_pa
         server.listen()
         assert display.problem() == ""
     assert "DISPLAY is not set" in display.problem("xcb")
+    monkeypatch.delenv("WAYLAND_DISPLAY")
+    assert "WAYLAND_DISPLAY is not set" in display.problem("wayland")
+    with closing(socket.socket(socket.AF_UNIX)) as server:  # where libwayland looks without the variable
+        server.bind(str(tmp_path / "wayland-0"))
+        server.listen()
+        assert display.problem("wayland") == ""
+    monkeypatch.setenv("WAYLAND_SOCKET", "5")
+    assert display.problem("wayland") == ""
 
 
 def test_platforms_without_a_display_need_none():

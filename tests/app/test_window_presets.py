@@ -35,10 +35,12 @@ def test_the_window_of_a_dicom_header_is_offered_where_it_names_one(window, qtbo
     assert window.level_bar.preset.currentText() == "DICOM-stored"
     assert "DICOM header" in window.level_bar.preset.toolTip()
     assert window.status.labels["levels"].text().endswith("(DICOM-stored)")
-    # A window is of the slice on which it is taken, and stays.
+    # A window is of the slice on which it is taken, and stays; on another slice it is not that slice's.
     QTest.keyClick(window, Qt.Key.Key_Up)
     qtbot.waitUntil(lambda: window.session.preview is not None)
     assert window.session.view.levels == (0.25, 0.75)
+    assert window.level_bar.preset.currentText() == "Manual" and not action.isChecked()
+    assert window.status.labels["levels"].text().endswith("(manual)")
     QTest.keyClick(window, Qt.Key.Key_6)
     assert window.session.view.levels == (0.5, 1.0)
     QTest.keyClick(window, Qt.Key.Key_Up)

@@ -213,3 +213,22 @@ def test_a_family_that_is_not_here_is_said(card):
     lost = ModelCard("lost", "Lost", "no_such_module:Lost", "Classical", "", "", source="lost 1.0")
     with pytest.raises(ModelError, match=r"lost of lost 1\.0 failed \(ModuleNotFoundError: .*no_such_module"):
         parameters.parameters_of(lost)
+
+
+@dataclass(frozen=True)
+class OpenParameters:
+    """Types with alternatives, as plug-ins have them."""
+
+    size: int | str = "auto"
+    kernel: int | tuple[int, int] = 3
+    pair: tuple[int, float] = (1, 0.5)
+    order: Literal[1, 2] = 1
+    weight: int | float | None = None
+
+
+def test_what_has_alternatives_is_left_to_the_method():
+    values = {"size": 5, "kernel": (3, 3), "pair": (1, 0.5), "order": 2, "weight": 3}
+    assert parameters.typed(OpenParameters, values) == values
+    assert parameters.typed(OpenParameters, {"size": "auto", "kernel": 5}) == {"size": "auto", "kernel": 5}
+    with pytest.raises(ModelError, match="weight is 'x'"):
+        parameters.typed(OpenParameters, {"weight": "x"})

@@ -130,3 +130,30 @@ def test_without_undersampling_the_phase_is_that_of_the_reference(series):
 def test_what_is_no_truth_value_is_refused():
     with pytest.raises(RequestError, match="phase is 'yes'"):
         recon.Request(phase="yes")
+
+
+@pytest.mark.parametrize("scale", [1e-17, 1e15])
+def test_the_scale_of_the_data_changes_no_phase(head, kspace, scale):
+    weights, other = (phase.coil_weights(factor * kspace, ALL, 6) for factor in (1, scale))
+    wanted = phase.combined(fourier.ifft2c(kspace), weights)
+    found = phase.combined(fourier.ifft2c(scale * kspace), other)
+    assert np.abs(difference(found, wanted))[head[1]].max() < 1e-3
+
+
+def test_with_whitened_coils_too_the_phase_is_that_of_the_reference(series, tmp_path):
+    rng = np.random.default_rng(0)
+    mixed = np.eye(4) + 0.6 * rng.standard_normal((4, 4))
+    samples = mixed @ (rng.standard_normal((4, 500)) + 1j * rng.standard_normal((4, 500)))
+    np.save(tmp_path / "noise.npy", samples.astype(np.complex64))
+    request = recon.Request(
+        model="zero-filled", mask=recon.MaskSpec("none"), noise=str(tmp_path / "noise.npy"), phase=True, device="cpu"
+    )
+    result = recon.run(series, request)
+    head = result.reference[0] > 0.05 * result.reference[0].max()
+    assert np.abs(difference(result.phase[0], phases(series, 0, request)[1]))[head].max() < 1e-3
+
+
+def test_a_phase_that_is_not_there_is_not_written(series, tmp_path):
+    result = recon.run(series, recon.Request(model="zero-filled", slices=(0,)))
+    with pytest.raises(RequestError, match="has no phase to write"):
+        result.write(tmp_path / "phase.nii.gz", "nifti", is_phase=True)

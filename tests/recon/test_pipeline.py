@@ -487,3 +487,14 @@ def test_the_record_says_how_far_an_image_is_from_what_was_measured(series, mode
     assert [stage.residual for stage in stages if stage.is_final] == pytest.approx(list(result.residuals), abs=1e-6)
     closely = list(Plan(series, request, residuals="all").stages())
     assert all(stage.residual is not None for stage in closely)
+
+
+def test_what_compression_drops_is_part_of_the_distance_from_what_was_measured(series):
+    full = recon.MaskSpec("none")
+    residuals = []
+    for n_coils in (1, 3, 6):
+        result = recon.run(series, recon.Request(model="zero-filled", mask=full, coils=n_coils, slices=(0,)))
+        lost = np.linalg.norm(result.final - result.reference) / np.linalg.norm(result.reference)
+        residuals.append(result.residuals[0])
+        assert residuals[-1] >= 0.9 * lost
+    assert residuals[0] > residuals[1] > 1e-3 > residuals[2]

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import recon
-from recon import masks, models
+from recon import masks, models, pipeline
 from recon.errors import MRIError
 from recon.masks import MaskSpec, SamplingMask
 from recon.models import get_card, requirements
@@ -143,3 +143,20 @@ def test_few_calibration_lines_are_warned_of():
         assert len(found) == 1 and found[0].startswith("5 calibration lines are few")
         assert requirements.doubts(get_card(card), 1, few, joins_coils=joins_coils) == []
     assert requirements.doubts(get_card("pcrnn-s"), 4, mask) == []
+
+
+def test_walshs_maps_need_more_lines_and_say_so_before_the_start(tmp_path):
+    spec = PhantomSpec(n_coils=4, matrix=(64, 64), n_slices=1)
+    (series,) = recon.open_study(write_phantom(tmp_path / "phantom.h5", spec)).series
+    lines = np.arange(64) % 4 == 0
+    lines[29:35] = False
+    lines[30:35] = True
+    np.save(tmp_path / "five.npy", lines)
+    mask = MaskSpec(f"file:{tmp_path / 'five.npy'}")
+    for maps, is_refused in (("espirit", False), ("walsh", True)):
+        request = recon.Request(model="cg-sense", mask=mask, maps=maps, device="cpu")
+        if is_refused:
+            with pytest.raises(MRIError, match="at least 6 fully sampled lines"):
+                pipeline.Plan(series, request)
+        else:
+            recon.run(series, request)
