@@ -58,8 +58,8 @@ METRICS = (
         3,
         None,
         "Data residual ‖A x − y‖ / ‖y‖: how far the image is from what was measured, with what compressing the coils\n"
-        "dropped. No score: it needs no reference, and the zero-filled image has none. 0 where a method puts the samples\n"
-        "of all coils back.",
+        "dropped. No score: it needs no reference, and the zero-filled image has none. 0 where a method puts the\n"
+        "samples of all coils back.",
     ),
 )
 
