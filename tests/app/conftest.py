@@ -357,6 +357,19 @@ def click():
 
 
 @pytest.fixture
+def press(window):
+    """Give the function that presses a key in the window; what it changes is shown."""
+    from PySide6.QtTest import QTest
+
+    def press(key):
+        QTest.keyClick(window, key)
+        window.grid_presenter.flush()
+        window.stage_presenter.flush()
+
+    return press
+
+
+@pytest.fixture
 def reconstruct(child, click):
     """Give the function that reconstructs the slice that the window shows, and waits for it."""
 

@@ -26,18 +26,6 @@ def run(window, qtbot, reconstruct):
     return run
 
 
-@pytest.fixture
-def press(window):
-    """Press a key in the window; what it changes is shown."""
-
-    def press(key):
-        QTest.keyClick(window, key)
-        window.grid_presenter.flush()
-        window.stage_presenter.flush()
-
-    return press
-
-
 def titles(window):
     return [window.grid.panel(key).title() for key in window.grid]
 

@@ -41,15 +41,6 @@ def run(window, qtbot, reconstruct):
     return run
 
 
-@pytest.fixture
-def press(window):
-    def press(key):
-        QTest.keyClick(window, key)
-        window.grid_presenter.flush()
-
-    return press
-
-
 @pytest.mark.parametrize(("key", "component"), [(part.key, part) for part in Component])
 def test_the_left_part_of_every_image_is_the_reference(window, qtbot, run, press, key, component):
     run()
