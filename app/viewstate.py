@@ -92,13 +92,14 @@ class ViewState(QObject):
 
     def set_policy(self, name: str, policy: Policy | None) -> None:
         """Say what one of `levels.OWN_PRESETS` is now; None where there is none."""
-        before = self.presets
-        if self._policies.pop(name, None) != policy and self.preset == name:
+        before, was = self.presets, self._policies.pop(name, None)
+        if policy is not None:
+            self._policies[name] = policy
+        # Told when all is in place: who is told looks at the presets.
+        if policy != was and self.preset == name:
             # The limits stay, and are no longer what the name stands for.
             self.preset = None
             self.levels_changed.emit()
-        if policy is not None:
-            self._policies[name] = policy
         if self.presets != before:
             self.presets_changed.emit()
 

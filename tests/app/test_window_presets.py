@@ -48,6 +48,21 @@ def test_the_window_of_a_dicom_header_is_offered_where_it_names_one(window, qtbo
     assert "DICOM-stored" not in choices(window)
 
 
+def test_who_is_told_of_a_new_window_finds_it_in_place(qapp):
+    import numpy as np
+
+    from app.views import levels
+    from app.viewstate import ViewState
+
+    view = ViewState()
+    view.set_policy("stored", levels.Manual(0.25, 0.75))
+    view.apply_preset("stored", np.ones((4, 4)), None)
+    seen = []
+    view.levels_changed.connect(lambda: seen.append([preset.key for preset in view.presets]))
+    view.set_policy("stored", levels.Manual(0.5, 1.0))
+    assert view.preset is None and len(seen) == 1 and "stored" in seen[0]
+
+
 def test_a_window_that_is_kept_fits_scans_of_any_scale_and_outlives_the_session(
     window, qtbot, engine, new_series, tmp_path
 ):
