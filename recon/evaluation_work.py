@@ -91,6 +91,11 @@ class EvaluationWork:
             temporary.write_text(json.dumps(self.to_dict(), indent=2), "utf-8")
         return path
 
+    @property
+    def has_tables(self) -> bool:
+        """Whether the folder holds tables; the job beside them is that which made them, until new ones are written."""
+        return (self.out / _TABLE).exists()
+
     def check_earlier(self) -> None:
         """Leave the tables of another evaluation alone; one that asks for all that they hold, and more, replaces them.
 
@@ -99,7 +104,7 @@ class EvaluationWork:
         RequestError
             If the folder holds the scores of an evaluation that this one lacks a part of; what differs is listed.
         """
-        if not (self.out / _TABLE).exists():
+        if not self.has_tables:
             return
         try:
             earlier = json.loads((self.out / _JOB).read_text("utf-8"))
@@ -182,6 +187,7 @@ class EvaluationWork:
         new = {task.key for task in self.tasks if not task.problem} - self._known
         self._say([row for row in rows if row["key"] in new])
         write(self.out, self.evaluation, rows)
+        self.save()
         status = max([0, *(int(row.get("exit_status", 0)) for row in rows)])
         # What is skipped is nobody's fault, but somebody has to hear of it where it is all that there is.
         return status if status or any(row["status"] == "done" for row in rows) else 2

@@ -148,7 +148,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     # Of the processes that torchrun or SLURM started, the first one speaks for all.
     with work.alone() if is_first() else nullcontext():
-        if is_first():
+        if is_first() and not work.has_tables:
             work.save()
         if is_shared():
             status, rows = share_out(work.to_dict(), arguments)

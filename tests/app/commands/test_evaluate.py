@@ -236,3 +236,21 @@ def test_the_scores_of_another_evaluation_are_left_alone(run, scan, tmp_path):
         assert (tmp_path / "scores.csv").read_bytes() == before
     assert run(*words, "--acceleration", 8, "--acceleration", 4)[0] == 0
     assert {line["acceleration"] for line in volumes(tmp_path)} == {"4", "8"}
+
+
+def test_a_larger_evaluation_that_is_killed_leaves_the_earlier_one_in_charge(run, scan, tmp_path, monkeypatch):
+    from recon.evaluation_work import EvaluationWork
+
+    words = ["evaluate", scan, "--model", "zero-filled", "--slices", "0", "--device", "cpu", "--out", tmp_path]
+    assert run(*words)[0] == 0
+
+    def killed(work):
+        raise MemoryError("killed here")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(EvaluationWork, "finish", killed)
+        assert run(*words, "--acceleration", 4, "--acceleration", 8)[0] != 0
+    assert {line["acceleration"] for line in volumes(tmp_path)} == {"4"}
+    assert run(*words)[0] == 0
+    assert run(*words, "--acceleration", 4, "--acceleration", 8)[0] == 0
+    assert run(*words)[0] == 2
