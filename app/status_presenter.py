@@ -116,7 +116,7 @@ class StatusPresenter(QObject):
 
     def _show_levels(self) -> None:
         view, preview = self._session.view, self._session.preview
-        self._level_bar.set_component(view.component)
+        self._level_bar.set_component(view.component, view.colours)
         if view.levels is None:
             if self._session.previews.problem:
                 # Those of the series before would be taken for this one's.

@@ -10,8 +10,8 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QSlid
 from app import theme
 from app.views import levels
 from app.views.caption import Caption
+from app.views.colour_key import ColourKey
 from app.views.component import Component
-from app.views.phase_key import PhaseKey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +73,8 @@ class LevelBar(QWidget):
         self.values.setToolTip(
             "W: width of the window, L: its centre. Drag an image with the right button to change them."
         )
-        self.phase_key = PhaseKey(self)
+        self.key = ColourKey(self)
+        self._colours, self._key = (Component.MAGNITUDE, "grey"), ((0.0, 1.0), False)
         self.matched = QLabel(self)
         self.matched.setObjectName("levelMatch")
         self.probe = Caption(parent=self)
@@ -95,14 +96,14 @@ class LevelBar(QWidget):
         layout.addSpacing(theme.GAP)
         layout.addWidget(self.component)
         layout.addWidget(self.preset)
-        layout.addWidget(self.phase_key)
+        layout.addWidget(self.key)
         layout.addWidget(self.values)
         layout.addWidget(self.matched)
         layout.addWidget(self.probe, 2)
         layout.addWidget(self.fit)
         # Left out from the last to the first where there is no room for them.
         self._spare: tuple[QWidget, ...] = (self.matched, self.slice_label)
-        self.phase_key.hide()
+        self.key.hide()
         self.set_presets(levels.PRESETS)
         self.set_slice(0, 0)
         self.set_levels(0.0, 1.0)
@@ -124,8 +125,9 @@ class LevelBar(QWidget):
         self.slice_number.setMinimumWidth(self.fontMetrics().horizontalAdvance(f"{n_slices} / {n_slices}"))
 
     def set_levels(self, low: float, high: float, *, is_inverted: bool = False) -> None:
-        """Show width and centre of the window, of the phase its ends."""
-        self.phase_key.set_key(low, high, is_inverted=is_inverted)
+        """Show width and centre of the window; of colours its ends."""
+        self._key = (low, high), is_inverted
+        self._show_key()
         width, centre = levels.format_value(high - low, 3), levels.format_value(0.5 * (low + high), 3)
         self.values.setText(f"W {width}  L {centre}")
         self._fit()
@@ -146,11 +148,14 @@ class LevelBar(QWidget):
             self.preset.count() - 1, "Set by dragging with the right button", Qt.ItemDataRole.ToolTipRole
         )
 
-    def set_component(self, component: Component) -> None:
-        """Show which part of the images is shown."""
+    def set_component(self, component: Component, colours: str = "grey") -> None:
+        """Show which part of the images is shown, and in which of `levels.COLOUR_MAPS` magnitudes are."""
         self.component.setCurrentIndex(list(Component).index(component))
-        self.phase_key.setVisible(component is Component.PHASE)
-        self.values.setVisible(component is not Component.PHASE)
+        has_colours = component is Component.PHASE or (component is Component.MAGNITUDE and colours != "grey")
+        self._colours = component, colours
+        self._show_key()
+        self.key.setVisible(has_colours)
+        self.values.setVisible(not has_colours)
         self._fit()
 
     def set_preset(self, key: str | None) -> None:
@@ -188,6 +193,10 @@ class LevelBar(QWidget):
         """Leave out words where they would push the rest together."""
         super().resizeEvent(event)
         self._fit()
+
+    def _show_key(self) -> None:
+        limits, is_inverted = self._key
+        self.key.set_key(*self._colours, limits, is_inverted=is_inverted)
 
     def _fit(self) -> None:
         room = self.width() - self.minimumSizeHint().width()

@@ -60,6 +60,35 @@ def test_magnitudes_take_the_chosen_colours_and_all_else_keeps_its_own(window, q
     later.close()
 
 
+def test_colours_that_are_not_grey_have_a_key(window, choose, child):
+    from app.views.component import cyclic_table
+
+    def ramp():
+        image = key.grab().toImage()
+        left = next(x for x in range(image.width()) if image.pixelColor(x, image.height() // 2).saturation() > 60)
+        return [image.pixelColor(left + step, image.height() // 2) for step in (20, 40)]
+
+    key, values = child(window, "colourKey"), child(window, "levelValues")
+    assert values.isVisible() and not key.isVisible()
+    choose("colours-viridis")
+    assert key.isVisible() and not values.isVisible()
+    assert key.ends == tuple(levels.format_value(end, 3) for end in window.session.view.levels)
+    assert all(
+        abs(QColor(*row).hue() - colour.hue()) < 25
+        for row, colour in zip(levels.viridis_table()[[85, 165]].tolist(), ramp(), strict=True)
+    )
+    QTest.keyClick(window, Qt.Key.Key_3)
+    assert key.ends[1] == levels.format_value(window.session.view.levels[1], 3)
+    QTest.keyClick(window, Qt.Key.Key_R)
+    assert values.isVisible() and not key.isVisible()
+    QTest.keyClick(window, Qt.Key.Key_P)
+    assert key.isVisible() and key.ends == ("−π", "π") and "radians" in key.accessibleDescription()
+    assert any(abs(QColor(*row).hue() - ramp()[0].hue()) < 10 for row in cyclic_table().tolist())
+    QTest.keyClick(window, Qt.Key.Key_M)
+    choose("colours-grey")
+    assert values.isVisible() and not key.isVisible()
+
+
 def test_the_settings_offer_what_there_is():
     choices = {field.name: field.metadata.get("choices") for field in fields(Settings)}["colours"]
     assert choices == tuple(levels.COLOUR_MAPS)

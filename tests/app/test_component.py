@@ -73,7 +73,7 @@ def test_before_a_reconstruction_there_is_the_phase_of_what_was_measured(window,
 def test_the_choice_the_key_and_the_words_go_along(window, qtbot, reconstruct, show, child):
     reconstruct(window, qtbot)
     choice = child(window, "componentChoice")
-    assert choice.currentText() == "Magnitude" and not child(window, "phaseKey").isVisible()
+    assert choice.currentText() == "Magnitude" and not child(window, "colourKey").isVisible()
     QTest.mouseClick(choice, LEFT)
     entries = choice.view()
     qtbot.waitUntil(entries.isVisible, timeout=5000)
@@ -83,7 +83,7 @@ def test_the_choice_the_key_and_the_words_go_along(window, qtbot, reconstruct, s
     assert window.session.view.component is Component.PHASE
     qtbot.waitUntil(lambda: window.session.preview is not None, timeout=5000)
     window.grid_presenter.flush()
-    key = child(window, "phaseKey")
+    key = child(window, "colourKey")
     assert key.isVisible() and key.ends == ("−π", "π")
     assert not child(window, "levelValues").isVisible()
     assert "phase" in window.status.labels["levels"].text() and "rad" in window.status.labels["levels"].text()

@@ -1,4 +1,4 @@
-"""What the colours of the phase mean: a ramp between the angles at its ends."""
+"""What the colours of the images mean: a ramp between the values at its ends."""
 
 from __future__ import annotations
 
@@ -11,31 +11,37 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app import theme
 from app.views import levels
-from app.views.component import cyclic_table
+from app.views.component import Component
 
 _RAMP = QSize(64, 10)
 
 
-class PhaseKey(QWidget):
-    """Ramp of the colours of the phase (object name ``phaseKey``)."""
+class ColourKey(QWidget):
+    """Ramp of the colours of phases, and of magnitudes that are not grey (object name ``colourKey``)."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setObjectName("phaseKey")
-        self.setAccessibleName("Colours of the phase")
-        self.setToolTip("Phase in radians; its colours go around, since π and −π are the same angle")
+        self.setObjectName("colourKey")
+        self.setAccessibleName("Colours of the images")
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         # The image looks into this array, which therefore has to live as long as it.
         self._row = np.empty((1, 256), np.uint32)
         self._ramp = QImage(self._row.data, 256, 1, 1024, QImage.Format.Format_RGB32)
         self._ends = ("", "")
-        self.set_key(-math.pi, math.pi, is_inverted=False)
+        self.set_key(Component.PHASE, "grey", (-math.pi, math.pi), is_inverted=False)
 
-    def set_key(self, low: float, high: float, *, is_inverted: bool) -> None:
-        """Set the angles of the first and the last colour."""
-        self._ends = _angle(low), _angle(high)
-        self._row[0] = levels.packed(cyclic_table()[:: -1 if is_inverted else 1])
-        self.setAccessibleDescription("from {} to {} radians".format(*self._ends))
+    def set_key(self, component: Component, colours: str, limits: levels.Limits, *, is_inverted: bool) -> None:
+        """Set what is shown, the colours of magnitudes, and the values of the first and the last colour."""
+        is_phase = component is Component.PHASE
+        write = _angle if is_phase else levels.format_value
+        self._ends = low, high = write(limits[0], 3), write(limits[1], 3)
+        self._row[0] = levels.packed(component.colours(colours)[:: -1 if is_inverted else 1])
+        self.setAccessibleDescription(f"from {low} to {high}{' radians' if is_phase else ''}")
+        self.setToolTip(
+            "Phase in radians; its colours go around, since π and −π are the same angle"
+            if is_phase
+            else "Values of the first and the last colour. Drag an image with the right button to change them."
+        )
         self.updateGeometry()
         self.update()
 
@@ -75,7 +81,7 @@ class PhaseKey(QWidget):
         super().changeEvent(event)
 
 
-def _angle(value: float) -> str:
+def _angle(value: float, digits: int) -> str:
     if math.isclose(abs(value), math.pi, rel_tol=1e-6):
         return "π" if value > 0 else "−π"
-    return levels.format_value(value, 3)
+    return levels.format_value(value, digits)
