@@ -110,6 +110,18 @@ def _go_to(place: str) -> Callable[[MainWindow], None]:
     return run
 
 
+def _wipe(more: float) -> Callable[[MainWindow], None]:
+    def run(window: MainWindow) -> None:
+        view = window.session.view
+        view.set_wipe(min(max(view.wipe + more, 0.0), 1.0))
+
+    return run
+
+
+def _wipes(session: Session) -> bool:
+    return _has_series(session) and session.view.has_wipe
+
+
 def _stop(window: MainWindow) -> None:
     # Who ends a cine by the key that ends everything must not lose the reconstruction that runs beside it.
     if not window.session.stop_playing():
@@ -271,6 +283,8 @@ COMMANDS: tuple[Command, ...] = (
         _has_series,
         lambda session: session.view.has_wipe,
     ),
+    Command("wipeOn", "View", "Wipe further", _wipe(0.05), "", ("Alt+Right",), _wipes),
+    Command("wipeBack", "View", "Wipe less", _wipe(-0.05), "", ("Alt+Left",), _wipes),
     Command(
         "crosshair",
         "View",

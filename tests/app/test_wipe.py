@@ -124,3 +124,20 @@ def test_it_follows_slices_zoom_and_an_image_of_another_shape(window, qtbot, run
     well = window.grid.panel("zero-filled").well
     well.set_image(np.ones((3, 5), np.float32))
     assert well.wipe_end() is None
+
+
+def test_keys_move_the_line(window, run, press):
+    run()
+    view, further, less = window.session.view, *(window.commands.by_name[name] for name in ("wipeOn", "wipeBack"))
+    assert not further.isEnabled() and not less.isEnabled()
+    press(Qt.Key.Key_W)
+    well = window.grid.panel("4x").well
+    start = well.wipe_end()
+    for _ in range(3):
+        QTest.keyClick(window, Qt.Key.Key_Right, Qt.KeyboardModifier.AltModifier)
+    assert view.wipe == pytest.approx(0.65) and well.wipe_end() > start
+    for _ in range(20):
+        QTest.keyClick(window, Qt.Key.Key_Left, Qt.KeyboardModifier.AltModifier)
+    assert view.wipe == 0 and well.wipe_end() <= 1
+    press(Qt.Key.Key_W)
+    assert not further.isEnabled()
