@@ -296,6 +296,16 @@ COMMANDS: tuple[Command, ...] = (
         lambda session: session.view.has_crosshair,
     ),
     Command(
+        "annotations",
+        "View",
+        "Sides and scale",
+        lambda w: w.session.view.toggle("has_annotations"),
+        "",
+        ("A",),
+        _has_series,
+        lambda session: session.view.has_annotations,
+    ),
+    Command(
         "invert",
         "View",
         "Invert grey values",

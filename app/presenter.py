@@ -14,6 +14,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from app.comparison import ZERO_FILLED, compared, shown_step
 from app.messages import sentence
 from app.views import levels
+from app.views.annotation import Annotation
 from app.views.component import Component, Picture
 from app.views.image_grid import PanelSpec
 from app.views.layer import Wipe
@@ -318,6 +319,10 @@ class GridPresenter(_Settling):
             self._grid.clear_probe()
         elif view.crosshair is not None and self._grid.probe() is None:
             self._grid.set_probe(*view.crosshair)
+        series = self._session.series
+        self._grid.set_annotation(
+            Annotation.of(series.geometry) if series is not None and view.has_annotations else None
+        )
 
     def _apply_wipe(self) -> None:
         view, grid = self._session.view, self._grid

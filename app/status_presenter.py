@@ -103,7 +103,9 @@ class StatusPresenter(QObject):
         zoom = self._grid.view().zoom
         self._level_bar.set_zoom(zoom)
         labels["zoom"].setText(f"zoom {zoom:.0%}")
-        labels["flip"].setText("view: flipped ↕" if series.geometry.flip_rows else "")
+        flipped = "view: flipped ↕" if series.geometry.flip_rows else ""
+        unknown = "orientation unverified" if series.geometry.is_synthetic else ""
+        labels["flip"].setText(" · ".join(filter(None, (flipped, unknown))))
         labels["device"].setText(f"device {self._session.request.device}")
         self._show_job()
         for label in labels.values():

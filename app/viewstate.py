@@ -52,6 +52,7 @@ class ViewState(QObject):
         self.colours = "grey"
         """Those of magnitudes, a name of `app.views.levels.COLOUR_MAPS`."""
         self.shows_errors = True
+        self.has_annotations = True
         self.layout: Layout = "stages"
 
     @property
@@ -166,7 +167,7 @@ class ViewState(QObject):
         self.set_rate(FRAMES_PER_SECOND[(position + 1) % len(FRAMES_PER_SECOND)])
 
     def toggle(self, option: str) -> None:
-        """Switch ``has_crosshair``, ``has_wipe``, ``is_inverted`` or ``shows_errors``."""
+        """Switch ``has_crosshair``, ``has_wipe``, ``is_inverted``, ``shows_errors`` or ``has_annotations``."""
         setattr(self, option, not getattr(self, option))
         self.options_changed.emit()
 

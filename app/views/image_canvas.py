@@ -16,7 +16,7 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app import theme
-from app.views import levels
+from app.views import annotation, levels
 from app.views.layer import Layer
 
 if TYPE_CHECKING:
@@ -66,7 +66,8 @@ class ImageCanvas(QWidget):
     """Paints one image; holds no state of the session.
 
     Setters: `set_image`, `set_levels`, `set_table`, `set_view`, `set_flip`, `set_pixel_aspect`, `set_crosshair`,
-    `set_region`, `set_wipe`, `set_box`, `set_message`, `set_note`. Geometry: `pixel_at`, `share_at`, `position_of`.
+    `set_region`, `set_wipe`, `set_box`, `set_message`, `set_note`, `set_annotation`. Geometry: `pixel_at`, `share_at`,
+    `position_of`.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -85,6 +86,7 @@ class ImageCanvas(QWidget):
         self._box: QRect | None = None
         self._message = ""
         self._note = ""
+        self._annotation: annotation.Annotation | None = None
         self._layer = Layer()
         self._wipe: Wipe | None = None
         self._wiped = Layer()
@@ -163,6 +165,12 @@ class ImageCanvas(QWidget):
         """Write a short note into the lower left corner of the well."""
         if text != self._note:
             self._note = text
+            self.update()
+
+    def set_annotation(self, about: annotation.Annotation | None) -> None:
+        """Write sides and scale onto the image, or nothing."""
+        if about != self._annotation:
+            self._annotation = about
             self.update()
 
     # -- what is shown ----------------------------------------------------------------------------------------------
@@ -329,8 +337,10 @@ class ImageCanvas(QWidget):
             self._paint_wipe(painter)
             self._paint_region(painter)
             self._paint_crosshair(painter)
+        painter.setFont(theme.small_font(self.font()))
+        if self._annotation is not None and self._image is not None:
+            annotation.paint(painter, self.rect(), self._annotation, self.scale(), self._paint_text)
         if self._note:
-            painter.setFont(theme.small_font(self.font()))
             flags = int(Qt.AlignmentFlag.AlignBottom | Qt.AlignmentFlag.AlignLeft)
             self._paint_text(
                 painter, painter.boundingRect(self.rect().adjusted(5, 0, -5, -3), flags, self._note), self._note

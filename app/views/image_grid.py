@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PySide6.QtGui import QResizeEvent
 
+    from app.views.annotation import Annotation
     from app.views.layer import Wipe
     from app.views.region import Region
 
@@ -41,9 +42,10 @@ class ImageGrid(QWidget):
     ``set_panels(specs)``, ``set_title(key, title, place)``, ``set_image(key, image, caption)``,
     ``set_error(key, error, caption)``, ``set_message(key, text)``, ``set_levels(low, high)``, ``set_error_gain(gain)``,
     ``set_data_range(maximum)``, ``set_error_row(True | False | None)``, ``set_slice(index, n)``, ``set_flip(bool)``,
-    ``set_pixel_aspect(height_per_width)``, ``set_active(key | None)``, ``set_probe(x, y)``, ``clear_probe()``,
-    ``set_region(Region | None)``, ``set_wipe(Wipe | None)``, ``set_view(View)``, ``zoom_by(factor)``,
-    ``zoom_to_fit()``, ``zoom_to_content()``, ``maximise(key | None)``, ``clear()``.
+    ``set_annotation(Annotation | None)``, ``set_pixel_aspect(height_per_width)``, ``set_active(key | None)``,
+    ``set_probe(x, y)``, ``clear_probe()``, ``set_region(Region | None)``, ``set_wipe(Wipe | None)``,
+    ``set_view(View)``, ``zoom_by(factor)``, ``zoom_to_fit()``, ``zoom_to_content()``, ``maximise(key | None)``,
+    ``clear()``.
     """
 
     sliceStep = Signal(int)
@@ -90,6 +92,7 @@ class ImageGrid(QWidget):
         self._is_flipped = False
         self._pixel_aspect = 1.0
         self._slice_note = ""
+        self._annotation: Annotation | None = None
         self._error_table = levels.packed(levels.inferno_table())
         self.key = ErrorKey(self)
         self.key.hide()
@@ -209,6 +212,12 @@ class ImageGrid(QWidget):
         self._pixel_aspect = height_per_width
         for panel in self._all_panels():
             panel.well.set_pixel_aspect(height_per_width)
+
+    def set_annotation(self, annotation: Annotation | None) -> None:
+        """Write sides and scale onto all images, or nothing."""
+        self._annotation = annotation
+        for panel in self._images.values():
+            panel.well.set_annotation(annotation)
 
     def set_active(self, key: str | None) -> None:
         """Mark the column in which the reconstruction is just now."""
@@ -360,6 +369,7 @@ class ImageGrid(QWidget):
         if is_error:
             well.set_table(self._error_table)
         else:
+            well.set_annotation(self._annotation)
             well.set_levels(*self._levels)
             well.set_wipe(self._wipe)
             well.wipeMoved.connect(self._wipe_dragged)
