@@ -227,7 +227,7 @@ def _check_patterns(values: NDArray[Any], path: Path) -> None:
     """One mask serves all slices of a series, so they must have been sampled alike."""
     rows = values.shape[2]
     band = slice(max(rows // 2 - _BAND_ROWS // 2, 0), rows // 2 + _BAND_ROWS // 2)
-    patterns = ((values[index, 0, band] != 0).any(axis=0) for index in range(len(values)))
+    patterns = (_columns(values[index], band) for index in range(len(values)))
     # A slice of zeros says so when it is read; the ends of a readout may be empty.
     seen = [(index, pattern) for index, pattern in enumerate(patterns) if pattern.any()]
     for index, pattern in seen:
@@ -237,6 +237,16 @@ def _check_patterns(values: NDArray[Any], path: Path) -> None:
                 f"slice {index} (counted from 0) was sampled at other phase encodes than slice {seen[0][0]}; one "
                 "pattern for all slices was expected. Save slices of different patterns as files of their own.",
             )
+
+
+def _columns(kspace: NDArray[Any], band: slice) -> NDArray[np.bool_]:
+    """Columns of a slice that hold data in some rows of the first coil that measured anything there."""
+    found = np.zeros(kspace.shape[-1], bool)
+    for coil in kspace:
+        found = (coil[band] != 0).any(axis=0)
+        if found.any():
+            break
+    return found
 
 
 def _unknown() -> Geometry:

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recon.errors import SliceError
+from recon.io import sampling
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recon.data import Series
+
+# Files that do not say of each slice where it was sampled: a few tell for all, until they are read.
+_ASSUMED_ALIKE = ("fastmri", "numpy", "bart")
 
 
 def check_kspace(array: NDArray[Any], series: Series, index: int) -> NDArray[np.complex64]:
@@ -29,8 +33,8 @@ def check_kspace(array: NDArray[Any], series: Series, index: int) -> NDArray[np.
     Raises
     ------
     SliceError
-        If the shape is not the series', or the data are real, hold NaN or infinity, are all zero, or are so large
-        that their image overflows.
+        If the shape is not the series', or the data are real, hold NaN or infinity, are all zero, are so large
+        that their image overflows, or were sampled at other places than those of the series.
     """
     array = np.asarray(array)
     expected = (series.n_coils, *series.matrix)
@@ -46,6 +50,7 @@ def check_kspace(array: NDArray[Any], series: Series, index: int) -> NDArray[np.
         # One pass at the speed of memory clears almost every slice: NaN and infinity survive a sum of squares.
         energy = float(np.dot(values, values))
     if np.isfinite(energy) and energy > 0:
+        _check_pattern(kspace, series, index)
         return kspace
     n_bad = kspace.size - int(np.isfinite(kspace).sum())
     if n_bad:
@@ -62,7 +67,21 @@ def check_kspace(array: NDArray[Any], series: Series, index: int) -> NDArray[np.
     # An image has no more energy than its k-space (Parseval): what the sum held needs no look at the image.
     if not np.isfinite(energy) and _image_overflows(kspace):
         raise overflow(series, index)
+    _check_pattern(kspace, series, index)
     return kspace
+
+
+def _check_pattern(kspace: NDArray[np.complex64], series: Series, index: int) -> None:
+    if series.kind not in _ASSUMED_ALIKE:
+        return
+    text = sampling.differs(kspace, series.acquired_mask, is_full=series.has_reference)
+    if text:
+        raise SliceError(
+            series.path,
+            index,
+            f"was sampled at other places than its series: {text}. Save slices of different patterns as files of their "
+            "own; if the file brings a mask that is wrong, mend it (1 means sampled).",
+        )
 
 
 def overflow(series: Series, index: int) -> SliceError:

@@ -116,7 +116,7 @@ def read_series(path: Path) -> Series:
         noise = _noise(file, shape[1], notes)
         stored_size = file[reference_name].shape[1:] if reference_name else None
         if not acquired.has_full_kspace and any(name in file for name in ("reconstruction_rss", "reconstruction_esc")):
-            notes.append("The stored reconstruction is not a reference: it was made from the undersampled data.")
+            notes.append("The stored reconstruction is not taken as a reference: it may be of the undersampled data.")
     matrix = shape[2:]
     recon_size = _recon_size(matrix, stored_size, parsed.header)
     if acquired.note:

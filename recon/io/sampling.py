@@ -18,6 +18,8 @@ _BAND_ROWS = 16
 # Below this share of non-zero samples, a region was not fully acquired. Raw data of few bits hold some true zeros.
 _DENSE = 0.8
 _MAX_COILS_TRIED = 4
+# Padding is the same on both sides, but for a column or two, and what a scanner adds to one of them.
+_MOST_LOPSIDED = 0.05
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class _Probe:
-    """What the middle slice shows: columns with data, and the sample pattern where it is not made of columns."""
+    """What a slice shows: columns with data, and the sample pattern where it is not made of columns."""
 
     columns: NDArray[np.bool_]
     points: NDArray[np.bool_] | None
@@ -65,7 +67,9 @@ class _Probe:
 
 
 def analyse(dataset: Any, mask: NDArray[np.bool_] | None, header_padding: tuple[int, int] | None) -> Sampling:
-    """Find out what was acquired, reading a few rows of one coil of the middle slice.
+    """Find out what was acquired, reading a few rows of one coil of the middle slice, or of others where it is odd.
+
+    Whether each slice keeps to it is told by `differs`, when it is read.
 
     Parameters
     ----------
@@ -76,11 +80,55 @@ def analyse(dataset: Any, mask: NDArray[np.bool_] | None, header_padding: tuple[
     header_padding
         Columns that were acquired according to the header's encoding limits, or None.
     """
-    probe = _probe(dataset)
-    if probe is None:  # a slice of zeros shows nothing; reading it will say so
+    probe = _probe_any(dataset)
+    if probe is None:  # zeros show nothing; reading a slice will say so
         full_mask = mask is None or bool(mask.all())
         return Sampling(None if full_mask else mask, None, full_mask)
+    if mask is None and not probe.is_full:
+        # One slice that lost a line must not make an undersampled scan of all the others.
+        beside = [_probe(dataset, index) for index in {dataset.shape[0] // 4, 3 * dataset.shape[0] // 4}]
+        full = [other for other in beside if other is not None and other.is_full]
+        probe = full[0] if len(full) == len(beside) == 2 else probe
     return replace(_judge(probe, mask, header_padding, dataset.shape[-1]), fingerprint=probe.fingerprint)
+
+
+def differs(kspace: NDArray[np.complex64], mask: NDArray[np.bool_] | None, *, is_full: bool) -> str:
+    """Say how a slice was sampled otherwise than its series, as part of a sentence; empty where it was not.
+
+    Parameters
+    ----------
+    kspace
+        ``(coil, y, x)``.
+    mask
+        Pattern of the series, ``(1, x)`` or ``(y, x)``; None where everything was acquired.
+    is_full
+        True when every sample of the series is in the file, whatever its mask says.
+    """
+    pattern = None if is_full else mask
+    # A few rows of one coil tell, almost always; all that there is has the last word.
+    is_columns = pattern is None or pattern.shape[0] == 1
+    rows = _band(kspace.shape[1], kspace.shape[1] // 2) if is_columns else slice(None)
+    return _difference(kspace[:1, rows], pattern) and _difference(kspace, pattern)
+
+
+def _difference(kspace: NDArray[np.complex64], mask: NDArray[np.bool_] | None) -> str:
+    points = (kspace != 0).any(axis=0)
+    hit = _any_row(points)
+    if not hit.any():
+        return "it holds nothing"
+    if mask is not None and mask.shape[0] > 1:
+        outside, empty = (points & ~mask).sum() / points.sum(), (mask & ~points).sum() / max(mask.sum(), 1)
+        if max(outside, empty) < 1 - _DENSE:  # raw data of few bits hold some true zeros
+            return ""
+        return f"{outside:.0%} of its samples are not in the mask of the series, and {empty:.0%} of that is empty"
+    first, last = np.flatnonzero(hit)[[0, -1]]
+    wanted = np.ones_like(hit) if mask is None else mask[0]
+    outside, empty = int((hit & ~wanted).sum()), int((wanted & ~hit)[first:last].sum())
+    if not outside and not empty:
+        return ""
+    if mask is None:
+        return f"{empty} of its columns are empty, where those of the series are full"
+    return f"{outside} columns that hold data are not in the mask of the series, and {empty} of that are empty"
 
 
 def from_columns(columns: NDArray[np.bool_], header_padding: tuple[int, int] | None) -> Sampling:
@@ -121,7 +169,7 @@ def _judge(
             f"Prospectively undersampled: the file's mask keeps {kept}, so no reference exists.",
         )
     if probe.is_full:
-        return Sampling(None, padding, True)
+        return Sampling(None, padding, True, _one_sided(probe, columns))
     found = probe.columns[None] if probe.points is None else probe.points
     return Sampling(
         found,
@@ -145,17 +193,36 @@ def _padding(probe: _Probe, header_padding: tuple[int, int] | None, columns: int
     return None if padding == (0, columns) else padding
 
 
+def _one_sided(probe: _Probe, columns: int) -> str:
+    """Say that more columns are missing on one side than padding explains; empty where not."""
+    first, last = probe.extent
+    left, right = first, columns - last
+    if abs(left - right) <= _MOST_LOPSIDED * columns:
+        return ""
+    return (
+        f"{max(left, right)} of {columns} columns are empty on one side of the k-space (partial Fourier?): the rest is "
+        "taken for the whole."
+    )
+
+
 def _covers(padding: tuple[int, int], probe: _Probe) -> bool:
     first, last = probe.extent
     return padding[0] <= first and last <= padding[1]
 
 
-def _probe(dataset: Any) -> _Probe | None:
-    middle, rows = int(dataset.shape[0]) // 2, int(dataset.shape[-2])
+def _probe_any(dataset: Any) -> _Probe | None:
+    """Probe the slice nearest to the middle that holds anything."""
+    n_slices = int(dataset.shape[0])
+    order = sorted(range(n_slices), key=lambda index: abs(index - n_slices // 2))
+    return next((probe for index in order if (probe := _probe(dataset, index)) is not None), None)
+
+
+def _probe(dataset: Any, index: int) -> _Probe | None:
+    rows = int(dataset.shape[-2])
     # One band through the centre, where every pattern has signal, and one beside it, where rows may be skipped.
     bands = [_band(rows, rows // 2), _band(rows, rows // 4)]
     for coil in range(min(dataset.shape[1], _MAX_COILS_TRIED) if dataset.ndim == 4 else 1):
-        where = (middle, coil) if dataset.ndim == 4 else (middle,)
+        where = (index, coil) if dataset.ndim == 4 else (index,)
         rows_read = [dataset[(*where, band)] for band in bands]
         seen = [_sampled(values) for values in rows_read]
         hit = _any_row(np.concatenate(seen))

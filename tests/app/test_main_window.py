@@ -428,7 +428,7 @@ def test_gestures_in_the_grid_reach_the_session(window, qtbot):
 
 
 def test_the_status_bar_says_that_the_view_is_flipped(window):
-    assert window.status.labels["flip"].text() .startswith("view: flipped ↕")
+    assert window.status.labels["flip"].text().startswith("view: flipped ↕")
     assert "slice 3/5" in window.status.labels["slice"].text()
 
 

@@ -174,7 +174,7 @@ def test_prospective_columns(write, noise, header, stored) -> None:
     assert not series.has_reference and series.reference is None and series.read(0).reference is None
     assert series.recon_size == (32, 32) and series.padding is None
     assert any("undersampled" in note for note in series.notes)
-    assert any("not a reference" in note for note in series.notes)
+    assert any("not taken as a reference" in note for note in series.notes)
 
 
 @pytest.mark.parametrize("stored", [True, False], ids=["mask in the file", "no mask in the file"])
