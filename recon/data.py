@@ -5,6 +5,7 @@ Nothing here reads files; the readers in ``recon.io`` fill a Series with a `Slic
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -27,6 +28,8 @@ Kind = Literal["fastmri", "ismrmrd", "bart", "numpy", "dicom", "nifti", "images"
 # Squares of smaller values are below what single precision can tell from zero.
 _SMALLEST = 1e-18
 _OF_IMAGES = ("dicom", "nifti", "images")
+# Disks take 255 bytes, of which the model, a number and the ending of a temporary file are some.
+_MOST_NAME_BYTES = 160
 _ENDINGS = (".h5", ".hdf5", ".mrd", ".cfl", ".npy", ".nii.gz", ".nii", ".hdr", ".dcm", ".dicom", ".ima")
 
 
@@ -245,7 +248,7 @@ class Series:
         """Name for output files: the file name without the ending of its format, and which scan of the file it is."""
         name = stem_of(self.path)
         part = re.sub(r"[^\w.]+", "-", self.part).strip("-")
-        return f"{name}.{part}" if part else name
+        return shortened(f"{name}.{part}" if part else name)
 
     @property
     def reference(self) -> LazyReference | None:
@@ -286,6 +289,14 @@ class Series:
             reference=None if reference is None else torch.from_numpy(np.ascontiguousarray(reference[index])),
             acquired_mask=self.acquired_mask,
         )
+
+
+def shortened(name: str) -> str:
+    """Return a name that leaves room for what outputs add to it; two long ones that differ stay two."""
+    if len(name.encode()) <= _MOST_NAME_BYTES:
+        return name
+    sign = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return name.encode()[: _MOST_NAME_BYTES - len(sign) - 1].decode("utf-8", "ignore") + f"-{sign}"
 
 
 def stem_of(path: Path) -> str:
@@ -336,7 +347,13 @@ def check_scale(series: Series, indices: Iterable[int]) -> None:
     FileError
         If the largest value of the k-space is too small for the arithmetic of images.
     """
-    largest = max((float(np.abs(series.read(index).kspace.numpy()).max()) for index in indices), default=0.0)
+    check_largest(
+        series, max((float(np.abs(series.read(index).kspace.numpy()).max()) for index in indices), default=0.0)
+    )
+
+
+def check_largest(series: Series, largest: float) -> None:
+    """Refuse a largest magnitude of the k-space that is too small for the arithmetic of images; see `check_scale`."""
     if 0 < largest < _SMALLEST:
         raise FileError(
             series.path,

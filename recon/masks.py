@@ -241,7 +241,7 @@ def from_array(mask: NDArray[Any], shape: tuple[int, int], name: str) -> NDArray
     Raises
     ------
     FileError
-        If it is of another shape, keeps nothing, or holds numbers that are not finite.
+        If it is of another shape, keeps nothing, or holds numbers that are not finite, below 0 or between 0 and 1.
     """
     rows, columns = shape
     array = np.asarray(mask)
@@ -260,6 +260,9 @@ def from_array(mask: NDArray[Any], shape: tuple[int, int], name: str) -> NDArray
         )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise FileError(name, "the mask holds NaN or infinity; 0 and 1 were expected.")
+    odd = array[(array < 0) | ((array > 0) & (array < 1))] if array.dtype.kind in "if" else array[:0]
+    if odd.size:
+        raise FileError(name, f"the mask holds {odd.flat[0]:g}; 0 and 1 were expected.")
     result: NDArray[np.bool_] = array != 0
     if not result.any():
         raise FileError(name, "the mask keeps no sample at all; at least the centre of k-space must be sampled.")

@@ -123,17 +123,26 @@ def _describe_sampling(series: Series) -> dict[str, Any]:
 
 def _find_problem(series: Series, indices: Any) -> str | None:
     """Read slices; return the sentence about the first that cannot be used."""
+    import numpy as np
+
+    from recon.data import check_largest
     from recon.io.check import check_kspace
 
+    largest = 0.0
     for index in indices:
         try:
-            check_kspace(series.source.kspace(index), series, index)
+            kspace = check_kspace(series.source.kspace(index), series, index)
+            largest = max(largest, float(np.abs(kspace).max()))
             if series.has_reference:
                 series.source.reference(index)
         except MRIError as error:
             return str(error)
         except OSError as error:
             return str(SliceError(series.path, index, f"cannot be read ({error}); copy the file again."))
+    try:
+        check_largest(series, largest)
+    except MRIError as error:
+        return str(error)
     return None
 
 

@@ -9,6 +9,7 @@ result of the same data gets the same UIDs, so exporting twice replaces instead 
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 from datetime import datetime
 from pathlib import Path
@@ -32,11 +33,15 @@ if TYPE_CHECKING:
 
     from recon.result import Reconstruction
 
+logger = logging.getLogger(__name__)
+
 NOTICE = "RESEARCH USE ONLY. Not for diagnosis."
 
 _FILE_NAMES = "reconstruction_*.dcm"
 _MR_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.4"
 _LARGEST = 65535
+# A slice of fewer grey levels is all but empty.
+_FEW_LEVELS = 16
 # Length of the description of a series that every viewer takes, and how much of it is the model's at least.
 _DESCRIPTION_BYTES, _MODEL_BYTES = 64, 8
 # Tails of the grey values that the window leaves out, as the viewers' automatic window does.
@@ -120,6 +125,16 @@ def _magnitudes(result: Reconstruction) -> _Values:
     if factor < np.finfo(np.float64).tiny:
         factor = 1.0  # so small that it is rounding, not signal
     stored = np.rint(magnitude / factor).clip(0, _LARGEST).astype(np.uint16)
+    dark = [
+        index for index, image, pixels in zip(result.indices, magnitude, stored, strict=True)
+        if image.any() and pixels.max() < _FEW_LEVELS
+    ]  # fmt: skip
+    if dark:
+        logger.warning(
+            "%s: beside the brightest slice these have fewer than %d grey levels in DICOM, which has one scale for a "
+            "series: %s (counted from 0). HDF5 and NIfTI keep their values.",
+            result.series.name, _FEW_LEVELS, ", ".join(map(str, dark)),
+        )  # fmt: skip
     low, high = np.percentile(stored, _WINDOW_PERCENT)
     explanation = "Signal in the units of the source"
     return _Values(

@@ -126,6 +126,8 @@ def test_mask_files(tmp_path):
         (np.ones((2, 3, 40)), "shape"),
         (np.zeros(40), "keeps no sample"),
         (np.full(40, np.nan), "NaN"),
+        (np.full(40, 0.5), r"0\.5; 0 and 1 were expected"),
+        (np.linspace(-1, 1, 40), "-1; 0 and 1 were expected"),
         (np.array(["a"] * 40), "values"),
     ],
 )

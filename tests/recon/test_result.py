@@ -37,3 +37,13 @@ def test_a_result_of_another_recipe_keeps_its_files(tmp_path):
     assert result.free_name(out) == "scan.zero-filled-3"
     assert recon.run(first, request).free_name(out) == "scan.zero-filled-4"
     assert json.loads((out / "scan.zero-filled-3.json").read_text())["fingerprint"] == second.fingerprint
+
+
+def test_names_leave_room_for_what_outputs_add(tmp_path):
+    from recon.data import shortened
+
+    assert shortened("scan") == "scan"
+    long = ["ä" * 120, "ä" * 119 + "b", "a" * 250]
+    short = [shortened(name) for name in long]
+    assert all(len(name.encode()) <= 160 for name in short) and len(set(short)) == 3
+    assert short == [shortened(name) for name in long]

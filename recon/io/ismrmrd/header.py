@@ -62,6 +62,14 @@ class ParsedHeader:
     trajectory: str | None = None
 
 
+def _decode(xml: bytes) -> str:
+    try:
+        return xml.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        # Vendors' converters write names of places as Windows does, whatever the document declares; all bytes pass.
+        return xml.decode("latin-1")
+
+
 def parse(xml: bytes | str, encoding: int = 0, contrast: int = 0) -> ParsedHeader:
     """Read an ISMRMRD XML header.
 
@@ -81,7 +89,7 @@ def parse(xml: bytes | str, encoding: int = 0, contrast: int = 0) -> ParsedHeade
     """
     if len(xml) > MAX_HEADER_BYTES:
         raise ValueError(f"it is {len(xml) / 2**20:.0f} MiB long")
-    text = xml.decode("utf-8-sig") if isinstance(xml, bytes) else xml
+    text = _decode(xml) if isinstance(xml, bytes) else xml
     text = text.strip("\0 \r\n\t")
     # Entities can blow up to gigabytes or read other files; no ISMRMRD header needs a document type.
     if re.search(r"<!\s*(DOCTYPE|ENTITY)", text, re.IGNORECASE):

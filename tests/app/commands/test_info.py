@@ -129,3 +129,13 @@ def test_info_says_which_sizes_the_file_does_not_say(run, scan, tmp_path):
     assert " mm (position assumed)" in run("info", scan)[1]
     [series] = json.loads(run("info", path, "--json")[1])[0]["series"]
     assert series["pixel_spacing_is_assumed"] and series["slice_thickness_is_assumed"]
+
+
+def test_info_calls_data_too_small_that_reconstruct_would_refuse(run, scan, tmp_path):
+    path = tmp_path / "tiny.h5"
+    path.write_bytes(scan.read_bytes())
+    with h5py.File(path, "r+") as file:
+        file["kspace"][()] = file["kspace"][()] / np.abs(file["kspace"][()]).max() * 1e-24
+    status, _, err = run("info", path, "--check")
+    assert status == 2 and "1.0e-24, so small that its image underflows to zero" in err
+    assert run("reconstruct", path, "--model", "zero-filled", "--out", tmp_path / "out")[0] == 2

@@ -379,3 +379,19 @@ def test_scans_of_one_file_are_one_patients_and_told_apart(raw_series, result_of
     # A file of one scan stays a study of its own.
     _, alone = export(result_of(raw_series(fingerprint="1")), tmp_path / "alone")
     assert alone[0].StudyInstanceUID != first.StudyInstanceUID
+
+
+def test_slices_without_grey_levels_are_named(tmp_path, raw_series, result_of, export, caplog):
+    final = np.random.default_rng(0).random((3, 8, 8)) + 0.1
+    final[1] *= 1e-5
+    result = result_of(raw_series(n_slices=3, size=(8, 8)), final)
+    _, datasets = export(result, tmp_path / "dark")
+    assert datasets[1].pixel_array.max() < 16
+    assert (
+        "one scale for a series: 1 (counted from 0)" in caplog.text
+        and "HDF5 and NIfTI keep their values" in caplog.text
+    )
+    caplog.clear()
+    final[1] = final[0] * 1e-2
+    export(result_of(raw_series(n_slices=3, size=(8, 8)), final), tmp_path / "fine")
+    assert not caplog.text

@@ -439,3 +439,13 @@ def test_every_shared_scan_opens(shared_data) -> None:
         image = series.read(0).reference.numpy()
         assert np.abs(image - rss_image(kspace, series.recon_size)).max() < 1e-4 * image.max(), name
     assert by_name["real_phantom_2ch_os"].recon_size == (160, 160)
+
+
+def test_a_header_in_another_encoding_is_read(write, noise, header):
+    declared = '<?xml version="1.0" encoding="iso-8859-1"?>'
+    text = declared + header().removeprefix('<?xml version="1.0" encoding="utf-8"?>') + "<!-- Zürich -->"
+    assert "Zürich" in text
+    series = series_of(write(kspace=noise(1, 2, 64, 48), ismrmrd_header=text.encode("latin-1")))
+    same = series_of(write(kspace=noise(1, 2, 64, 48), ismrmrd_header=header()))
+    assert series.geometry == same.geometry and series.header == same.header
+    assert not any("cannot be read" in note for note in series.notes)
