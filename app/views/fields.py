@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 
 from app import theme
 
+_OF_NUMBERS = frozenset("0123456789.+-e")
 _FIELD_KEYS = (
     Qt.Key.Key_Up,
     Qt.Key.Key_Down,
@@ -30,7 +31,10 @@ _FIELD_KEYS = (
 
 
 class KeepsKeys(QObject):
-    """Lets a focused field keep the keys that it needs, which are shortcuts of the window everywhere else."""
+    """Lets a focused field keep the keys that it needs, which are shortcuts of the window everywhere else.
+
+    A list gives them back when an entry was picked with the mouse: who has chosen a model turns slices next.
+    """
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent) and event.key() in _FIELD_KEYS:
@@ -47,6 +51,8 @@ class KeepsKeys(QObject):
         for field in fields:
             field.installEventFilter(self)
             field.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+            if isinstance(field, QComboBox):
+                field.view().pressed.connect(field.clearFocus)
 
 
 class Factor(QDoubleSpinBox):
@@ -76,8 +82,11 @@ class Factor(QDoubleSpinBox):
             is_number = self.minimum() <= float(number) <= self.maximum()
         except ValueError:
             is_number = False
-        state = QValidator.State.Acceptable if is_number else QValidator.State.Intermediate
-        return state, text, position
+        if is_number:
+            return QValidator.State.Acceptable, text, position
+        # What can become a number is waited for; a letter is a key that was meant for the window.
+        is_typing = set(number) <= _OF_NUMBERS
+        return (QValidator.State.Intermediate if is_typing else QValidator.State.Invalid), text, position
 
     def fixup(self, text: str) -> str:
         """Say why the last value comes back instead of what was typed."""

@@ -362,6 +362,8 @@ class ModelChoice(QComboBox):
             self._popup = ModelPopup(self.window())
             self._popup.taken.connect(lambda name: self.setCurrentIndex(self.findData(name)))
             self._popup.train_wanted.connect(self.train_wanted)
+            # Who has chosen with the mouse turns slices next; see `fields.KeepsKeys`.
+            self._popup.list.clicked.connect(self.clearFocus)
         return self._popup
 
     def showPopup(self) -> None:

@@ -182,3 +182,28 @@ def test_the_card_says_the_size_of_the_weights_and_in_what_they_differ(qapp):
     same = card_html(get_card("pcrnn-s"), "")
     assert "These weights" not in same
     assert "1,589,314 parameters" in same
+
+
+def test_keys_turn_slices_after_a_model_was_chosen_with_the_mouse(window, popup, click):
+    session, box = window.session, window.recipe.model
+    box.setFocus()
+    click(popup.list.viewport(), row_of(popup, "cs-tv"))
+    assert session.request.model == "cs-tv" and not popup.isVisible()
+    before = session.slice_index
+    QTest.keyClick(window.focusWidget() or window, Qt.Key.Key_Up)
+    assert session.slice_index == before + 1 and session.request.model == "cs-tv"
+
+
+def test_keys_turn_slices_after_a_pattern_was_chosen_with_the_mouse(window, qtbot, click, child):
+    session = window.session
+    before = session.slice_index
+    kinds = child(window, "maskType")
+    click(kinds)
+    entries = kinds.view()
+    qtbot.waitUntil(entries.isVisible, timeout=5000)
+    qtbot.wait(QApplication.doubleClickInterval() + 50)  # Qt takes an earlier release for the end of the first click
+    row = kinds.findData("equispaced")
+    click(entries.viewport(), entries.visualRect(kinds.model().index(row, 0)).center())
+    qtbot.waitUntil(lambda: session.request.mask.kind == "equispaced", timeout=5000)
+    QTest.keyClick(window.focusWidget() or window, Qt.Key.Key_Down)
+    assert session.slice_index == before - 1 and session.request.mask.kind == "equispaced"
