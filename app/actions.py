@@ -81,6 +81,10 @@ def _can_start(session: Session) -> bool:
     return not session.problem
 
 
+def _has_waiting(session: Session) -> bool:
+    return bool(session.queue.waiting)
+
+
 def _has_result(session: Session) -> bool:
     return session.result is not None and session.result.reconstruction is not None
 
@@ -390,6 +394,9 @@ COMMANDS: tuple[Command, ...] = (
         lambda session: session.is_running or session.cine.is_on or session.flicker.is_on,
     ),
     Command(
+        "cancelAll", "Reconstruct", "Cancel all", lambda w: w.session.cancel_all(), "", ("Shift+Esc",), _has_waiting
+    ),
+    Command(
         "chooseModel",
         "Reconstruct",
         "Choose a model…",
@@ -443,6 +450,7 @@ class Actions:
             session.series_changed, session.job_changed, session.request_changed, session.mask_changed,
             session.result_changed, session.results_changed, session.view.options_changed, session.view.levels_changed,
             session.slice_changed, session.flicker.changed, session.cine.changed, session.view.presets_changed,
+            session.queue.changed,
         ):  # fmt: skip
             signal.connect(self.refresh)
         self.refresh()

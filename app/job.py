@@ -80,6 +80,11 @@ class Job(QThread):
         # QThread.requestInterruption is ignored until the thread runs; an event never is.
         self._cancel = threading.Event()
 
+    @property
+    def is_cancelled(self) -> bool:
+        """True as soon as the end was asked for."""
+        return self._cancel.is_set()
+
     def cancel(self) -> None:
         """Ask for the end; returns at once."""
         self._cancel.set()

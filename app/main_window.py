@@ -185,7 +185,8 @@ class MainWindow(QMainWindow):
         self._log_handler.bridge.line.connect(self.log_view.add)
         self.banner.acted.connect(self._act)
         self.banner.details_wanted.connect(self.show_details)
-        session.job_changed.connect(self._greet_job)
+        # What the last run met says nothing about the one that starts now; the next of a queue takes nothing away.
+        session.reconstructing.begun.connect(self.banner.clear)
         self.grid.coilStep.connect(self.kspace.step_coil)
         session.message.connect(self.banner.show_message)
         session.preview_changed.connect(
@@ -299,11 +300,6 @@ class MainWindow(QMainWindow):
         if isinstance(application, QApplication) and theme.choice() != settings.theme:
             theme.apply(application, settings.theme)
         self.start_page.set_recent(settings.recent)
-
-    def _greet_job(self) -> None:
-        # What the last run met says nothing about the one that starts now.
-        if self.session.is_running:
-            self.banner.clear()
 
     def _show_region(self, region: Any) -> None:
         # Who draws one wants to read it, also where the pane was closed or lies under another (Qt calls that visible).
@@ -437,7 +433,7 @@ class MainWindow(QMainWindow):
 
     def _act(self, action: str, target: str) -> None:
         if action == "use-cpu":
-            self.session.use_cpu()
+            self.session.use_cpu(target)
         elif action == "show-training":
             self.training_desk.show_pane()
         elif action == "open-folder":
@@ -481,7 +477,10 @@ class MainWindow(QMainWindow):
         super().closeEvent(event)
 
     def _may_close(self) -> bool:
+        n_waiting = len(self.session.queue.waiting)
         running = "A reconstruction is running. Stop it" if self.session.is_running else "Images are being sent. Stop"
+        if n_waiting:
+            running = f"A reconstruction is running and {n_waiting} more wait{'s' * (n_waiting == 1)}. Stop them"
         answer = QMessageBox.question(self, TITLE, f"{running} and quit?")
         return answer == QMessageBox.StandardButton.Yes
 

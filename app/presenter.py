@@ -253,7 +253,7 @@ class GridPresenter(_Settling):
         session = self._session
         if result is session.runner.result and session.slice_index in session.pending:
             return "Waiting"
-        # While another slice is computed, the button that would compute this one is off, and this says why.
+        # While another slice is computed, this one would have to wait for it, and this says so.
         has_begun = result is not None and session.slice_index in result.slices
         return session.runner.sentence or ("Cancelled" if has_begun else "Not reconstructed yet")
 

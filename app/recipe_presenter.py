@@ -29,6 +29,7 @@ class RecipePresenter(QObject):
         self._session = session
         self._panel = panel
         self._mask_preview = mask_preview
+        self._progress: tuple[float, Any] = (0.0, None)
         # Most patterns are there at once; a Poisson disc takes seconds, and the old pattern would look like the new.
         self._drawing = QTimer(self, singleShot=True, interval=DRAWING_MS)
         self._drawing.timeout.connect(self._show_drawing)
@@ -54,6 +55,7 @@ class RecipePresenter(QObject):
         session.mask_changed.connect(self._show_mask)
         session.job_changed.connect(self._show_job)
         session.result_changed.connect(self._show_job)
+        session.queue.changed.connect(self._show_waiting)
         session.progress_changed.connect(self._show_progress)
         self._show_models()
         self._show_parameters()
@@ -61,6 +63,7 @@ class RecipePresenter(QObject):
         self._show_devices()
         self._show_mask()
         self._show_job()
+        self._show_waiting()
 
     def refresh(self) -> None:
         """Show the request and what stands in its way."""
@@ -85,9 +88,9 @@ class RecipePresenter(QObject):
         session = self._session
         problem = session.problem
         # What is plain to see, or said beside the field, needs no sentence.
-        is_plain = session.series is None or session.is_running or bool(session.recipe.refused_parameter)
+        is_plain = session.series is None or bool(session.recipe.refused_parameter)
         self._panel.set_problem("" if is_plain else problem, can_start=not problem)
-        self._panel.set_note("" if problem and not session.is_running else session.recipe.memory_note)
+        self._panel.set_note("" if problem else session.recipe.memory_note)
 
     def _show_models(self) -> None:
         session = self._session
@@ -132,6 +135,11 @@ class RecipePresenter(QObject):
             self._panel.set_progress(0.0, self._last_words())
         self._show_problem()
 
+    def _show_waiting(self) -> None:
+        self._panel.set_waiting([item.line for item in self._session.queue.waiting])
+        if self._session.is_running:
+            self._show_progress(*self._progress)
+
     def _last_words(self) -> str:
         result = self._session.result
         if result is None or not result.seconds:
@@ -142,10 +150,13 @@ class RecipePresenter(QObject):
         return f"{count} slice{'s' if count != 1 else ''} in {duration(result.seconds)}"
 
     def _show_progress(self, share: float, remaining_s: Any) -> None:
-        result = self._session.result
+        self._progress = (share, remaining_s)
+        # The one that runs, which need not be in view.
+        result = self._session.runner.result
         total = 1 if result is None or result.request.slices is None else len(result.request.slices)
         words = [f"{share:.0%}"]
-        if total > 1 and result is not None:
+        # There is room for one count; the status bar says which slice it is, too.
+        if total > 1 and result is not None and not self._session.queue.waiting:
             words.append(f"slice {min(len(result.finished) + 1, total)} of {total}")
         if remaining_s is not None:
             words.append(f"{duration(remaining_s)} left")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from recon.collector import survives
 from recon.errors import LEFT_OUT
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -148,13 +151,10 @@ class Result:
     @property
     def method(self) -> str:
         """The model, with the parameters that the user set, and those that it chose for the scan once it has images."""
-        named = dict(self.request.overrides)
-        done = self.reconstruction
+        done, chosen = self.reconstruction, {}
         if done is not None:
-            named |= {name: done.parameters[name] for name in done.parameter_origins if name in done.parameters}
-        named.pop("join_coils", None)
-        values = "".join(f", {name.strip('_')} {_short(value)}" for name, value in named.items())
-        return f"{self.model_title}{values}{', coils joined' if self.request.join_coils is not None else ''}"
+            chosen = {name: done.parameters[name] for name in done.parameter_origins if name in done.parameters}
+        return method_of(self.model_title, self.request, chosen)
 
     @property
     def is_zero_filled(self) -> bool:
@@ -164,7 +164,7 @@ class Result:
     @property
     def pattern(self) -> str:
         """What was sampled, e.g. ``Random lines 4×``."""
-        return self.request.mask.title if self.series.acquired_mask is None else "the scanner's pattern"
+        return pattern_of(self.series, self.request)
 
     @property
     def parameter_text(self) -> str:
@@ -243,6 +243,27 @@ class Result:
             return self.reconstruction.zero_filled[place]
         volume = self.reconstruction.stages.get(step.title)
         return step.image if volume is None else volume[place]
+
+
+def title_of(card: Any, request: Request) -> str:
+    """Return what the model of a request is called; the card is None for a file of weights."""
+    title: str = request.model if card is None else card.title
+    if card is not None and request.model.endswith(".safetensors"):
+        title += f" ({Path(request.model).stem})"
+    return title
+
+
+def method_of(title: str, request: Request, chosen: Mapping[str, Any] | None = None) -> str:
+    """Return a model with the parameters that the user set, and those that it chose for the scan."""
+    named = dict(request.overrides) | dict(chosen or {})
+    named.pop("join_coils", None)
+    values = "".join(f", {name.strip('_')} {_short(value)}" for name, value in named.items())
+    return f"{title}{values}{', coils joined' if request.join_coils is not None else ''}"
+
+
+def pattern_of(series: Series, request: Request) -> str:
+    """Return what a request samples of a series, e.g. ``Random lines 4×``."""
+    return request.mask.title if series.acquired_mask is None else "the scanner's pattern"
 
 
 def _short(value: Any) -> str:

@@ -44,6 +44,11 @@ class Runner(QObject):
         return self._job is not None
 
     @property
+    def is_ending(self) -> bool:
+        """True between a cancel and the end of its job."""
+        return self._job is not None and self._job.is_cancelled
+
+    @property
     def pending(self) -> tuple[int, ...]:
         """Slices that are still to come."""
         if self.result is None:

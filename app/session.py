@@ -22,6 +22,7 @@ from app.library import Library, can_simulate, counterpart
 from app.messages import Message, explain, explain_declined, notes_text
 from app.preferences import Preferences
 from app.previews import Previews
+from app.queue import Queue
 from app.recipe import Recipe
 from app.reconstructing import Reconstructing
 from app.runner import Runner
@@ -132,6 +133,7 @@ class Session(QObject):
         self.shelf = Shelf(self)
         self.previews = Previews(self._engine, self)
         self.runner = Runner(self._engine, self)
+        self.queue = Queue(self)
         self.reconstructing = Reconstructing(self, self._engine)
         self.exports = Exports(self, self._file)
         self.sending = Sending(self)
@@ -185,8 +187,9 @@ class Session(QObject):
         self._file("models", self._engine.list_models, self.recipe.take_models, "listing the models")
 
     def close(self) -> None:
-        """Cancel what runs and end the threads; a training goes on."""
+        """Cancel what runs and waits, and end the threads; a training goes on."""
         self.stop_playing()
+        self.queue.clear()
         self.runner.stop()
         self.sending.stop()
         self.training.close()
@@ -257,7 +260,7 @@ class Session(QObject):
     def close_study(self, study: Study) -> None:
         """Forget a study and its results, also the one that is being made."""
         self.library.remove(study)
-        self._forget(study)
+        self._forget(study, "closed")
         self.results_changed.emit()
         self.studies_changed.emit()
         if self.series in study.series:
@@ -270,14 +273,12 @@ class Session(QObject):
                 self.shelf.show(None)
                 self.series_changed.emit()
 
-    def _forget(self, study: Study) -> None:
+    def _forget(self, study: Study, reason: str) -> None:
         for series in study.series:
             self.previews.forget(series)
             self._notes.pop(series, None)
         self.shelf.forget(study.series)
-        running = self.runner.result
-        if running is not None and running.series in study.series:
-            self.cancel()
+        self.reconstructing.forget(study.series, reason)
 
     def select(self, series: Series | None = None, index: int | None = None) -> None:
         """Show a series (None: the current one) and one of its slices (None: the middle one of a new series)."""
@@ -324,7 +325,7 @@ class Session(QObject):
     def _welcome(self, arrival: Arrival) -> None:
         study = arrival.study
         if arrival.replaced is not None:
-            self._forget(arrival.replaced)
+            self._forget(arrival.replaced, "read again")
         # Said when the series comes into view: over the images of another it would be taken for theirs.
         self._notes |= {series: notes_text(series, study) for series in study.series if series.notes}
         self.change_settings(recent=self.settings.with_recent(arrival.path).recent)
@@ -385,11 +386,9 @@ class Session(QObject):
 
     @property
     def problem(self) -> str:
-        """Why Reconstruct is disabled; empty when it is not."""
+        """Why Reconstruct is disabled; empty when it is not. While one runs, the next may wait for its end."""
         if self.series is None:
             return "Open a study first."
-        if self.is_running:
-            return "A reconstruction is running."
         return self.recipe.problem or self.previews.mask_problem
 
     def _change_request(self) -> None:
@@ -404,16 +403,20 @@ class Session(QObject):
     # ---------------------------------------------------------------- reconstruction
 
     def reconstruct(self, slices: Sequence[int] | str | None = None) -> bool:
-        """Start a reconstruction of the current slice, of the ``"volume"`` or of some; see `Reconstructing.start`."""
+        """Reconstruct the current slice, the ``"volume"`` or some, now or later; see `Reconstructing.start`."""
         return self.reconstructing.start(slices)
 
     def cancel(self) -> None:
-        """Stop the reconstruction; slices that are finished stay."""
+        """Stop the reconstruction; slices that are finished stay, and the next one that waits starts."""
         self.runner.cancel()
 
-    def use_cpu(self) -> None:
-        """Repeat the last reconstruction on the CPU, after the device ran out of memory."""
-        self.reconstructing.repeat_on("cpu")
+    def cancel_all(self) -> None:
+        """Stop the reconstruction and drop what waits for its end."""
+        self.reconstructing.cancel_all()
+
+    def use_cpu(self, number: str = "") -> None:
+        """Repeat on the CPU what failed, after its device ran out of memory; see `Reconstructing.repeat_on`."""
+        self.reconstructing.repeat_on("cpu", number)
 
     # ---------------------------------------------------------------- results
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import weakref
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Signal
 
-from app.results import Result
+from app.results import Result, title_of
 from recon.collector import is_thinned
 
 if TYPE_CHECKING:
@@ -50,19 +49,19 @@ class Shelf(QObject):
             Modules that the card names; where it names none, those of the last run of the model keep their columns.
         """
         self._n_made += 1
-        title = request.model if card is None else card.title
-        if card is not None and request.model.endswith(".safetensors"):
-            title += f" ({Path(request.model).stem})"
         return Result(
-            self._n_made, series, request, title, announced or self._modules_of(request.model),
+            self._n_made, series, request, title_of(card, request), announced or self._modules_of(request.model),
             is_thinned=card is not None and is_thinned(card, len(request.slices or ())),
         )  # fmt: skip
 
-    def add(self, result: Result, n_kept: int) -> None:
-        """Put a result at the end and show it; of more than `n_kept`, the oldest go."""
+    def add(self, result: Result, n_kept: int, *, is_shown: bool = True) -> None:
+        """Put a result at the end, and into view; of more than `n_kept`, the oldest go, but for the one in view."""
+        if is_shown:
+            self.show(result)
         self.results.append(result)
-        del self.results[:-n_kept]
-        self.show(result)
+        old = [item for item in self.results[:-1] if item is not self.result]
+        surplus = old[: max(0, len(self.results) - n_kept)]
+        self.results = [item for item in self.results if item not in surplus]
         self.results_changed.emit()
 
     def remove(self, result: Result) -> None:

@@ -70,7 +70,7 @@ class StatusPresenter(QObject):
             session.slice_changed, session.series_changed, session.preview_changed, session.result_changed,
             session.job_changed, session.request_changed, session.view.levels_changed, session.view.crosshair_changed,
             session.position_changed, session.devices_changed, session.opening_changed, session.view.options_changed,
-            session.cine.changed, session.view.rate_changed,
+            session.cine.changed, session.view.rate_changed, session.queue.changed,
         ):  # fmt: skip
             signal.connect(self.refresh)
         session.view.presets_changed.connect(self._show_presets)
@@ -139,7 +139,9 @@ class StatusPresenter(QObject):
         session, result = self._session, self._session.result
         opening = f"opening {session.opening[0].name} …" if session.opening else ""
         shown = "" if result is None else f"result {result.title}"
-        running = f"running {session.runner.place}" if session.is_running else ""
+        n_waiting = len(session.queue.waiting)
+        others = f" · {n_waiting} waiting" if n_waiting else ""
+        running = f"running {session.runner.place}{others}" if session.is_running else ""
         self.labels["job"].setText(running or opening or shown)
         used = "" if result is None else result.parameter_text
         remarks = () if result is None else (sentence(text) for text in result.remarks)

@@ -117,6 +117,7 @@ class RecipePanel(QWidget):
         self.progress.setFixedHeight(6)
         self.eta = named("eta", QLabel())
         self.eta.setProperty("muted", True)
+        self.waiting = named("waitingCount", QLabel())
         self._lay_out(label_width)
         self._describe()
         self._connect()
@@ -124,6 +125,7 @@ class RecipePanel(QWidget):
         self.set_problem("", can_start=False)
         self.set_note("")
         self.set_running(False)
+        self.set_waiting(())
 
     # ---------------------------------------------------------------- construction
 
@@ -169,7 +171,11 @@ class RecipePanel(QWidget):
         others.addWidget(self.cancel_button, 1)
         bottom.addLayout(others)
         bottom.addWidget(self.progress)
-        bottom.addWidget(self.eta)
+        words = QHBoxLayout()
+        words.setSpacing(theme.GAP)
+        words.addWidget(self.eta, 1)
+        words.addWidget(self.waiting)
+        bottom.addLayout(words)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(0)
@@ -193,9 +199,11 @@ class RecipePanel(QWidget):
             (self.coils, "Virtual coils", "Number of coils after compression; empty lets the model choose"),
             (self.device, "Device", "Where the network runs"),
             (self.precision, "Precision", "Number format of the network; Fourier transforms stay exact"),
-            (self.reconstruct_button, "Reconstruct slice", "Rebuild the slice that is shown (F5)"),
-            (self.volume_button, "Reconstruct volume", "Rebuild all slices (Shift+F5)"),
-            (self.cancel_button, "Cancel", "Stop; finished slices stay (Esc)"),
+            (
+                self.cancel_button,
+                "Cancel",
+                "Stop; finished slices stay (Esc). What waits goes on; Shift+Esc cancels all",
+            ),
             (self.progress, "Progress", "Share of the reconstruction that is done"),
         )
         theme.set_icon(self.reconstruct_button, "play", "on_accent")
@@ -409,18 +417,29 @@ class RecipePanel(QWidget):
 
     def set_running(self, is_running: bool) -> None:
         """Show that a reconstruction runs, or that it ended."""
-        start, cancel = self.reconstruct_button, self.cancel_button
-        # A button that goes grey would pass the focus on to any other pane.
-        if is_running:
-            cancel.setEnabled(True)
-            if start.hasFocus() or self.volume_button.hasFocus():
-                cancel.setFocus()
-        else:
-            if cancel.hasFocus():
-                start.setEnabled(True)
-                start.setFocus()
-            cancel.setEnabled(False)
+        start, volume, cancel = self.reconstruct_button, self.volume_button, self.cancel_button
+        start.setText("Queue slice" if is_running else "Reconstruct slice")
+        volume.setText("Queue volume" if is_running else "Volume")
+        later = ", after what runs and waits now" if is_running else ""
+        describe(
+            (start, start.text(), f"Rebuild the slice that is shown{later} (F5)"),
+            (volume, "Queue volume" if is_running else "Reconstruct volume", f"Rebuild all slices{later} (Shift+F5)"),
+        )
+        if not is_running and cancel.hasFocus():
+            # A button that goes grey would pass the focus on to any other pane.
+            start.setEnabled(True)
+            start.setFocus()
+        cancel.setEnabled(is_running)
+        if not is_running:
             self.progress.setValue(0)
+
+    def set_waiting(self, lines: Sequence[str]) -> None:
+        """Say how many reconstructions wait, and where the pointer rests, which in which order."""
+        self.waiting.setText(f"{len(lines)} waiting" if lines else "")
+        self.waiting.setVisible(bool(lines))
+        numbered = "\n".join(f"{place}. {line}" for place, line in enumerate(lines, start=1))
+        self.waiting.setToolTip(numbered)
+        self.waiting.setAccessibleDescription(numbered)
 
     def choose_model(self) -> None:
         """Open the list of models, wherever the panel is scrolled to."""

@@ -357,13 +357,14 @@ def test_columns_appear_live_and_stay(window, engine, qtbot, child):
     assert window.grid.panel("4x").well.image is not None
     assert window.grid.panel("2x").well.image is None
     assert child(window, "cancelButton").isEnabled()
-    assert not child(window, "reconstructButton").isEnabled()
+    assert child(window, "reconstructButton").text() == "Queue slice"
     assert child(window, "progressBar").value() == 500
     with qtbot.waitSignal(session.job_finished, timeout=10_000):
         engine.gate.set()
     window.grid_presenter.flush()
     assert window.grid.panel("4x").title() == "4x"
     assert "31.0 dB" in window.grid.panel("final").caption()
+    assert child(window, "reconstructButton").text() == "Reconstruct slice"
     assert child(window, "reconstructButton").isEnabled()
     assert not child(window, "cancelButton").isEnabled()
 

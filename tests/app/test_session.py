@@ -336,13 +336,16 @@ def test_out_of_memory_offers_the_cpu_which_then_works(opened, engine, qtbot):
     assert opened.result.finished == (2,)
 
 
-def test_two_reconstructions_at_once_are_declined(opened, engine, qtbot):
+def test_two_reconstructions_run_one_after_the_other(opened, engine, qtbot):
     engine.gate.clear()
     assert opened.reconstruct()
-    assert not opened.reconstruct()
-    assert texts(opened, "warning") == ["A reconstruction is running."]
+    opened.set_request(model="cs-tv")
+    assert opened.problem == ""
+    assert opened.reconstruct()
+    assert len(opened.results) == 1
     engine.gate.set()
     qtbot.waitUntil(lambda: not opened.is_running)
+    assert [result.finished for result in opened.results] == [(2,), (2,)]
 
 
 def test_results_are_kept_in_order_and_up_to_a_number(opened, qtbot):
