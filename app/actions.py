@@ -408,6 +408,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("trainModel", "Reconstruct", "Train a model…", lambda w: w.ask_training()),
     Command("showTraining", "Reconstruct", "Show the training", lambda w: w.training_desk.show_pane(), "", ("Ctrl+T",)),
+    Command("find", "Help", "Find a command…", lambda w: w.finder.open(), "", ("Ctrl+Shift+P",)),
     Command("shortcuts", "Help", "Keyboard and mouse", lambda w: w.show_shortcuts(), "keyboard-outline", ("F1", "?")),
     Command("log", "Help", "Show the log", lambda w: w.show_log(), "text-box-outline", ("Ctrl+L",)),
     Command("about", "Help", "About MRI workstation", lambda w: w.show_about(), "information-outline"),

@@ -23,6 +23,7 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.actions import Actions
+from app.finder import Finder
 from app.presenter import GridPresenter, StagePresenter
 from app.profile_presenter import ProfilePresenter
 from app.recipe_presenter import RecipePresenter
@@ -66,6 +67,7 @@ class MainWindow(QMainWindow):
     grid: ImageGrid
     training_desk: TrainingDesk
     sending_desk: SendingDesk
+    finder: Finder
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -182,6 +184,7 @@ class MainWindow(QMainWindow):
         self.recipe_presenter = RecipePresenter(session, self.recipe, self.mask_preview, self)
         self.training_desk = TrainingDesk(self, self.status.labels["training"])
         self.sending_desk = SendingDesk(self)
+        self.finder = Finder(self)
         self._log_handler.bridge.line.connect(self.log_view.add)
         self.banner.acted.connect(self._act)
         self.banner.details_wanted.connect(self.show_details)
@@ -388,7 +391,7 @@ class MainWindow(QMainWindow):
 
     def choose_model(self) -> None:
         """Open the list of models."""
-        self._raise("recipe")
+        self.show_pane("recipe")
         self.recipe.choose_model()
 
     def show_shortcuts(self) -> None:
@@ -405,12 +408,12 @@ class MainWindow(QMainWindow):
 
     def show_log(self) -> None:
         """Bring the log to the front."""
-        self._raise("log")
+        self.show_pane("log")
 
     def show_details(self, details: str) -> None:
         """Write a traceback into the log and show it there, ready to be copied."""
         self.log_view.add(details.rstrip())
-        self._raise("log")
+        self.show_pane("log")
 
     def close_current_study(self) -> None:
         """Close the study that is shown."""
@@ -419,7 +422,8 @@ class MainWindow(QMainWindow):
             if series in study.series:
                 self.session.close_study(study)
 
-    def _raise(self, name: str) -> None:
+    def show_pane(self, name: str) -> None:
+        """Bring a pane to the front, also one that was closed."""
         self.docks[name].show()
         self.docks[name].raise_()
 

@@ -15,7 +15,7 @@ from typing import Any
 import platformdirs
 
 APPLICATION = "mri-workstation"
-_LISTS = ("recent", "training_compared", "pacs_destinations", "pacs_confirmed")
+_LISTS = ("recent", "training_compared", "pacs_destinations", "pacs_confirmed", "recent_choices")
 
 
 def _setting(default: Any, label: str, help_text: str, page: str = "General", **extra: Any) -> Any:
@@ -122,6 +122,7 @@ class Settings:
     pacs_confirmed: tuple[str, ...] = field(default=(), metadata={"hidden": True})
     pacs_calling: str = field(default="MRIWS", metadata={"hidden": True})
     recent: tuple[str, ...] = field(default=(), metadata={"hidden": True})
+    recent_choices: tuple[str, ...] = field(default=(), metadata={"hidden": True})
     user_black: float = field(default=0.0, metadata={"hidden": True})
     user_white: float = field(default=0.0, metadata={"hidden": True})
     layout: str = field(default="", metadata={"hidden": True})

@@ -86,6 +86,8 @@ QComboBox:focus {{ padding: 1px 1px 1px 4px; }}
 QLineEdit[state="changed"], QComboBox[state="changed"] {{ border-color: {c.accent}; }}
 QLineEdit[state="refused"], QComboBox[state="refused"] {{ border-color: {c.error}; }}
 QCheckBox[state="changed"] {{ color: {c.accent}; }}
+#commandPanel {{ background: {c.window}; border: 1px solid {c.disabled}; border-radius: 6px; }}
+#commandPanel QListView {{ background: {c.window}; }}
 #modelPopup QListView, #modelPopup QTextBrowser {{ background: {c.base}; border-radius: 4px; }}
 QLineEdit:disabled, QAbstractSpinBox:disabled, QComboBox:disabled {{ color: {c.disabled}; background: {c.window};
     border-color: {c.line}; }}

@@ -176,6 +176,7 @@ class StartPage(QWidget):
         self._state.setProperty("muted", True)
         self._recent_heading = QLabel("Recent")
         self._recent_heading.setProperty("heading", True)
+        self._paths: tuple[str, ...] | None = None
         self._recent = QVBoxLayout()
         self._recent.setSpacing(0)
         research = named("researchUse", QLabel(RESEARCH_USE, alignment=Qt.AlignmentFlag.AlignCenter))
@@ -208,7 +209,10 @@ class StartPage(QWidget):
         outer.addWidget(research, 3, 0)
 
     def set_recent(self, paths: tuple[str, ...]) -> None:
-        """List the recent studies."""
+        """List the recent studies; rows that stay keep the keyboard's focus."""
+        if paths == self._paths:
+            return
+        self._paths = paths
         while (item := self._recent.takeAt(0)) is not None:
             if (widget := item.widget()) is not None:
                 widget.hide()
