@@ -150,7 +150,9 @@ def _window_parser() -> _Parser:
         epilog=_EPILOGUE,
         formatter_class=_Formatter,
     )
-    parser.add_argument("paths", nargs="*", metavar="PATH", type=Path, help="files or folders to open in the window")
+    parser.add_argument(
+        "paths", nargs="*", metavar="PATH", type=Path, help="files, folders or a session to open in the window"
+    )
     parser.add_argument("--demo", action="store_true", help="open the window on the demo study")
     parser.add_argument("-v", "--verbose", action="count", default=0, help="tracebacks with errors")
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject
 from PySide6.QtGui import QKeySequence
 
-from app.actions import COMMANDS
+from app.command_list import COMMANDS
 from app.finding import Choice
 from app.views.command_palette import CommandPalette
 

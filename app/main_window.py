@@ -29,6 +29,7 @@ from app.profile_presenter import ProfilePresenter
 from app.recipe_presenter import RecipePresenter
 from app.region_presenter import RegionPresenter
 from app.sending_desk import SendingDesk
+from app.session_desk import SessionDesk
 from app.status_presenter import StatusPresenter
 from app.training_desk import TrainingDesk
 from app.views.banner import Banner
@@ -57,7 +58,7 @@ SIDE_WIDTH = 296
 BOTTOM_HEIGHT = 206
 # After the window is shown; the program itself starts its session earlier.
 START_MS = 300
-_SCANS = "Scans (*.h5 *.hdf5 *.mrd *.cfl *.npy *.dcm *.ima *.nii *.nii.gz);;All files (*)"
+_SCANS = "Scans, sessions (*.h5 *.hdf5 *.mrd *.cfl *.npy *.dcm *.ima *.nii *.nii.gz *.mriws.json);;All files (*)"
 
 
 class MainWindow(QMainWindow):
@@ -67,6 +68,7 @@ class MainWindow(QMainWindow):
     grid: ImageGrid
     training_desk: TrainingDesk
     sending_desk: SendingDesk
+    session_desk: SessionDesk
     finder: Finder
 
     def __init__(self, session: Session) -> None:
@@ -184,6 +186,7 @@ class MainWindow(QMainWindow):
         self.recipe_presenter = RecipePresenter(session, self.recipe, self.mask_preview, self)
         self.training_desk = TrainingDesk(self, self.status.labels["training"])
         self.sending_desk = SendingDesk(self)
+        self.session_desk = SessionDesk(self)
         self.finder = Finder(self)
         self._log_handler.bridge.line.connect(self.log_view.add)
         self.banner.acted.connect(self._act)
@@ -321,20 +324,11 @@ class MainWindow(QMainWindow):
     def _open_menu(self, _key: str, position: Any) -> None:
         menu = self.commands.menu(
             (
-                "fit",
-                "level-matched",
-                "level-auto",
-                "level-full",
-                "errorRow",
-                "layout",
-                "compare",
-                "crosshair",
-                "invert",
-                "export",
-                "send",
+                "fit", "level-matched", "level-auto", "level-full", "errorRow", "layout", "compare", "crosshair",
+                "invert", "export", "send",
             ),
             self,
-        )
+        )  # fmt: skip
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         menu.popup(position)
 
@@ -342,20 +336,20 @@ class MainWindow(QMainWindow):
 
     def ask_files(self) -> None:
         """Ask for files and open them."""
-        names, _ = QFileDialog.getOpenFileNames(self, "Open scans", self._last_folder(), _SCANS)
+        names, _ = QFileDialog.getOpenFileNames(self, "Open scans", self.last_folder(), _SCANS)
         if names:
             self.session.open(names)
 
     def ask_folder(self) -> None:
         """Ask for a folder and open it."""
-        name = QFileDialog.getExistingDirectory(self, "Open a folder of scans", self._last_folder())
+        name = QFileDialog.getExistingDirectory(self, "Open a folder of scans", self.last_folder())
         if name:
             self.session.open([name])
 
     def ask_mask(self) -> None:
         """Ask for a sampling pattern."""
         name, _ = QFileDialog.getOpenFileName(
-            self, "Open a sampling pattern", self._last_folder(), "NumPy arrays (*.npy)"
+            self, "Open a sampling pattern", self.last_folder(), "NumPy arrays (*.npy)"
         )
         if not name or not self.session.set_request(kind=f"file:{name}"):
             self.recipe_presenter.refresh()
@@ -431,7 +425,8 @@ class MainWindow(QMainWindow):
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.open()
 
-    def _last_folder(self) -> str:
+    def last_folder(self) -> str:
+        """Return where dialogs start to look for scans and sessions."""
         recent = self.session.settings.recent
         return str(Path(recent[0]).parent) if recent else str(Path.home())
 

@@ -24,9 +24,10 @@ class Message:
     details
         Traceback or other text to copy; empty when there is none.
     action
-        What a button on the banner does: ``use-cpu``, ``open-folder``, ``show-training`` or empty.
+        What a button on the banner does: ``use-cpu``, ``open-folder``, ``show-training``, ``reconstruct-results`` or
+        empty.
     target
-        What the action acts on, such as a folder.
+        What the action acts on, such as a folder or ``3 results``.
     topic
         ``slice`` for what is true only while the slice in view is; the banner takes it back with the slice.
     """

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from app.results import Result
     from app.session import Session
     from recon.data import Series
+    from recon.request import Request
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +94,23 @@ class Reconstructing(QObject):
             self.begun.emit()
         return self._accept(Waiting(series, request, session.recipe.card))
 
+    def ask(self, series: Series, request: Request) -> str:
+        """Reconstruct by a recipe other than that of the window, also a series that is not in view, after what waits.
+
+        Returns
+        -------
+        What stands in the way; empty when it runs or waits.
+        """
+        card = self._session.recipe.find(request.model)
+        problem: str = "" if card is None else self._engine.model_problem(card, series, request)
+        if not problem:
+            item = Waiting(series, request, card)
+            if not self._session.is_running:
+                self._failed.clear()
+                self.begun.emit()
+            self._accept(item, is_shown=self._may_come_into_view(item))
+        return problem
+
     def repeat_on(self, device: str, number: str = "") -> None:
         """Reconstruct again on another device what failed: the result of this number, or the last one."""
         item = self._failed.pop(number or next(reversed(self._failed), ""), None)
@@ -118,7 +136,7 @@ class Reconstructing(QObject):
         if self._running is not None and self._running.series in gone:
             session.cancel()
 
-    def _accept(self, item: Waiting) -> bool:
+    def _accept(self, item: Waiting, *, is_shown: bool = True) -> bool:
         session = self._session
         if session.is_running:
             # Who cancels a run and asks for it again means it.
@@ -129,9 +147,9 @@ class Reconstructing(QObject):
             else:
                 session.say("info", f"{item.name}, waits already.")
             return False
-        self._begin(item, is_shown=True)
+        self._begin(item, is_shown=is_shown)
         # The view goes along with a volume until the user looks at another slice.
-        self._is_following, self._at = len(item.request.slices or ()) > 1, session.slice_index
+        self._is_following, self._at = is_shown and len(item.request.slices or ()) > 1, session.slice_index
         self._is_of_several = False
         session.result_changed.emit()
         session.job_changed.emit()
@@ -162,7 +180,11 @@ class Reconstructing(QObject):
         """Whether the slice in view is to be computed, and nobody looks at an older result or stage of it."""
         session = self._session
         index, shown = session.slice_index, session.result
-        if item.series is not session.series or index not in (item.request.slices or (index,)):
+        if item.series is not session.series:
+            return False
+        if shown is None:
+            return True
+        if index not in (item.request.slices or (index,)):
             return False
         if session.position is not None or session.flicker.is_on:
             return False

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from functools import partial
 from operator import attrgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Signal
@@ -18,6 +19,7 @@ from app import engine as default_engine
 from app import playing
 from app.exports import Exports
 from app.job import Worker
+from app.keeping import Keeping
 from app.library import Library, can_simulate, counterpart
 from app.messages import Message, explain, explain_declined, notes_text
 from app.preferences import Preferences
@@ -37,7 +39,6 @@ from recon.request import Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from pathlib import Path
     from types import ModuleType
 
     from app.engine import Preview
@@ -137,6 +138,7 @@ class Session(QObject):
         self.reconstructing = Reconstructing(self, self._engine)
         self.exports = Exports(self, self._file)
         self.sending = Sending(self)
+        self.keeping = Keeping(self, self._file)
         self._trainings = TrainingMemory(self)
         self.cine, self.flicker = playing.cine(self), playing.flicker(self)
         self._connect()
@@ -226,13 +228,14 @@ class Session(QObject):
         Parameters
         ----------
         paths
-            Files and folders; a file that is open already is read again.
+            Files and folders; a file that is open already is read again. Session files open what they name.
         simulation
             How k-space is made for magnitude images; None takes the default.
         is_shown
             Show the first study that opens; otherwise it only joins the list, unless the list is empty.
         """
-        self.library.open(paths, simulation, is_shown=is_shown)
+        scans = self.keeping.open_sessions([paths] if isinstance(paths, (str, Path)) else paths)
+        self.library.open(scans, simulation, is_shown=is_shown)
 
     def open_demo(self) -> None:
         """Open the demo study: the bundled scans at once, the phantom when it is generated."""

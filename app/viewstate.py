@@ -14,7 +14,7 @@ from app.views.stage_scrubber import DEFAULT_RATE, FRAMES_PER_SECOND
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from app.views.levels import Policy, Preset
+    from app.views.levels import Limits, Policy, Preset
     from app.views.region import Region
 
 Layout = Literal["stages", "result", "comparison"]
@@ -110,6 +110,17 @@ class ViewState(QObject):
         self.preset = None
 
     @property
+    def kept_levels(self) -> dict[Component, Limits]:
+        """The limits of each component that has its own."""
+        return dict(self._levels)
+
+    def take_levels(self, kept: dict[Component, Limits], preset: str | None) -> None:
+        """Take limits that were kept, and the name of the preset that they came from; one that is not there is none."""
+        self._levels = dict(kept)
+        self.preset = preset if any(item.key == preset for item in self.presets) else None
+        self.levels_changed.emit()
+
+    @property
     def preset_title(self) -> str:
         """Words for the status bar: where the window comes from."""
         title = "manual" if self.preset is None else levels.preset(self.preset).title
@@ -170,6 +181,14 @@ class ViewState(QObject):
         """Switch ``has_crosshair``, ``has_wipe``, ``is_inverted``, ``shows_errors`` or ``has_annotations``."""
         setattr(self, option, not getattr(self, option))
         self.options_changed.emit()
+
+    def take_options(self, component: Component, layout: Layout, **switches: bool) -> None:
+        """Set all at once what `show_component`, `toggle_layout` and `toggle` set one by one."""
+        self.component, self.layout = component, layout
+        for name, is_on in switches.items():
+            setattr(self, name, is_on)
+        self.options_changed.emit()
+        self.levels_changed.emit()
 
     def show_colours(self, colours: str) -> None:
         """Show magnitudes in other colours; error maps and phases keep their own."""

@@ -7,7 +7,7 @@ from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from app import theme
-from app.actions import COMMANDS, LEVELS, MENUS, MOUSE
+from app.command_list import COMMANDS, LEVELS, MENUS, MOUSE
 
 
 class ShortcutsDialog(QDialog):

@@ -20,7 +20,12 @@ _ICONS = {
     "warning": ("alert-outline", "warning"),
     "error": ("alert-circle-outline", "error"),
 }
-_ACTIONS = {"use-cpu": "Run on the CPU", "open-folder": "Open folder", "show-training": "Show"}
+_ACTIONS = {
+    "use-cpu": "Run on the CPU",
+    "open-folder": "Open folder",
+    "show-training": "Show",
+    "reconstruct-results": "Reconstruct {target}",
+}
 
 
 class Banner(QFrame):
@@ -133,7 +138,7 @@ class Banner(QFrame):
         self._more.setToolTip("\n".join(other.text for other in reversed(self._messages[:-1])))
         self._more.setVisible(len(self._messages) > 1)
         self._action.setVisible(message.action in _ACTIONS)
-        self._action.setText(_ACTIONS.get(message.action, ""))
+        self._action.setText(_ACTIONS.get(message.action, "").format(target=message.target))
         self._action.setAccessibleName(self._action.text() or "Remedy")
         self._details.setVisible(bool(message.details))
         colours = theme.colours()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.actions import COMMANDS
+from app.command_list import COMMANDS
 from app.finding import Choice, found
 
 CHOICES = [

@@ -10,7 +10,7 @@ from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QIcon, QImage
 from PySide6.QtWidgets import QToolButton
 
-from app import actions, icons, theme
+from app import command_list, icons, theme
 
 GREEN, RED = "#00ff00", "#ff0000"
 
@@ -58,7 +58,7 @@ def test_a_button_paints_it(qtbot):
 
 
 def test_every_icon_that_is_named_is_in_the_set():
-    named = {command.icon for command in actions.COMMANDS if command.icon}
+    named = {command.icon for command in command_list.COMMANDS if command.icon}
     for path in Path(icons.__file__).parent.rglob("*.py"):
         for call in re.findall(r"(?:set_icon|theme\.icon)\([^)]*\)", path.read_text("utf-8")):
             named |= set(re.findall(r'"([a-z0-9-]+)"', call)) - {field.name for field in fields(theme.Colours)}

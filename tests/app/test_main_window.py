@@ -6,7 +6,7 @@ from PySide6.QtGui import QDragEnterEvent, QDropEvent, QKeySequence
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QDockWidget, QLabel, QPushButton, QWidget
 
-from app.actions import COMMANDS
+from app.command_list import COMMANDS
 from app.main_window import MainWindow
 
 LEFT = Qt.MouseButton.LeftButton

@@ -8,7 +8,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
 from app import theme
-from app.actions import COMMANDS
+from app.command_list import COMMANDS
 from app.main_window import MainWindow
 from app.views.command_palette import NOTHING, WIDTH
 

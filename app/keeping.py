@@ -1,0 +1,285 @@
+"""Keeps a session in a file, and brings one back: its studies, its recipe, how it was looked at, and what was made."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from app import session_file
+from app.library import can_simulate
+from app.output import count
+from app.session_file import Place, Scan, StoredSession, ViewOptions
+from app.views.component import Component
+from app.views.region import Region
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from app.session import Session
+    from recon.data import Series, Study
+    from recon.request import Request
+    from recon.simulate import SimulationSpec
+
+# More of them are counted: a banner is read in one look.
+_N_NAMED = 3
+
+
+class Keeping(QObject):
+    """Saves and opens the session files of a session.
+
+    Parameters
+    ----------
+    session
+        What is kept.
+    file
+        Queues work for a thread: key, work, what takes the result, what was going on.
+
+    Signals
+    -------
+    changed
+        Other results wait to be made again, see `waiting`.
+    restored
+        A session is back; whoever shows images takes the zoom and centre of its `ViewOptions`.
+    """
+
+    changed = Signal()
+    restored = Signal(object)
+
+    def __init__(
+        self, session: Session, file: Callable[[str, Callable[[], Any], Callable[[Any], None], str], None]
+    ) -> None:
+        super().__init__(session)
+        self._session = session
+        self._file = file
+        self.path: Path | None = None
+        """The file that was saved or opened last."""
+        self._stored: tuple[Path, StoredSession] | None = None
+        # Limits that wait for the first image: what an image brings with it decides which presets there are.
+        self._view: tuple[Series, ViewOptions] | None = None
+        self._waiting: list[tuple[Series, Request]] = []
+        # Who tells that a path is no longer on its way does so before its study is there.
+        self._settled = QTimer(self, singleShot=True, interval=0)
+        self._settled.timeout.connect(self._restore)
+        session.library.opening_changed.connect(self._look_for_studies)
+        session.preview_changed.connect(self._take_levels)
+
+    # ---------------------------------------------------------------- saving
+
+    def save(self, path: Path | str, zoom: float = 1.0, centre: tuple[float, float] = (0.5, 0.5)) -> None:
+        """Write the session to a file; what can be made again, such as the images of results, is not in it.
+
+        Parameters
+        ----------
+        path
+            The file; by its name it should be a session, see `session_file.is_session_file`.
+        zoom, centre
+            What part of the images is in view.
+        """
+        path = Path(path).expanduser().absolute()
+        work = partial(session_file.write, self.stored(zoom, centre), path)
+        self._file("save session", work, lambda _: self._take_saved(path), "saving the session")
+
+    def stored(self, zoom: float = 1.0, centre: tuple[float, float] = (0.5, 0.5)) -> StoredSession:
+        """Return what a file would hold."""
+        session = self._session
+        results = []
+        for result in session.results:
+            slices = (result.request.slices or ()) if result.state == "running" else result.finished
+            place = self._place_of(result.series)
+            if slices and place is not None:
+                results.append((place, replace(result.request, slices=slices)))
+        return StoredSession(
+            tuple(Scan(study.path, _simulation_of(study)) for study in session.studies),
+            self._place_of(session.series),
+            session.slice_index,
+            session.request,
+            _options(session, zoom, centre),
+            tuple(results),
+        )
+
+    def _take_saved(self, path: Path) -> None:
+        self._note(path)
+        self._session.say("success", f"Session saved: {path}", action="open-folder", target=str(path.parent))
+
+    def _note(self, path: Path) -> None:
+        self.path = path
+        self._session.change_settings(recent=self._session.settings.with_recent(path).recent)
+
+    def _place_of(self, series: Series | None) -> Place | None:
+        for number, study in enumerate(self._session.studies):
+            if series is not None and series in study.series:
+                return Place(number, study.series.index(series), series.title)
+        return None
+
+    # ---------------------------------------------------------------- opening
+
+    def open_sessions(self, paths: Iterable[Path | str]) -> list[Path | str]:
+        """Open the session files among some paths, and return the other paths."""
+        items = list(paths)
+        for item in items:
+            if session_file.is_session_file(item):
+                self.open(item)
+        return [item for item in items if not session_file.is_session_file(item)]
+
+    def open(self, path: Path | str) -> None:
+        """Open a session file beside what is open; one that cannot be used changes nothing, and a message says why."""
+        path = Path(path).expanduser().absolute()
+        work = partial(session_file.read, path)
+        self._file("open session", work, partial(self._take, path), f"opening {path.name}")
+
+    def _take(self, path: Path, stored: StoredSession) -> None:
+        self._stored = (path, stored)
+        for scan in stored.scans:
+            if scan.state != "missing" and not self._is_open(scan):
+                self._session.library.open([scan.path], scan.simulation, is_shown=False)
+        self._look_for_studies()
+
+    def _is_open(self, scan: Scan) -> bool:
+        study = self._study_of(scan)
+        return study is not None and _simulation_of(study) == scan.simulation
+
+    def _study_of(self, scan: Scan) -> Study | None:
+        return next((study for study in self._session.studies if study.path == scan.path), None)
+
+    def _look_for_studies(self) -> None:
+        if self._stored is not None:
+            paths = {scan.path for scan in self._stored[1].scans}
+            if not paths.intersection(self._session.opening):
+                self._settled.start()
+
+    def _restore(self) -> None:
+        """Bring back the rest, as soon as all studies are there or known not to come."""
+        session = self._session
+        if self._stored is None:
+            return
+        (path, stored), self._stored = self._stored, None
+        session.set_request(stored.request)
+        series = self._series_at(stored, stored.shown)
+        if series is not None:
+            session.select(series, stored.slice_index)
+            self._restore_view(series, stored.view)
+        made = [(result.series, replace(result.request, slices=result.finished)) for result in session.results]
+        places = [(self._series_at(stored, place), request) for place, request in stored.results]
+        results = [(series, _fitting(series, request)) for series, request in places if series is not None]
+        self._waiting = [(series, request) for series, request in results if request and (series, request) not in made]
+        self._note(path)
+        self._tell(path, stored)
+        self.changed.emit()
+
+    def _series_at(self, stored: StoredSession, place: Place | None) -> Series | None:
+        """Return the series of a place; where its study was filled otherwise, that of the same title."""
+        study = None if place is None else self._study_of(stored.scans[place.scan])
+        if study is None or place is None:
+            return None
+        alike = [series for series in study.series if series.title == place.title]
+        at = study.series[place.series] if place.series < len(study.series) else None
+        return at if at in alike else next(iter(alike), None)
+
+    def _restore_view(self, series: Series, options: ViewOptions) -> None:
+        session, view = self._session, self._session.view
+        rows, columns = series.recon_size
+        view.clear_marks()
+        if options.crosshair is not None and options.crosshair[0] < columns and options.crosshair[1] < rows:
+            view.set_crosshair(*options.crosshair)
+        if options.region is not None and options.region[2] <= columns and options.region[3] <= rows:
+            view.set_region(Region(*options.region))
+        view.set_error_gain(options.error_gain)
+        view.set_wipe(options.wipe)
+        if options.colours != view.colours:
+            session.change_settings(colours=options.colours)
+        view.take_options(
+            Component(options.component),
+            options.layout,  # type: ignore[arg-type]
+            **{name: getattr(options, name) for name in _SWITCHES},
+        )
+        self._view = (series, options)
+        self._take_levels()
+        self.restored.emit(options)
+
+    def _take_levels(self, *_: Any) -> None:
+        session = self._session
+        if self._view is None or session.preview is None:
+            return
+        (series, options), self._view = self._view, None
+        if series is session.series and options.levels:
+            kept = {Component(name): limits for name, limits in options.levels.items()}
+            session.view.take_levels(kept, options.preset)
+
+    def _tell(self, path: Path, stored: StoredSession) -> None:
+        """Say in one sentence what is not as it was, and offer what is not there any more."""
+        missing = [scan.path.name for scan in stored.scans if scan.state == "missing"]
+        changed = [scan.path.name for scan in stored.scans if scan.state == "changed"]
+        failed = [scan.path.name for scan in stored.scans if scan.state != "missing" and self._study_of(scan) is None]
+        parts = [f"{_names(missing)} {'is' if len(missing) == 1 else 'are'} missing"] if missing else []
+        parts += [f"{_names(changed)} changed since it was saved"] if changed else []
+        parts += [f"{_names(failed)} could not be opened"] if failed else []
+        rest = "; the rest is open" if len({*missing, *failed}) < len(stored.scans) and missing + failed else ""
+        text = f"{path.name}: {' and '.join(parts)}{rest}." if parts else f"{path.name} is open."
+        n_results = len(self._waiting)
+        if n_results:
+            text += f" It keeps {count(n_results, 'result')} as {'recipes' if n_results > 1 else 'a recipe'}."
+        action = ("reconstruct-results", count(n_results, "result")) if n_results else ("", "")
+        self._session.say("warning" if parts else "info", text, "", *action)
+
+    # ---------------------------------------------------------------- results
+
+    @property
+    def waiting(self) -> list[tuple[Series, Request]]:
+        """Results of the file that was opened which are not made again yet: series and recipe."""
+        library = self._session.library
+        return [entry for entry in self._waiting if library.study_of(entry[0]) is not None]
+
+    @property
+    def can_reconstruct(self) -> bool:
+        """Whether `reconstruct` would do something now."""
+        return bool(self.waiting)
+
+    def reconstruct(self) -> None:
+        """Make the results again, one after the other."""
+        wanted, self._waiting = self.waiting, []
+        problems = [self._session.reconstructing.ask(series, request) for series, request in wanted]
+        # Said at the end: the first start sweeps away what was said before it.
+        if any(problems):
+            self._session.say("warning", f"Not reconstructed: {' '.join(dict.fromkeys(filter(None, problems)))}")
+        self.changed.emit()
+
+
+_SWITCHES = ("has_crosshair", "has_wipe", "is_inverted", "shows_errors", "has_annotations")
+
+
+def _options(session: Session, zoom: float, centre: tuple[float, float]) -> ViewOptions:
+    view = session.view
+    return ViewOptions(
+        component=view.component.value,
+        levels={component.value: limits for component, limits in view.kept_levels.items()},
+        preset=view.preset,
+        colours=view.colours,
+        layout=view.layout,
+        error_gain=view.error_gain,
+        crosshair=view.crosshair,
+        region=None if view.region is None else (*view.region,),
+        wipe=view.wipe,
+        zoom=zoom,
+        centre=centre,
+        **{name: getattr(view, name) for name in _SWITCHES},
+    )
+
+
+def _simulation_of(study: Study) -> SimulationSpec | None:
+    return next((series.simulation for series in study.series if can_simulate(series)), None)
+
+
+def _fitting(series: Series, request: Request) -> Request | None:
+    """Return a recipe for the slices that a series has; None where it has none of them."""
+    slices = tuple(index for index in request.slices or () if index < series.n_slices)
+    return replace(request, slices=slices) if slices else None
+
+
+def _names(names: list[str]) -> str:
+    if len(names) > _N_NAMED:
+        return f"{', '.join(names[:_N_NAMED])} and {len(names) - _N_NAMED} more"
+    return " and ".join(", ".join(names).rsplit(", ", 1))
