@@ -392,6 +392,12 @@ class StagePresenter(_Settling):
             self._table.set_message("This scan has no fully sampled reference to compare with.")
         title = "Volume" if n_done == series.n_slices else f"{n_done} of {series.n_slices} slices"
         self._table.set_rows(rows, volume, f"Slice {session.slice_index + 1}", title)
+        result = session.result
+        n_ranged = 1 if result is None else len(result.request.slices or range(series.n_slices))
+        where = "this slice" if n_ranged == 1 else f"{n_ranged} of {series.n_slices} slices"
+        if n_ranged == series.n_slices:
+            where = "the volume"
+        self._table.setToolTip(f"PSNR and SSIM are relative to the largest value of the reference in {where}.")
 
     def _rows_of_modules(self, item: SliceResult | None) -> tuple[list[MetricsRow], list[MetricsRow], int]:
         """Scores of what came out of each module on this slice, of the volume, and of how many slices that is."""

@@ -145,7 +145,10 @@ class Result:
     @property
     def title(self) -> str:
         """Short label, e.g. ``#2 · PC-RNN · Random lines 4×`` or ``#3 · CS-TV, lambda 0.02 · Random lines 4×``."""
-        end = " · cancelled" if self.state == "partial" and not self.finished else ""
+        end = ""
+        if self.state == "partial":
+            wanted = len(self.request.slices or range(self.series.n_slices))
+            end = f" · {len(self.finished)} of {wanted} slices" if self.finished else " · cancelled"
         return f"#{self.number} · {self.method} · {self.pattern}{end}"
 
     @property

@@ -52,7 +52,7 @@ class Settings:
         8, "Recent studies", "How many recent studies the start page lists.", minimum=0, maximum=30
     )
     error_gain: int = _setting(
-        5, "Error gain", "Factor by which error maps are amplified at start.", choices=(1, 2, 5, 10)
+        5, "Error gain", "Factor by which error maps are amplified at start.", choices=(1, 2, 5, 10, 20)
     )
     n_results: int = _setting(
         12, "Stored results", "How many results of a session stay in memory.", minimum=1, maximum=100

@@ -106,7 +106,8 @@ class StatusPresenter(QObject):
         flipped = "view: flipped ↕" if series.geometry.flip_rows else ""
         unknown = "orientation unverified" if series.geometry.is_synthetic else ""
         labels["flip"].setText(" · ".join(filter(None, (flipped, unknown))))
-        labels["device"].setText(f"device {self._session.request.device}")
+        asked, best = self._session.request.device, self._session.devices[1:2]
+        labels["device"].setText(f"device {asked}{f' ({best[0]})' if asked == 'auto' and best else ''}")
         self._show_job()
         for label in labels.values():
             label.setVisible(bool(label.text()))

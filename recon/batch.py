@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from recon.errors import LEFT_OUT, FileError, MissingPackageError, MRIError, RequestError
 from recon.evaluation_problems import named
+from recon.export.privacy import said_of_the_patient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -306,6 +307,9 @@ class ReconstructionWork:
             report(error, path)
         for declined in self.collection.declined:
             logger.warning("%s: declined: %s", declined.path, declined.reason)
+        if any(volume.series.kind == "dicom" for volume in self.collection.volumes):
+            for name in sorted({"dicom", "dicom-anonymous"}.intersection(self.formats)):
+                logger.warning("%s: %s", name, said_of_the_patient("dicom", [name]))
 
     def begin(self, part: int, device: str | None) -> None:
         """See `Work`."""

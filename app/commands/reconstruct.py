@@ -7,6 +7,7 @@ and, where the scan is fully sampled, PSNR, SSIM and NMSE. A volume that fails d
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -255,12 +256,16 @@ def check_folder(folder: Path) -> None:
     from recon.export.atomic import atomic_file
 
     probe = folder / ".mri-workstation-probe"
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
     try:
         with atomic_file(probe) as temporary:
             temporary.write_bytes(b"")
     except ExportError as error:  # the user named the folder, not the probe in it
         raise ExportError(str(error).replace(f"/{probe.name}", "")) from error
     probe.unlink(missing_ok=True)
+    for one in missing:  # what is refused later leaves no empty folder
+        with suppress(OSError):
+            one.rmdir()
 
 
 def slice_list(text: str) -> str:

@@ -25,11 +25,11 @@ from app import theme
 from app.dialogs.result_choice import ResultChoice
 from app.views.fields import describe
 from app.views.named import named
+from recon.export.privacy import said_of_the_patient
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from app.results import Result
+    from recon.data import Kind
 
 FORMATS = (
     ("dicom", "DICOM series", "MR Image Storage, one file per slice; opens in every viewer"),
@@ -159,7 +159,7 @@ class ExportDialog(QDialog):
         self.stages.setEnabled(self.formats["hdf5"].isChecked())
         chosen = {key for key, box in self.formats.items() if box.isChecked()}
         self.phase.setEnabled(bool(chosen - {"png", "csv"}))
-        said = said_of_the_patient(self.result_choice.currentData(), chosen)
+        said = said_of_the_patient(kind_of(self.result_choice.currentData()), chosen)
         self.note.setText(f"Images are marked for research use only. {said}")
 
     def _export(self) -> None:
@@ -171,22 +171,6 @@ class ExportDialog(QDialog):
         self.accept()
 
 
-def said_of_the_patient(result: Result | None, formats: Collection[str]) -> str:
-    """Return whose names the files of a result carry.
-
-    Parameters
-    ----------
-    result
-        The result.
-    formats
-        Those that are written.
-    """
-    is_dicom = result is not None and result.series.kind == "dicom"
-    if is_dicom and "dicom" in formats:
-        return "DICOM files keep the patient and the study of their source, names included."
-    if is_dicom and "dicom-anonymous" in formats:
-        return (
-            "Patient names are not written, and the images cannot be filed with the patient's study. File names and "
-            "the title in the record beside them come from the source; the surface of a head can show a face."
-        )
-    return "Patient names are not written."
+def kind_of(result: Result | None) -> Kind | None:
+    """Kind of the series of a result, where there is one."""
+    return None if result is None else result.series.kind

@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
 )
 
 from app import theme
-from app.dialogs.export import said_of_the_patient
+from app.dialogs.export import kind_of
 from app.dialogs.result_choice import ResultChoice
 from app.messages import sentence
 from app.output import count
@@ -29,6 +29,7 @@ from app.views.fields import describe
 from app.views.named import named
 from recon.errors import RequestError
 from recon.export.pacs import Destination, checked_ae_title
+from recon.export.privacy import said_of_the_patient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -234,7 +235,7 @@ class SendDialog(QDialog):
         images = count(len(result.finished), "image")
         self.note.setText(
             f"{images} of {result.series.title} will be sent, marked for research use only. "
-            f"{said_of_the_patient(result, {'dicom'})}"
+            f"{said_of_the_patient(kind_of(result), {'dicom'})}"
         )
 
     # ---------------------------------------------------------------- what is pressed

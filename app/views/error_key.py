@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from PySide6.QtGui import QResizeEvent
 
-GAINS = (1.0, 2.0, 5.0, 10.0)
+GAINS = (1.0, 2.0, 5.0, 10.0, 20.0)
 DEFAULT_GAIN = 5.0
 _SPACING = theme.SPACE + 2
 

@@ -121,7 +121,13 @@ class Preset:
 
 
 PRESETS: tuple[Preset, ...] = (
-    Preset("matched", "Reference", MatchedToReference(), 1, "Range of the reference, the same for all panels"),
+    Preset(
+        "matched",
+        "Reference",
+        MatchedToReference(),
+        1,
+        "0 to 99.8 % of the values of the reference, for all panels",
+    ),
     Preset("full", "Full range", Full(), 2, "Smallest to largest value of the image"),
     Preset("soft", "Soft", Fraction(0.70), 3, "0 to 70 % of the 99.5th percentile"),
     Preset("bright", "Bright", Fraction(0.45), 4, "0 to 45 % of the 99.5th percentile"),

@@ -385,6 +385,8 @@ def _comments(result: Reconstruction) -> str:
         parts.append("Slice thickness is assumed: distances across slices cannot be measured.")
     if geometry.flip_rows:
         parts.append("Rows flipped for display.")
+    if len(result.indices) < result.series.n_slices:
+        parts.append(f"{len(result.indices)} of {result.series.n_slices} slices of the scan.")
     return str(clean("ImageComments", " ".join(parts)))
 
 

@@ -287,7 +287,7 @@ def test_cancel_keeps_finished_slices(opened, engine, qtbot):
     with qtbot.waitSignal(opened.job_finished, timeout=5000) as blocker:
         engine.gate.set()
     assert blocker.args == ["partial"]
-    assert opened.result.finished == (0,)
+    assert opened.result.finished == (0,) and opened.result.title.endswith("· 1 of 5 slices")
     assert opened.result.slices.keys() == {0}
     assert texts(opened, "info")[0] == "Cancelled. 1 of 5 slices were finished and are kept."
     assert engine.n_closed == 1

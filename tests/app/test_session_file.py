@@ -283,7 +283,7 @@ def test_fields_that_are_missing_or_unknown_are_named(file):
         (("view", "component"), "colour", 'view.component is "colour"; expected one of magnitude, phase'),
         (("view", "levels", "magnitude"), [1, 0], "black below white"),
         (("view", "levels", "red"), [0, 1], "view.levels.red"),
-        (("view", "error_gain"), 3, "view.error_gain is 3; expected one of 1, 2, 5, 10"),
+        (("view", "error_gain"), 3, "view.error_gain is 3; expected one of 1, 2, 5, 10, 20"),
         (("view", "region"), [5, 5, 1, 1], "left and top below right and bottom"),
         (("view", "zoom"), 0, "view.zoom is 0; expected a number from 0.25 to 40"),
         (("view", "layout"), "tiles", "view.layout"),

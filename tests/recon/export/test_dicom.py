@@ -381,6 +381,14 @@ def test_scans_of_one_file_are_one_patients_and_told_apart(raw_series, result_of
     assert alone[0].StudyInstanceUID != first.StudyInstanceUID
 
 
+def test_a_part_of_a_scan_says_so(tmp_path, raw_series, result_of, export):
+    series = raw_series(n_slices=3)
+    _, datasets = export(result_of(series, indices=(0, 2)), tmp_path / "part")
+    assert all("2 of 3 slices of the scan." in dataset.ImageComments for dataset in datasets)
+    _, datasets = export(result_of(series), tmp_path / "whole")
+    assert all("of the scan" not in dataset.ImageComments for dataset in datasets)
+
+
 def test_slices_without_grey_levels_are_named(tmp_path, raw_series, result_of, export, caplog):
     final = np.random.default_rng(0).random((3, 8, 8)) + 0.1
     final[1] *= 1e-5
