@@ -19,6 +19,7 @@ from app.views.region import Region
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from app.results import Result
     from app.session import Session
     from recon.data import Series, Study
     from recon.request import Request
@@ -88,10 +89,9 @@ class Keeping(QObject):
         session = self._session
         results = []
         for result in session.results:
-            slices = (result.request.slices or ()) if result.state == "running" else result.finished
-            place = self._place_of(result.series)
-            if slices and place is not None:
-                results.append((place, replace(result.request, slices=slices)))
+            place, request = self._place_of(result.series), _recipe_of(result)
+            if place is not None and request is not None:
+                results.append((place, request))
         return StoredSession(
             tuple(Scan(study.path, _simulation_of(study)) for study in session.studies),
             self._place_of(session.series),
@@ -162,7 +162,8 @@ class Keeping(QObject):
         if series is not None:
             session.select(series, stored.slice_index)
             self._restore_view(series, stored.view)
-        made = [(result.series, replace(result.request, slices=result.finished)) for result in session.results]
+        made = [(result.series, _recipe_of(result)) for result in session.results]
+        made += [(item.series, item.request) for item in session.queue.waiting]
         places = [(self._series_at(stored, place), request) for place, request in stored.results]
         results = [(series, _fitting(series, request)) for series, request in places if series is not None]
         self._waiting = [(series, request) for series, request in results if request and (series, request) not in made]
@@ -267,6 +268,12 @@ def _options(session: Session, zoom: float, centre: tuple[float, float]) -> View
         centre=centre,
         **{name: getattr(view, name) for name in _SWITCHES},
     )
+
+
+def _recipe_of(result: Result) -> Request | None:
+    """Return what makes a result again: its slices that are finished, and of one that runs all; None of no slice."""
+    slices = result.request.slices if result.state == "running" else result.finished
+    return replace(result.request, slices=slices) if slices else None
 
 
 def _simulation_of(study: Study) -> SimulationSpec | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -420,14 +421,20 @@ def test_presets_of_the_scan_come_back_where_the_scan_still_has_them(
     assert third.session.view.preset is None and third.session.view.levels == (0.1, 0.9)
 
 
-def test_a_running_result_is_kept_as_what_was_asked_for(start, scans, engine, qtbot):
+def test_a_running_result_is_kept_as_what_was_asked_for(start, save, scans, engine, qtbot, tmp_path):
     window = start(scans / "disc.h5")
     engine.gate.clear()
     window.session.reconstruct((1, 2))
     assert [request.slices for _, request in window.session.keeping.stored().results] == [(1, 2)]
+    save(window, tmp_path / "a.mriws.json")
+    window.session.open(tmp_path / "a.mriws.json")
+    with suppress(qtbot.TimeoutError):  # while something runs, a window that closes would wait for an answer
+        qtbot.waitUntil(lambda: window.banner.text == "a.mriws.json is open.", timeout=9000)
+    said, waiting = window.banner.text, window.session.keeping.waiting
     with qtbot.waitSignal(window.session.job_finished, timeout=9000):
         window.session.cancel()
         engine.gate.set()
+    assert said == "a.mriws.json is open." and waiting == []  # it is on its way
     assert window.session.keeping.stored().results == ()
 
 
