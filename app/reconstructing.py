@@ -115,7 +115,8 @@ class Reconstructing(QObject):
         """Reconstruct again on another device what failed: the result of this number, or the last one."""
         item = self._failed.pop(number or next(reversed(self._failed), ""), None)
         if item is not None and self._session.set_request(device=device):
-            self._accept(replace(item, request=replace(item.request, device=device)))
+            item = replace(item, request=replace(item.request, device=device))
+            self._accept(item, is_shown=self._may_come_into_view(item))
 
     def cancel_all(self) -> None:
         """Let nothing wait any more, and stop what runs."""

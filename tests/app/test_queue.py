@@ -231,6 +231,18 @@ def test_out_of_memory_offers_the_cpu_for_what_failed_whatever_the_recipe_is_now
     assert not opened.is_running
 
 
+def test_what_is_repeated_on_the_cpu_does_not_come_into_the_view_of_another_scan(opened, engine, other, ask, let_go):
+    opened.set_request(device="cuda:0")
+    engine.error = DeviceError("cuda:0 ran out of memory.", out_of_memory=True)
+    ask("pcrnn-s")
+    let_go()
+    engine.error = None
+    opened.select(other)
+    opened.use_cpu()
+    let_go()
+    assert methods(opened) == ["pcrnn-s"] and opened.result is None
+
+
 # ---------------------------------------------------------------- studies that go
 
 
