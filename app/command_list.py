@@ -405,7 +405,7 @@ COMMANDS: tuple[Command, ...] = (
         "Reconstruct",
         "Reconstruct the results of the session file",
         lambda w: w.session.keeping.reconstruct(),
-        enabled=lambda session: session.keeping.can_reconstruct,
+        enabled=lambda session: bool(session.keeping.waiting),
     ),
     Command(
         "chooseModel",

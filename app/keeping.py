@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from app import session_file
+from app.job import Worker
 from app.library import can_simulate
 from app.output import count
 from app.session_file import Place, Scan, StoredSession, ViewOptions
@@ -42,7 +43,7 @@ class Keeping(QObject):
     Signals
     -------
     changed
-        Other results wait to be made again, see `waiting`.
+        Another file was opened, see `waiting`.
     restored
         A session is back; whoever shows images takes the zoom and centre of its `ViewOptions`.
     """
@@ -56,12 +57,14 @@ class Keeping(QObject):
         super().__init__(session)
         self._session = session
         self._file = file
+        # Of its own: who saves and closes the window must not lose the file to what is being opened.
+        self._writer = Worker(self)
         self.path: Path | None = None
         """The file that was saved or opened last."""
         self._stored: tuple[Path, StoredSession] | None = None
         # Limits that wait for the first image: what an image brings with it decides which presets there are.
         self._view: tuple[Series, ViewOptions] | None = None
-        self._waiting: list[tuple[Series, Request]] = []
+        self._results: list[tuple[Series, Request]] = []
         # Who tells that a path is no longer on its way does so before its study is there.
         self._settled = QTimer(self, singleShot=True, interval=0)
         self._settled.timeout.connect(self._restore)
@@ -82,16 +85,25 @@ class Keeping(QObject):
         """
         path = Path(path).expanduser().absolute()
         work = partial(session_file.write, self.stored(zoom, centre), path)
-        self._file("save session", work, lambda _: self._take_saved(path), "saving the session")
+        self._writer.submit(
+            "save session",
+            work,
+            lambda _: self._take_saved(path),
+            lambda error, details: self._session.report(error, details, "saving the session"),
+        )
+
+    def stop(self) -> None:
+        """End the thread, after what it is writing."""
+        self._writer.stop()
 
     def stored(self, zoom: float = 1.0, centre: tuple[float, float] = (0.5, 0.5)) -> StoredSession:
         """Return what a file would hold."""
         session = self._session
-        results = []
-        for result in session.results:
-            place, request = self._place_of(result.series), _recipe_of(result)
-            if place is not None and request is not None:
-                results.append((place, request))
+        made = [(result.series, _recipe_of(result)) for result in session.results]
+        # What was not made again since it was opened, or only waits, is work of the user's, too.
+        made += [(item.series, item.request) for item in session.queue.waiting]
+        places = [(self._place_of(series), request) for series, request in [*made, *self.waiting]]
+        results = [(place, request) for place, request in places if place is not None and request is not None]
         return StoredSession(
             tuple(Scan(study.path, _simulation_of(study)) for study in session.studies),
             self._place_of(session.series),
@@ -120,10 +132,13 @@ class Keeping(QObject):
     def open_sessions(self, paths: Iterable[Path | str]) -> list[Path | str]:
         """Open the session files among some paths, and return the other paths."""
         items = list(paths)
-        for item in items:
-            if session_file.is_session_file(item):
-                self.open(item)
-        return [item for item in items if not session_file.is_session_file(item)]
+        sessions = [item for item in items if session_file.is_session_file(item)]
+        if sessions:
+            self.open(sessions[-1])
+        if len(sessions) > 1:
+            name = Path(sessions[-1]).name
+            self._session.say("warning", f"One session file is opened at a time: of {len(sessions)}, {name}.")
+        return [item for item in items if item not in sessions]
 
     def open(self, path: Path | str) -> None:
         """Open a session file beside what is open; one that cannot be used changes nothing, and a message says why."""
@@ -157,16 +172,14 @@ class Keeping(QObject):
         if self._stored is None:
             return
         (path, stored), self._stored = self._stored, None
-        session.set_request(stored.request)
+        session.set_request(self._on_a_device(stored.request))
         series = self._series_at(stored, stored.shown)
         if series is not None:
             session.select(series, stored.slice_index)
             self._restore_view(series, stored.view)
-        made = [(result.series, _recipe_of(result)) for result in session.results]
-        made += [(item.series, item.request) for item in session.queue.waiting]
         places = [(self._series_at(stored, place), request) for place, request in stored.results]
-        results = [(series, _fitting(series, request)) for series, request in places if series is not None]
-        self._waiting = [(series, request) for series, request in results if request and (series, request) not in made]
+        fitting = [(series, _fitting(series, request)) for series, request in places if series is not None]
+        self._results = [(series, self._on_a_device(request)) for series, request in fitting if request is not None]
         self._note(path)
         self._tell(path, stored)
         self.changed.emit()
@@ -220,7 +233,7 @@ class Keeping(QObject):
         parts += [f"{_names(failed)} could not be opened"] if failed else []
         rest = "; the rest is open" if len({*missing, *failed}) < len(stored.scans) and missing + failed else ""
         text = f"{path.name}: {' and '.join(parts)}{rest}." if parts else f"{path.name} is open."
-        n_results = len(self._waiting)
+        n_results = len(self.waiting)
         if n_results:
             text += f" It keeps {count(n_results, 'result')} as {'recipes' if n_results > 1 else 'a recipe'}."
         action = ("reconstruct-results", count(n_results, "result")) if n_results else ("", "")
@@ -230,23 +243,25 @@ class Keeping(QObject):
 
     @property
     def waiting(self) -> list[tuple[Series, Request]]:
-        """Results of the file that was opened which are not made again yet: series and recipe."""
-        library = self._session.library
-        return [entry for entry in self._waiting if library.study_of(entry[0]) is not None]
-
-    @property
-    def can_reconstruct(self) -> bool:
-        """Whether `reconstruct` would do something now."""
-        return bool(self.waiting)
+        """Series and recipe of the results of the file that are neither there nor on their way."""
+        session = self._session
+        there = [(result.series, _recipe_of(result)) for result in session.results]
+        there += [(item.series, item.request) for item in session.queue.waiting]
+        return [
+            entry for entry in self._results
+            if entry not in there and session.library.study_of(entry[0]) is not None
+        ]  # fmt: skip
 
     def reconstruct(self) -> None:
-        """Make the results again, one after the other."""
-        wanted, self._waiting = self.waiting, []
-        problems = [self._session.reconstructing.ask(series, request) for series, request in wanted]
+        """Make the results that wait again, one after the other; what is cancelled meanwhile can be asked for again."""
+        problems = [self._session.reconstructing.ask(series, request) for series, request in self.waiting]
         # Said at the end: the first start sweeps away what was said before it.
         if any(problems):
             self._session.say("warning", f"Not reconstructed: {' '.join(dict.fromkeys(filter(None, problems)))}")
-        self.changed.emit()
+
+    def _on_a_device(self, request: Request) -> Request:
+        """Take the best device of this machine where the one of another is not there."""
+        return request if request.device in self._session.devices else replace(request, device="auto")
 
 
 _SWITCHES = ("has_crosshair", "has_wipe", "is_inverted", "shows_errors", "has_annotations")

@@ -196,6 +196,7 @@ class Session(QObject):
         self.sending.stop()
         self.training.close()
         self.previews.stop()
+        self.keeping.stop()
         self._filer.stop()
 
     def say(self, level: str, text: str, details: str = "", action: str = "", target: str = "") -> None:

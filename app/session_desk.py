@@ -49,7 +49,7 @@ class SessionDesk(QObject):
         name, _ = QFileDialog.getSaveFileName(self._window, "Save the session", proposed, _FILTER)
         if not name:
             return
-        wanted = name if is_session_file(name) else name.removesuffix(".json") + SUFFIX
+        wanted = name if is_session_file(name) else name.removesuffix(".json").removesuffix(".mriws") + SUFFIX
         # The dialog asked about the file that was typed, not about this one.
         if wanted != name and Path(wanted).exists() and not self._may_replace(wanted):
             return

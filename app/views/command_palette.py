@@ -154,6 +154,7 @@ class CommandPalette(QWidget):
         self._window.installEventFilter(self)
         self.show()
         self.raise_()
+        self._window.activateWindow()  # from a floating pane, too
         self.field.setFocus()
 
     def refresh(self, choices: Sequence[Choice]) -> None:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 _BAND_ROWS = 16
 # Below this share of non-zero samples, a region was not fully acquired. Raw data of few bits hold some true zeros.
 _DENSE = 0.8
-_MAX_COILS_TRIED = 4
+# From this share of zeros on a slice was sampled otherwise: half of two patterns differs, and they share their centre.
+MOST_EMPTY = 0.4
 # Padding is the same on both sides, but for a column or two, and what a scanner adds to one of them.
 _MOST_LOPSIDED = 0.05
 
@@ -86,14 +87,18 @@ def analyse(dataset: Any, mask: NDArray[np.bool_] | None, header_padding: tuple[
         return Sampling(None if full_mask else mask, None, full_mask)
     if mask is None and not probe.is_full:
         # One slice that lost a line must not make an undersampled scan of all the others.
-        beside = [_probe(dataset, index) for index in {dataset.shape[0] // 4, 3 * dataset.shape[0] // 4}]
+        n_slices = dataset.shape[0]
+        beside = [_probe(dataset, index) for index in {n_slices // 4, 3 * n_slices // 4} - {n_slices // 2}]
         full = [other for other in beside if other is not None and other.is_full]
-        probe = full[0] if len(full) == len(beside) == 2 else probe
+        probe = full[0] if full and len(full) == len(beside) else probe
     return replace(_judge(probe, mask, header_padding, dataset.shape[-1]), fingerprint=probe.fingerprint)
 
 
 def differs(kspace: NDArray[np.complex64], mask: NDArray[np.bool_] | None, *, is_full: bool) -> str:
     """Say how a slice was sampled otherwise than its series, as part of a sentence; empty where it was not.
+
+    Zeros that stand where something was measured are what spoils images, so those are counted. Some are no news: data
+    of few bits or without noise hold true ones, scanners skip corners and sides, and a line may be lost.
 
     Parameters
     ----------
@@ -104,31 +109,29 @@ def differs(kspace: NDArray[np.complex64], mask: NDArray[np.bool_] | None, *, is
     is_full
         True when every sample of the series is in the file, whatever its mask says.
     """
-    pattern = None if is_full else mask
+    wanted = np.ones((1, kspace.shape[-1]), bool) if is_full or mask is None else mask
     # A few rows of one coil tell, almost always; all that there is has the last word.
-    is_columns = pattern is None or pattern.shape[0] == 1
-    rows = _band(kspace.shape[1], kspace.shape[1] // 2) if is_columns else slice(None)
-    return _difference(kspace[:1, rows], pattern) and _difference(kspace, pattern)
-
-
-def _difference(kspace: NDArray[np.complex64], mask: NDArray[np.bool_] | None) -> str:
-    points = (kspace != 0).any(axis=0)
-    hit = _any_row(points)
-    if not hit.any():
-        return "it holds nothing"
-    if mask is not None and mask.shape[0] > 1:
-        outside, empty = (points & ~mask).sum() / points.sum(), (mask & ~points).sum() / max(mask.sum(), 1)
-        if max(outside, empty) < 1 - _DENSE:  # raw data of few bits hold some true zeros
-            return ""
-        return f"{outside:.0%} of its samples are not in the mask of the series, and {empty:.0%} of that is empty"
-    first, last = np.flatnonzero(hit)[[0, -1]]
-    wanted = np.ones_like(hit) if mask is None else mask[0]
-    outside, empty = int((hit & ~wanted).sum()), int((wanted & ~hit)[first:last].sum())
-    if not outside and not empty:
+    rows = _band(kspace.shape[1], kspace.shape[1] // 2) if wanted.shape[0] == 1 else slice(None)
+    share = _empty_share(kspace[:1, rows], wanted)
+    if share > MOST_EMPTY:
+        share = _empty_share(kspace, wanted)
+    if share <= MOST_EMPTY:
         return ""
-    if mask is None:
-        return f"{empty} of its columns are empty, where those of the series are full"
-    return f"{outside} columns that hold data are not in the mask of the series, and {empty} of that are empty"
+    what = "columns of the series are" if is_full or mask is None else "mask of the series is"
+    return f"{share:.0%} of the {what} empty in it"
+
+
+def _empty_share(kspace: NDArray[np.complex64], wanted: NDArray[np.bool_]) -> float:
+    """Share of the wanted samples without data, of those in the box that holds the data."""
+    points = (kspace != 0).any(axis=0)
+    if wanted.shape[0] == 1:
+        points = points.any(axis=0, keepdims=True)
+    y, x = (np.flatnonzero(points.any(axis=axis)) for axis in (1, 0))
+    if not y.size:
+        return 1.0
+    box = slice(y[0], y[-1] + 1), slice(x[0], x[-1] + 1)
+    n_wanted = int(wanted[box].sum())
+    return float((wanted & ~points)[box].sum() / n_wanted) if n_wanted else 1.0
 
 
 def from_columns(columns: NDArray[np.bool_], header_padding: tuple[int, int] | None) -> Sampling:
@@ -221,7 +224,7 @@ def _probe(dataset: Any, index: int) -> _Probe | None:
     rows = int(dataset.shape[-2])
     # One band through the centre, where every pattern has signal, and one beside it, where rows may be skipped.
     bands = [_band(rows, rows // 2), _band(rows, rows // 4)]
-    for coil in range(min(dataset.shape[1], _MAX_COILS_TRIED) if dataset.ndim == 4 else 1):
+    for coil in range(dataset.shape[1] if dataset.ndim == 4 else 1):
         where = (index, coil) if dataset.ndim == 4 else (index,)
         rows_read = [dataset[(*where, band)] for band in bands]
         seen = [_sampled(values) for values in rows_read]

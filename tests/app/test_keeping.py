@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from contextlib import suppress
 from dataclasses import replace
 
@@ -200,10 +202,9 @@ def test_what_is_cancelled_can_be_asked_for_again(worked, start, save, qtbot, tm
         window.commands.by_name["cancelAll"].trigger()
         engine.gate.set()
     qtbot.waitUntil(lambda: not session.is_running, timeout=9000)
-    assert not session.queue.waiting and not session.keeping.waiting
-    # The file still knows what was not finished.
-    session.open(file)
-    qtbot.waitUntil(lambda: len(session.keeping.waiting) == 2, timeout=9000)
+    # Nothing is lost: what was not finished can be asked for again, and is saved again.
+    assert not session.queue.waiting and len(session.keeping.waiting) == 2
+    assert len(session.keeping.stored().results) == 2
     window.commands.by_name["reconstructResults"].trigger()
     qtbot.waitUntil(lambda: not session.queue.waiting and not session.is_running, timeout=9000)
     assert len([result for result in session.results if result.finished]) == 2
@@ -212,7 +213,7 @@ def test_what_is_cancelled_can_be_asked_for_again(worked, start, save, qtbot, tm
     session.open(file)
     qtbot.waitUntil(lambda: len(session.keeping.waiting) == 1, timeout=9000)
     session.close_study(next(study for study in session.studies if study.path.name == "disc.h5"))
-    assert not session.keeping.can_reconstruct
+    assert not session.keeping.waiting
 
 
 def test_a_model_that_is_not_there_any_more_is_named_and_the_others_are_made(
@@ -435,7 +436,7 @@ def test_a_running_result_is_kept_as_what_was_asked_for(start, save, scans, engi
         window.session.cancel()
         engine.gate.set()
     assert said == "a.mriws.json is open." and waiting == []  # it is on its way
-    assert window.session.keeping.stored().results == ()
+    assert len(window.session.keeping.stored().results) == 1  # what the file knows, and was cancelled here
 
 
 def test_the_zoom_is_that_of_the_file(worked, start, save, tmp_path):
@@ -461,7 +462,7 @@ def test_a_session_that_is_opened_before_the_models_are_listed_comes_back(worked
     session.close()
 
 
-def test_a_recipe_of_another_machine_comes_back_as_it_was(worked, start, save, tmp_path, qtbot):
+def test_a_recipe_of_another_machine_comes_back_on_a_device_of_this_one(worked, start, save, tmp_path, qtbot):
     file = tmp_path / "brain.mriws.json"
     save(worked, file)
     values = json.loads(file.read_text())
@@ -469,6 +470,44 @@ def test_a_recipe_of_another_machine_comes_back_as_it_was(worked, start, save, t
     values["results"][1]["recipe"]["overrides"]["lambda_"] = -3
     file.write_text(json.dumps(values))
     window = start(file)
-    assert window.session.request.device == "cuda:7"
+    assert window.session.request.device == "auto"
     assert window.session.request.model == "/elsewhere/own.safetensors"
     assert window.recipe.isVisible() and len(window.session.keeping.waiting) == 2
+
+
+def test_what_was_opened_is_saved_again_and_what_waits_too(worked, start, save, tmp_path, qtbot, engine):
+    file, again = tmp_path / "brain.mriws.json", tmp_path / "again.mriws.json"
+    save(worked, file)
+    before = session_file.read(file).results
+    window = start(file)
+    qtbot.waitUntil(lambda: len(window.session.keeping.waiting) == 2, timeout=9000)
+    save(window, again)
+    assert [request for _, request in session_file.read(again).results] == [request for _, request in before]
+    engine.gate.clear()
+    window.session.keeping.reconstruct()
+    stored = window.session.keeping.stored().results
+    window.session.cancel_all()
+    engine.gate.set()
+    qtbot.waitUntil(lambda: not window.session.is_running, timeout=9000)
+    assert sorted(request.model for _, request in stored) == sorted(request.model for _, request in before)
+
+
+def test_a_session_that_is_saved_on_the_way_out_is_there(worked, start, tmp_path, engine):
+    window = start()
+    release = threading.Event()
+    window.session._file("slow", lambda: release.wait(5), lambda _: None, "waiting")
+    window.session.keeping.save(tmp_path / "late.mriws.json")
+    time.sleep(0.2)
+    release.set()
+    window.session.close()
+    assert session_file.read(tmp_path / "late.mriws.json").scans == ()
+
+
+def test_of_two_sessions_one_is_opened_and_that_is_said(worked, start, save, tmp_path, qtbot):
+    files = [tmp_path / "a.mriws.json", tmp_path / "b.mriws.json"]
+    for file in files:
+        save(worked, file)
+    session = start().session
+    session.open(files)
+    qtbot.waitUntil(lambda: session.keeping.path == files[1], timeout=9000)
+    assert any("of 2, b.mriws.json" in message.text for message in session.seen)
