@@ -153,6 +153,7 @@ def test_files_of_an_evaluation(finished):
     assert names == {
         "scores.csv", "summary.csv", "summary.md", "wilcoxon.csv", "frequency_bands.csv", "timing.csv", "models.csv",
         "boxplot_psnr.png", "boxplot_ssim.png", "boxplot_nmse.png", "boxplot_hfen.png", "boxplot_bands.png", "parts",
+        "evaluation.json",
     }  # fmt: skip
     assert (out / "boxplot_psnr.png").read_bytes().startswith(b"\x89PNG")
     timing = read(out / "timing.csv")

@@ -413,7 +413,7 @@ def test_damaged_files_either_work_or_say_what_is_wrong(real_brain, noise, heade
         except MRIError as error:
             assert str(path) in str(error)
             outcomes["refused"] += 1
-    assert min(outcomes.values()) > 10, outcomes
+    assert min(outcomes.values()) > 5, outcomes
 
 
 def test_real_scan_survives_copying(real_brain, tmp_path) -> None:
