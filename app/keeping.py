@@ -149,13 +149,17 @@ class Keeping(QObject):
     def _take(self, path: Path, stored: StoredSession) -> None:
         self._stored = (path, stored)
         for scan in stored.scans:
-            if scan.state != "missing" and not self._is_open(scan):
+            if scan.state != "missing" and not self._stays(scan):
                 self._session.library.open([scan.path], scan.simulation, is_shown=False)
         self._look_for_studies()
 
-    def _is_open(self, scan: Scan) -> bool:
-        study = self._study_of(scan)
-        return study is not None and _simulation_of(study) == scan.simulation
+    def _stays(self, scan: Scan) -> bool:
+        """Whether a scan is open, and as it was; or simulated otherwise, with results that would be lost."""
+        study, session = self._study_of(scan), self._session
+        if study is None:
+            return False
+        busy = {result.series for result in session.results} | {item.series for item in session.queue.waiting}
+        return _simulation_of(study) == scan.simulation or not busy.isdisjoint(study.series)
 
     def _study_of(self, scan: Scan) -> Study | None:
         return next((study for study in self._session.studies if study.path == scan.path), None)
@@ -231,6 +235,11 @@ class Keeping(QObject):
         parts = [f"{_names(missing)} {'is' if len(missing) == 1 else 'are'} missing"] if missing else []
         parts += [f"{_names(changed)} changed since it was saved"] if changed else []
         parts += [f"{_names(failed)} could not be opened"] if failed else []
+        others = [
+            scan.path.name for scan in stored.scans
+            if (study := self._study_of(scan)) is not None and _simulation_of(study) != scan.simulation
+        ]  # fmt: skip
+        parts += [f"{_names(others)} stays as it is open, simulated otherwise"] if others else []
         rest = "; the rest is open" if len({*missing, *failed}) < len(stored.scans) and missing + failed else ""
         text = f"{path.name}: {' and '.join(parts)}{rest}." if parts else f"{path.name} is open."
         n_results = len(self.waiting)

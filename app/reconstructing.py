@@ -114,14 +114,17 @@ class Reconstructing(QObject):
     def repeat_on(self, device: str, number: str = "") -> None:
         """Reconstruct again on another device what failed: the result of this number, or the last one."""
         item = self._failed.pop(number or next(reversed(self._failed), ""), None)
-        if item is not None and self._session.set_request(device=device):
+        if item is None:
+            self._session.say("info", "There is nothing to repeat: it was repeated already, or its study was closed.")
+        elif self._session.set_request(device=device):
             item = replace(item, request=replace(item.request, device=device))
             self._accept(item, is_shown=self._may_come_into_view(item))
 
     def cancel_all(self) -> None:
         """Let nothing wait any more, and stop what runs."""
         self._n_cancelled = self._session.queue.clear()
-        self._session.runner.cancel()
+        if self._session.is_running:
+            self._session.runner.cancel()
 
     def forget(self, series: Iterable[Series], reason: str) -> None:
         """Drop what waits or failed of series that are no longer open, and stop what runs of them."""
@@ -215,8 +218,8 @@ class Reconstructing(QObject):
         if not result.finished:
             # Closing a study forgets its results, also the one that is being made.
             session.shelf.remove(result)
-        with_others = f", with {self._n_cancelled} that waited" if self._n_cancelled else ""
-        self._n_cancelled = 0
+        n_cancelled, self._n_cancelled = self._n_cancelled, 0
+        with_others = f", with {n_cancelled} that waited" if n_cancelled else ""
         if error is not None:
             self._report(item, error, details, str(result.number), is_named=is_of_several)
         elif state == "partial":
@@ -225,6 +228,8 @@ class Reconstructing(QObject):
             session.say("info", f"Cancelled{with_others}.{counted}")
         elif result.left_out:
             session.say("warning", f"{f'{item.name}: ' if is_of_several else ''}{' '.join(result.left_out)}")
+        elif with_others:
+            session.say("info", f"Done; {n_cancelled} that waited {'is' if n_cancelled == 1 else 'are'} cancelled.")
         # Before anybody is told: to whoever listens, the window is busy from the first run to the last.
         self._go_on()
         session.results_changed.emit()

@@ -511,3 +511,19 @@ def test_of_two_sessions_one_is_opened_and_that_is_said(worked, start, save, tmp
     session.open(files)
     qtbot.waitUntil(lambda: session.keeping.path == files[1], timeout=9000)
     assert any("of 2, b.mriws.json" in message.text for message in session.seen)
+
+
+def test_results_of_another_simulation_are_not_lost_to_a_session(start, save, qtbot, tmp_path, scans):
+    window = start(scans / "images.nii")
+    assert window.session.simulate(SimulationSpec(n_coils=8, seed=5))
+    qtbot.waitUntil(lambda: not window.session.opening and window.session.preview is not None, timeout=9000)
+    file = tmp_path / "images.mriws.json"
+    save(window, file)
+    session = start(scans / "images.nii").session
+    before = session.series.simulation
+    session.reconstruct()
+    qtbot.waitUntil(lambda: not session.is_running, timeout=9000)
+    session.open(file)
+    qtbot.waitUntil(lambda: session.keeping.path == file, timeout=9000)
+    assert session.series.simulation == before and len(session.results) == 1
+    assert "images.nii stays as it is open, simulated otherwise" in session.seen[-1].text
