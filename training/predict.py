@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _PROGRAM = "mri-workstation"
 _POLL_SECONDS = 0.3
 _GRACE_SECONDS = 5.0
+_N_SWEEPS = 5
 
 
 def run_job(work: Work, *, processes: int, device: str = "auto", show: Show | None = None) -> tuple[bool, int]:
@@ -164,7 +165,12 @@ def _end_with_parent(folder: Path) -> None:
         gone = folder.with_name(f"{folder.name}.gone")
         with suppress(OSError):  # a brother was quicker
             folder.rename(gone)  # so that nobody writes into it while it is emptied
+        # Each of them sees to it, before it ends and ends the others: the quickest one may be ended in the middle.
+        for _ in range(_N_SWEEPS):
             shutil.rmtree(gone, ignore_errors=True)
+            if not gone.exists():
+                break
+            time.sleep(_POLL_SECONDS)
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(_GRACE_SECONDS)
         os.kill(os.getpid(), signal.SIGKILL)
