@@ -37,8 +37,7 @@ class Actions:
             session.series_changed, session.job_changed, session.request_changed, session.mask_changed,
             session.result_changed, session.results_changed, session.view.options_changed, session.view.levels_changed,
             session.slice_changed, session.flicker.changed, session.cine.changed, session.view.presets_changed,
-            session.queue.changed,
-            session.keeping.changed, session.studies_changed,
+            session.queue.changed, session.keeping.changed, session.studies_changed, session.history.changed,
         ):  # fmt: skip
             signal.connect(self.refresh)
         self.refresh()
@@ -51,6 +50,8 @@ class Actions:
             action.setEnabled(command.enabled(session))
             if command.checked is not None:
                 action.setChecked(command.checked(session))
+            if command.what is not None:
+                action.setText(f"{command.text} {command.what(session)}".strip())
 
     def fill(self, window: MainWindow, panes: QMenu) -> None:
         """Make the menus, with that of the panes before the last one, where help is looked for."""

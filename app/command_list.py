@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from app.session import Session
 
 LEVELS = "Window/level"
-MENUS = ("File", "View", LEVELS, "Reconstruct", "Help")
+MENUS = ("File", "Edit", "View", LEVELS, "Reconstruct", "Help")
 
 
 def _always(_session: Session) -> bool:
@@ -44,6 +44,8 @@ class Command:
         When it can be done.
     checked
         For a switch: whether it is on.
+    what
+        What it would be done to now, which the menu says after the text; empty for nothing.
     gap
         True where a line separates it from the one above.
     """
@@ -56,6 +58,7 @@ class Command:
     keys: tuple[str, ...] = ()
     enabled: Callable[[Session], bool] = _always
     checked: Callable[[Session], bool] | None = None
+    what: Callable[[Session], str] | None = None
     gap: bool = False
 
 
@@ -65,6 +68,10 @@ def _has_series(session: Session) -> bool:
 
 def _has_window(session: Session) -> bool:
     return session.view.levels is not None and session.view.component is Component.MAGNITUDE
+
+
+def _has_errors(session: Session) -> bool:
+    return session.series is not None and session.series.has_reference
 
 
 def _has_steps(session: Session) -> bool:
@@ -174,6 +181,26 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("settings", "File", "Settings…", lambda w: w.ask_settings(), "cog-outline", ("Ctrl+,",), gap=True),
     Command("quit", "File", "Quit", lambda w: w.close(), "", ("Ctrl+Q",), gap=True),
+    Command(
+        "undo",
+        "Edit",
+        "Undo",
+        lambda w: w.session.history.undo(),
+        "undo",
+        ("Ctrl+Z",),
+        lambda session: bool(session.history.undoes),
+        what=lambda session: session.history.undoes,
+    ),
+    Command(
+        "redo",
+        "Edit",
+        "Redo",
+        lambda w: w.session.history.redo(),
+        "redo",
+        ("Ctrl+Shift+Z", "Ctrl+Y"),
+        lambda session: bool(session.history.redoes),
+        what=lambda session: session.history.redoes,
+    ),
     Command("nextSlice", "View", "Next slice", lambda w: w.session.step_slice(1), "", ("Up",), _has_series),
     Command("previousSlice", "View", "Previous slice", lambda w: w.session.step_slice(-1), "", ("Down",), _has_series),
     Command("forward", "View", "Five slices on", lambda w: w.session.step_slice(5), "", ("PgUp",), _has_series),
@@ -262,6 +289,16 @@ COMMANDS: tuple[Command, ...] = (
         lambda session: session.view.shows_errors,
     ),
     Command(
+        "signedErrors",
+        "View",
+        "Signs of errors",
+        lambda w: w.session.view.toggle("has_signed_errors"),
+        "",
+        ("Shift+D",),
+        _has_errors,
+        lambda session: session.view.has_signed_errors,
+    ),
+    Command(
         "layout",
         "View",
         "Only zero-filled, final, reference",
@@ -280,6 +317,15 @@ COMMANDS: tuple[Command, ...] = (
         ("C",),
         _shows_result,
         lambda session: session.view.layout == "comparison",
+    ),
+    Command(
+        "statistics",
+        "View",
+        "Statistics of the results, and back",
+        lambda w: w.statistics_desk.toggle(),
+        "",
+        ("Shift+C",),
+        _has_series,
     ),
     Command(
         "wipe",
@@ -336,6 +382,9 @@ COMMANDS: tuple[Command, ...] = (
             gap=name == "grey",
         )
         for name in levels.COLOUR_MAPS
+    ),
+    Command(
+        "coils", "View", "Coil images and maps", lambda w: w.panes.toggle("coils"), "", ("O",), _has_series, gap=True
     ),
     Command("fit", "View", "Zoom to fit", lambda w: w.zoom(), "", ("=", "Ctrl+0"), _has_series, gap=True),
     Command("zoomIn", "View", "Zoom in", lambda w: w.zoom(1.25), "", ("+", "Ctrl++"), _has_series),
@@ -429,7 +478,7 @@ MOUSE = (
     ("Wheel", "Previous and next slice"),
     ("Shift + wheel", "Previous and next iteration"),
     ("Ctrl + wheel", "Zoom at the pointer"),
-    ("Alt + wheel", "Previous and next coil of the k-space"),
+    ("Alt + wheel", "Previous and next coil"),
     ("Left click or drag", "Crosshair and values in all images"),
     ("Left drag of the wipe's line", "How far reference or zero-filled reaches, in all images"),
     ("Shift + left drag", "Region, measured in all images; Shift + click or Delete takes it away"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from recon.masks import TITLES, MaskSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from app.results import Result, Step
     from app.session import Session
@@ -62,15 +62,8 @@ class Comparison:
     data_range: float
 
     def scores(self, contender: Contender, step: Step) -> dict[str, float] | None:
-        """Return the scores of a step for a comparison with the others; None without a reference.
-
-        A result of one slice is scored relative to this slice, one of a volume relative to the volume. From one to the
-        other PSNR moves by the ratio; SSIM would have to be measured anew, and is NaN.
-        """
-        own = contender.result.data_range
-        if step.scores is None or own == self.data_range or own <= 0 or self.data_range <= 0:
-            return step.scores
-        return step.scores | {"psnr": step.scores["psnr"] + 20 * math.log10(self.data_range / own), "ssim": math.nan}
+        """Return the scores of a step for a comparison with the others; None without a reference."""
+        return None if step.scores is None else relative(step.scores, contender.result.data_range, self.data_range)
 
 
 def compared(session: Session) -> Comparison | None:
@@ -89,15 +82,9 @@ def compared(session: Session) -> Comparison | None:
     # Not by a number: the first result of a recipe is also the first to go when there are too many.
     chosen = {repr(_recipe(found[0].request, series)): _shown(found, session) for found in groups if found in latest}
     masks = [_recipe(result.request, series).mask for result in chosen.values()]
-    titles = {
-        key: _joined(result.method, _pattern(mask, masks))
-        for (key, result), mask in zip(chosen.items(), masks, strict=True)
-    }
-    n_alike = Counter(titles.values())
+    titles = titles_of(list(chosen.values()))
     contenders = tuple(
-        # What a title does not tell, such as another seed, the number of the result stands for.
-        Contender(key, f"#{result.number} {title}" if n_alike[title] > 1 else title, result)
-        for (key, title), result in zip(titles.items(), chosen.values(), strict=True)
+        Contender(key, title, result) for (key, result), title in zip(chosen.items(), titles, strict=True)
     )
     item = session.slice_result
     has_own = item is not None and item.last_of("zero-filled") is not None
@@ -115,6 +102,39 @@ def compared(session: Session) -> Comparison | None:
         for one in contenders
     )
     return Comparison(contenders, title, data_range)
+
+
+def titles_of(results: Sequence[Result]) -> list[str]:
+    """Return what sets each of these results of a series apart from the others."""
+    masks = [_recipe(result.request, result.series).mask for result in results]
+    titles = [_joined(result.method, _pattern(mask, masks)) for result, mask in zip(results, masks, strict=True)]
+    n_alike = Counter(titles)
+    # What a title does not tell, such as another seed, the number of the result stands for.
+    return [
+        f"#{result.number} {title}" if n_alike[title] > 1 else title
+        for result, title in zip(results, titles, strict=True)
+    ]
+
+
+def relative(scores: dict[str, float], own: float, data_range: float) -> dict[str, float]:
+    """Return scores that are relative to one signal as they are relative to another, both maxima of the reference.
+
+    A result of one slice is scored relative to this slice, one of a volume relative to the volume. From one to the
+    other PSNR moves by the ratio; SSIM would have to be measured anew, and is NaN.
+    """
+    if own == data_range or own <= 0 or data_range <= 0:
+        return scores
+    return scores | {"psnr": scores["psnr"] + 20 * math.log10(data_range / own), "ssim": math.nan}
+
+
+def data_differences(result: Result, other: Result) -> tuple[str, ...]:
+    """Return in what the data differ that two results of a series are made of: sampling pattern, grid, noise samples.
+
+    The reference is that of the series, whatever was asked for.
+    """
+    names = ("sampling pattern", "grid", "noise samples")
+    own, others = (_sampling(one.request, one.series) for one in (result, other))
+    return tuple(name for name, one, two in zip(names, own, others, strict=True) if one != two)
 
 
 def shown_step(result: Result, session: Session) -> Step | None:

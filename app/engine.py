@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from recon.coil_preview import CoilPreview
     from recon.data import Series, Study
     from recon.masks import SamplingMask
     from recon.models.parameters import Parameter
@@ -285,6 +286,26 @@ def demo_phantom() -> Path:
 def kspace(series: Series, index: int) -> NDArray[np.complex64]:
     """Read the k-space ``(coil, y, x)`` of one slice."""
     return np.asarray(series.source.kspace(index))
+
+
+def coil_images(series: Series, index: int) -> CoilPreview:
+    """Return the images of all coils of one slice; raises recon.errors.FileError."""
+    import torch
+
+    from recon import coil_preview
+
+    with torch.inference_mode():
+        return coil_preview.coil_images(series, index)
+
+
+def coil_maps(series: Series, index: int, request: Request) -> CoilPreview:
+    """Estimate the sensitivity maps of one slice under a request; raises recon.errors.MRIError where it has none."""
+    import torch
+
+    from recon import coil_preview
+
+    with torch.inference_mode():
+        return coil_preview.coil_maps(series, index, request)
 
 
 def thumbnail(series: Series) -> NDArray[np.float32]:

@@ -50,7 +50,7 @@ class Exports(QObject):
         phase: bool = False,
         result: Result | None = None,
     ) -> bool:
-        """Write a result; `written` brings the files.
+        """Write a result, in pictures its slice in view; `written` brings the files.
 
         Parameters
         ----------
@@ -77,7 +77,8 @@ class Exports(QObject):
             return False
         folder = Path(folder).expanduser().absolute()
         session.say("info", f"Exporting to {folder} …")
-        work = partial(_save, result.reconstruction, folder, list(formats), stages=stages, phase=phase)
+        shown = session.slice_index if result.series is session.series else None
+        work = partial(_save, result.reconstruction, folder, list(formats), shown, stages=stages, phase=phase)
         self._file(f"export {result.number}", work, partial(self._take_files, folder), "exporting")
         return True
 
@@ -88,9 +89,11 @@ class Exports(QObject):
         self.written.emit(files)
 
 
-def _save(result: Reconstruction, folder: Path, formats: list[str], *, stages: bool, phase: bool) -> list[Path]:
+def _save(
+    result: Reconstruction, folder: Path, formats: list[str], shown: int | None, *, stages: bool, phase: bool
+) -> list[Path]:
     """Write a result beside those of other recipes: nobody is asked here whether they may go."""
     if not phase:
         # The window always has it, for the eye.
         result = result.without_phase()
-    return result.save(folder, formats, stages=stages, name=result.free_name(folder))
+    return result.save(folder, formats, stages=stages, name=result.free_name(folder), slice_index=shown)

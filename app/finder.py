@@ -89,7 +89,7 @@ class Finder(QObject):
     def _panes(self) -> list[Choice]:
         window = self._window
         is_viewing = bool(window.session.studies)
-        show = {name: partial(window.show_pane, name) for name in window.docks} | {
+        show = {name: partial(window.panes.show, name) for name in window.docks} | {
             "training": window.training_desk.show_pane
         }
         panes = [

@@ -16,6 +16,7 @@ from app.output import count
 from app.session_file import Place, Scan, StoredSession, ViewOptions
 from app.views.component import Component
 from app.views.region import Region
+from app.viewstate import SWITCHES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -212,7 +213,7 @@ class Keeping(QObject):
         view.take_options(
             Component(options.component),
             options.layout,  # type: ignore[arg-type]
-            **{name: getattr(options, name) for name in _SWITCHES},
+            **{name: getattr(options, name) for name in SWITCHES},
         )
         self._view = (series, options)
         self._take_levels()
@@ -273,9 +274,6 @@ class Keeping(QObject):
         return request if request.device in self._session.devices else replace(request, device="auto")
 
 
-_SWITCHES = ("has_crosshair", "has_wipe", "is_inverted", "shows_errors", "has_annotations")
-
-
 def _options(session: Session, zoom: float, centre: tuple[float, float]) -> ViewOptions:
     view = session.view
     return ViewOptions(
@@ -290,7 +288,7 @@ def _options(session: Session, zoom: float, centre: tuple[float, float]) -> View
         wipe=view.wipe,
         zoom=zoom,
         centre=centre,
-        **{name: getattr(view, name) for name in _SWITCHES},
+        **{name: getattr(view, name) for name in SWITCHES},
     )
 
 

@@ -6,13 +6,11 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QByteArray, QSize, Qt, QTimer, QUrl
+from PySide6.QtCore import QSize, Qt, QTimer, QUrl
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import (
     QApplication,
-    QDockWidget,
     QFileDialog,
-    QHBoxLayout,
     QMainWindow,
     QMessageBox,
     QSizePolicy,
@@ -24,15 +22,20 @@ from PySide6.QtWidgets import (
 from app import theme
 from app.actions import Actions
 from app.finder import Finder
-from app.presenter import GridPresenter, StagePresenter
-from app.profile_presenter import ProfilePresenter
-from app.recipe_presenter import RecipePresenter
-from app.region_presenter import RegionPresenter
+from app.panes import Panes
+from app.presenters.coils import CoilPresenter
+from app.presenters.grid import GridPresenter
+from app.presenters.profile import ProfilePresenter
+from app.presenters.recipe import RecipePresenter
+from app.presenters.region import RegionPresenter
+from app.presenters.stages import StagePresenter
+from app.presenters.status import StatusPresenter
 from app.sending_desk import SendingDesk
 from app.session_desk import SessionDesk
-from app.status_presenter import StatusPresenter
-from app.training_desk import TrainingDesk
+from app.statistics_desk import StatisticsDesk
+from app.training.desk import TrainingDesk
 from app.views.banner import Banner
+from app.views.coils_view import CoilsView
 from app.views.header_view import HeaderView
 from app.views.image_grid import ImageGrid
 from app.views.kspace_view import KSpaceView
@@ -43,8 +46,10 @@ from app.views.metrics_table import MetricsTable
 from app.views.profile_view import ProfileView
 from app.views.recipe_panel import RecipePanel
 from app.views.region_table import RegionTable
+from app.views.score_pane import ScorePane
 from app.views.stage_scrubber import StageScrubber
 from app.views.start_page import StartPage
+from app.views.statistics_view import StatisticsView
 from app.views.study_browser import StudyBrowser
 from app.views.training_monitor import TrainingMonitor
 
@@ -54,8 +59,6 @@ if TYPE_CHECKING:
     from app.session import Session
 
 TITLE = "MRI workstation"
-SIDE_WIDTH = 296
-BOTTOM_HEIGHT = 206
 # After the window is shown; the program itself starts its session earlier.
 START_MS = 300
 _SCANS = "Scans, sessions (*.h5 *.hdf5 *.mrd *.cfl *.npy *.dcm *.ima *.nii *.nii.gz *.mriws.json);;All files (*)"
@@ -69,6 +72,7 @@ class MainWindow(QMainWindow):
     training_desk: TrainingDesk
     sending_desk: SendingDesk
     session_desk: SessionDesk
+    statistics_desk: StatisticsDesk
     finder: Finder
 
     def __init__(self, session: Session) -> None:
@@ -82,16 +86,14 @@ class MainWindow(QMainWindow):
         assert isinstance(application, QApplication)
         theme.apply(application, session.settings.theme)
         self._is_viewing: bool | None = None
-        self._is_laid_out = False
         self._starter = QTimer(self, singleShot=True, interval=START_MS)
         self._starter.timeout.connect(session.start)
-        self._closed: set[QDockWidget] = set()
         self._log_handler = Handler()
         logging.getLogger("app").addHandler(self._log_handler)
         logging.getLogger("recon").addHandler(self._log_handler)
         self._make_views()
         self._lay_out()
-        self._make_docks()
+        self._make_panes()
         self.status = StatusPresenter(self.session, self.statusBar(), self.level_bar, self.grid, self)
         self.commands = Actions(self)
         self.commands.fill(self, self._panes_menu())
@@ -113,7 +115,10 @@ class MainWindow(QMainWindow):
         self.metrics = MetricsTable()
         self.region = RegionTable()
         self.profile = ProfileView()
+        self.statistics = StatisticsView()
+        self.scores = ScorePane(self.metrics, self.statistics)
         self.kspace = KSpaceView()
+        self.coils = CoilsView()
         self.header = HeaderView()
         self.log_view = LogView()
         self.training = TrainingMonitor()
@@ -137,38 +142,14 @@ class MainWindow(QMainWindow):
         column.addWidget(self.pages, 1)
         self.setCentralWidget(centre)
 
-    def _make_docks(self) -> None:
-        self.docks: dict[str, QDockWidget] = {}
-        self.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
-        self.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
-        for name, title, widget, area in (
-            ("studies", "Studies", self.browser, Qt.DockWidgetArea.LeftDockWidgetArea),
-            ("recipe", "Recipe", self.recipe, Qt.DockWidgetArea.LeftDockWidgetArea),
-            ("metrics", "Scores", self.metrics, Qt.DockWidgetArea.BottomDockWidgetArea),
-            ("kspace", "k-space", _padded(self.kspace), Qt.DockWidgetArea.BottomDockWidgetArea),
-            ("header", "Header", self.header, Qt.DockWidgetArea.BottomDockWidgetArea),
-            ("region", "Region", self.region, Qt.DockWidgetArea.BottomDockWidgetArea),
-            ("profile", "Profile", self.profile, Qt.DockWidgetArea.BottomDockWidgetArea),
-            ("training", "Training", self.training, Qt.DockWidgetArea.RightDockWidgetArea),
-            ("log", "Log", self.log_view, Qt.DockWidgetArea.BottomDockWidgetArea),
-        ):
-            dock = QDockWidget(title, self)
-            dock.setObjectName(f"dock-{name}")
-            dock.setWidget(widget)
-            self.addDockWidget(area, dock)
-            self.docks[name] = dock
-        self.splitDockWidget(self.docks["metrics"], self.docks["header"], Qt.Orientation.Horizontal)
-        self.splitDockWidget(self.docks["header"], self.docks["kspace"], Qt.Orientation.Horizontal)
-        self.tabifyDockWidget(self.docks["header"], self.docks["region"])
-        self.tabifyDockWidget(self.docks["region"], self.docks["profile"])
-        self.tabifyDockWidget(self.docks["profile"], self.docks["log"])
-        self.setTabPosition(
-            Qt.DockWidgetArea.BottomDockWidgetArea, self.tabPosition(Qt.DockWidgetArea.TopDockWidgetArea)
-        )
-        self.docks["header"].raise_()
-        # Asked for by name, or shown by a run; it takes the room of images.
-        self._closed.add(self.docks["training"])
-        self._default_layout = self.saveState()
+    def _make_panes(self) -> None:
+        views = {
+            "studies": self.browser, "recipe": self.recipe, "metrics": self.scores, "kspace": self.kspace,
+            "header": self.header, "region": self.region, "profile": self.profile, "coils": self.coils,
+            "training": self.training, "log": self.log_view,
+        }  # fmt: skip
+        self.panes: Panes = Panes(self, views)
+        self.docks = self.panes.docks
 
     def _panes_menu(self) -> Any:
         menu = self.createPopupMenu() or self.menuBar().addMenu("Panes")
@@ -182,18 +163,19 @@ class MainWindow(QMainWindow):
         self.grid_presenter = GridPresenter(session, self.grid, self)
         self.region_presenter = RegionPresenter(session, self.grid, self.grid_presenter, self.region, self)
         self.profile_presenter = ProfilePresenter(session, self.grid, self.grid_presenter, self.profile, self)
+        self.coil_presenter = CoilPresenter(session, self.grid, self.kspace, self.coils, self)
         self.stage_presenter = StagePresenter(session, self.scrubber, self.metrics, self)
         self.recipe_presenter = RecipePresenter(session, self.recipe, self.mask_preview, self)
         self.training_desk = TrainingDesk(self, self.status.labels["training"])
         self.sending_desk = SendingDesk(self)
         self.session_desk = SessionDesk(self)
+        self.statistics_desk = StatisticsDesk(self)
         self.finder = Finder(self)
         self._log_handler.bridge.line.connect(self.log_view.add)
         self.banner.acted.connect(self._act)
         self.banner.details_wanted.connect(self.show_details)
         # What the last run met says nothing about the one that starts now; the next of a queue takes nothing away.
         session.reconstructing.begun.connect(self.banner.clear)
-        self.grid.coilStep.connect(self.kspace.step_coil)
         session.message.connect(self.banner.show_message)
         session.preview_changed.connect(
             lambda _: self.banner.withdraw("slice") if session.preview is not None else None
@@ -219,13 +201,8 @@ class MainWindow(QMainWindow):
         self.level_bar.zoomToFitRequested.connect(self.zoom)
         self.grid.contextMenuRequested.connect(self._open_menu)
         self.grid.regionDrawn.connect(self._show_region)
-        # k-space is read only while it is seen, and not faster than slices stop changing.
-        for signal in (session.preview_changed, session.series_changed):
-            signal.connect(self._want_kspace)
-        self.docks["kspace"].visibilityChanged.connect(self._want_kspace)
-        self.kspace.sliceStep.connect(session.step_slice)
-        session.kspace_changed.connect(self.kspace.set_kspace)
-        session.mask_changed.connect(lambda: self.kspace.set_mask(None if session.mask is None else session.mask.mask))
+        self.docks["kspace"].visibilityChanged.connect(self.coil_presenter.see_kspace)
+        self.docks["coils"].visibilityChanged.connect(self.coil_presenter.see_coils)
         self._apply_settings()
         self.browser.set_studies(session.studies)
         for series, image in pictures.items():
@@ -236,8 +213,6 @@ class MainWindow(QMainWindow):
 
     def _show_page(self) -> None:
         is_viewing = bool(self.session.studies)
-        if not is_viewing and self._is_laid_out:
-            self._closed = {dock for dock in self.docks.values() if dock.isHidden()}
         self.pages.setCurrentIndex(1 if is_viewing else 0)
         for page in self.pages.children():
             # Only the page in sight decides how small the window may become.
@@ -247,41 +222,21 @@ class MainWindow(QMainWindow):
                 page.setSizePolicy(policy, policy)
         if is_viewing != self._is_viewing:
             self._is_viewing = is_viewing
-            for dock in self.docks.values():
-                # A pane that the user closed stays closed.
-                dock.setVisible(is_viewing and dock not in self._closed)
+            if is_viewing:
+                self.panes.show_all(self.session.settings.layout)
+            else:
+                self.panes.hide_all()
             self.statusBar().setVisible(is_viewing)
             # Neither page starts with a ring around the control that happens to be first.
             self.pages.setFocus()
-        if is_viewing and not self._is_laid_out:
-            self._is_laid_out = True
-            self._size_docks()
-            if self.session.settings.layout:
-                self.restoreState(QByteArray.fromBase64(self.session.settings.layout.encode()))
         if self.session.training.is_running:
             self.training_desk.show_pane()
 
-    def _size_docks(self) -> None:
-        docks = self.docks
-        self.resizeDocks([docks["studies"], docks["recipe"]], [SIDE_WIDTH, SIDE_WIDTH], Qt.Orientation.Horizontal)
-        self.resizeDocks([docks["studies"], docks["recipe"]], [208, 540], Qt.Orientation.Vertical)
-        self.resizeDocks([docks["metrics"]], [BOTTOM_HEIGHT], Qt.Orientation.Vertical)
-        self.resizeDocks(
-            [docks["metrics"], docks["header"], docks["kspace"]], [380, 400, 220], Qt.Orientation.Horizontal
-        )
-        docks["header"].raise_()
-
-    def widen(self, name: str, width: int) -> None:
-        """Give a pane at the side a width; the panes on the other side keep theirs."""
-        docks = [self.docks[one] for one in ("studies", "recipe", name)]
-        self.resizeDocks(docks, [SIDE_WIDTH, SIDE_WIDTH, width], Qt.Orientation.Horizontal)
-
     def reset_layout(self) -> None:
         """Put every pane back to where it was on the first day."""
-        self.restoreState(self._default_layout)
-        for name, dock in self.docks.items():
-            dock.setVisible(bool(self.session.studies) and (name != "training" or self.session.training.is_running))
-        self._size_docks()
+        session = self.session
+        hidden = () if session.training.is_running else ("training",)
+        self.panes.reset(hidden if session.studies else tuple(self.docks))
 
     def _show_studies(self) -> None:
         self.browser.set_studies(self.session.studies)
@@ -296,10 +251,6 @@ class MainWindow(QMainWindow):
     def _show_opening(self) -> None:
         self.start_page.set_opening([path.name for path in self.session.opening])
 
-    def _want_kspace(self, *_: Any) -> None:
-        if self.docks["kspace"].isVisible() and self.session.series is not None:
-            self.session.previews.want_kspace()
-
     def _apply_settings(self) -> None:
         settings = self.session.settings
         application = QApplication.instance()
@@ -309,9 +260,8 @@ class MainWindow(QMainWindow):
 
     def _show_region(self, region: Any) -> None:
         # Who draws one wants to read it, also where the pane was closed or lies under another (Qt calls that visible).
-        if region is not None and self.region.visibleRegion().isEmpty():
-            self.docks["region"].show()
-            self.docks["region"].raise_()
+        if region is not None and not self.panes.is_seen("region"):
+            self.panes.show("region")
 
     def zoom(self, factor: float | None = None) -> None:
         """Magnify all images, or show them whole again."""
@@ -385,7 +335,7 @@ class MainWindow(QMainWindow):
 
     def choose_model(self) -> None:
         """Open the list of models."""
-        self.show_pane("recipe")
+        self.panes.show("recipe")
         self.recipe.choose_model()
 
     def show_shortcuts(self) -> None:
@@ -402,12 +352,12 @@ class MainWindow(QMainWindow):
 
     def show_log(self) -> None:
         """Bring the log to the front."""
-        self.show_pane("log")
+        self.panes.show("log")
 
     def show_details(self, details: str) -> None:
         """Write a traceback into the log and show it there, ready to be copied."""
         self.log_view.add(details.rstrip())
-        self.show_pane("log")
+        self.panes.show("log")
 
     def close_current_study(self) -> None:
         """Close the study that is shown."""
@@ -415,11 +365,6 @@ class MainWindow(QMainWindow):
         for study in list(self.session.studies):
             if series in study.series:
                 self.session.close_study(study)
-
-    def show_pane(self, name: str) -> None:
-        """Bring a pane to the front, also one that was closed."""
-        self.docks[name].show()
-        self.docks[name].raise_()
 
     def _open(self, dialog: Any) -> None:
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -465,7 +410,7 @@ class MainWindow(QMainWindow):
             event.ignore()
             return
         if self.session.studies:
-            state = bytes(self.saveState().toBase64().data()).decode()
+            state = self.panes.state
             if state != self.session.settings.layout:
                 self.session.change_settings(layout=state)
         self._starter.stop()
@@ -482,11 +427,3 @@ class MainWindow(QMainWindow):
             running = f"A reconstruction is running and {n_waiting} more wait{'s' * (n_waiting == 1)}. Stop them"
         answer = QMessageBox.question(self, TITLE, f"{running} and quit?")
         return answer == QMessageBox.StandardButton.Yes
-
-
-def _padded(widget: QWidget) -> QWidget:
-    frame = QWidget()
-    layout = QHBoxLayout(frame)
-    layout.setContentsMargins(theme.GAP, 0, theme.GAP, theme.SPACE)
-    layout.addWidget(widget)
-    return frame

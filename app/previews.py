@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Signal
 
+from app.coil_images import CoilImages
 from app.job import Worker
 from app.messages import explain, problem_of
 from recon.errors import FileError, MRIError
@@ -50,6 +51,7 @@ class Previews(QObject):
         self._worker = Worker(self)
         # Pictures for the list must not stand in the way of the slice that the user waits for.
         self._thumbnailer = Worker(self)
+        self.coils = CoilImages(engine, self._worker, self)
         self._cache: OrderedDict[Any, Preview] = OrderedDict()
         self._made: tuple[Any, Preview] | None = None
         self._series: Series | None = None
@@ -65,6 +67,7 @@ class Previews(QObject):
 
     def stop(self) -> None:
         """End the threads."""
+        self.coils.stop()
         self._worker.stop()
         self._thumbnailer.stop()
 
@@ -76,6 +79,7 @@ class Previews(QObject):
         request = Request("zero-filled", request.mask, grid=request.grid, device="cpu", noise=request.noise)
         is_new_mask = series is not self._series or request != self._request
         self._series, self._index, self._request = series, index, request
+        self.coils.look(series, index, request)
         if series is None:
             return
         if is_new_mask:
@@ -107,6 +111,7 @@ class Previews(QObject):
         for key in [key for key in self._cache if key[0] is series]:
             del self._cache[key]
         self._made = None
+        self.coils.forget(series)
         if self._series is series:
             self._series = None
 
@@ -182,7 +187,7 @@ class Previews(QObject):
         if str(error) != self.mask_problem:
             doing = f"reading slice {self._index + 1} of {self._series.n_slices}" if self._series else "reading a slice"
             self.told.emit(replace(explain(error, details, doing, "cpu"), topic="slice"))
-            self.preview_changed.emit(self._index)
+        self.preview_changed.emit(self._index)
 
     def _show(self) -> None:
         self.preview_changed.emit(self._index)

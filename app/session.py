@@ -18,6 +18,7 @@ from PySide6.QtCore import QObject, Signal
 from app import engine as default_engine
 from app import playing
 from app.exports import Exports
+from app.history import History
 from app.job import Worker
 from app.keeping import Keeping
 from app.library import Library, can_simulate, counterpart
@@ -30,8 +31,8 @@ from app.reconstructing import Reconstructing
 from app.runner import Runner
 from app.sending import Sending
 from app.shelf import Shelf
-from app.training_memory import TrainingMemory
-from app.training_run import TrainingRun
+from app.training.memory import TrainingMemory
+from app.training.run import TrainingRun
 from app.views import levels
 from app.views.component import Component
 from app.viewstate import ViewState
@@ -139,6 +140,7 @@ class Session(QObject):
         self.exports = Exports(self, self._file)
         self.sending = Sending(self)
         self.keeping = Keeping(self, self._file)
+        self.history = History(self)
         self._trainings = TrainingMemory(self)
         self.cine, self.flicker = playing.cine(self), playing.flicker(self)
         self._connect()
@@ -197,6 +199,7 @@ class Session(QObject):
         self.training.close()
         self.previews.stop()
         self.keeping.stop()
+        self.history.stop()
         self._filer.stop()
 
     def say(self, level: str, text: str, details: str = "", action: str = "", target: str = "") -> None:

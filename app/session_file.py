@@ -86,6 +86,7 @@ class ViewOptions:
     is_inverted: bool = False
     layout: str = "stages"
     shows_errors: bool = True
+    has_signed_errors: bool = False
     error_gain: float = 5
     has_crosshair: bool = True
     crosshair: tuple[int, int] | None = None
@@ -331,6 +332,8 @@ def _view(values: Fields) -> ViewOptions:
         is_inverted=values.switch("is_inverted"),
         layout=values.text("layout", _LAYOUTS),
         shows_errors=values.switch("shows_errors"),
+        # Sessions were saved before errors had signs.
+        has_signed_errors="has_signed_errors" in values.found and values.switch("has_signed_errors"),
         has_annotations=values.switch("has_annotations"),
         error_gain=values.one_of("error_gain", _gains()),
         has_crosshair=values.switch("has_crosshair"),

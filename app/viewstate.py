@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from app.views.region import Region
 
 Layout = Literal["stages", "result", "comparison"]
+SWITCHES = ("has_crosshair", "has_wipe", "is_inverted", "shows_errors", "has_signed_errors", "has_annotations")
+"""Options of a `ViewState` that are on or off."""
 
 
 class ViewState(QObject):
@@ -26,6 +28,7 @@ class ViewState(QObject):
     levels_changed = Signal()
     crosshair_changed = Signal()
     region_changed = Signal()
+    coil_changed = Signal()
     wipe_changed = Signal()
     presets_changed = Signal()
     error_gain_changed = Signal(float)
@@ -44,6 +47,8 @@ class ViewState(QObject):
         """Frames per second, of stages and of slices."""
         self.crosshair: tuple[int, int] | None = None
         self.region: Region | None = None
+        self.coil = 0
+        """The coil whose data are looked at, counted from 0."""
         self.has_crosshair = True
         self.has_wipe = False
         self.wipe = 0.5
@@ -52,6 +57,7 @@ class ViewState(QObject):
         self.colours = "grey"
         """Those of magnitudes, a name of `app.views.levels.COLOUR_MAPS`."""
         self.shows_errors = True
+        self.has_signed_errors = False
         self.has_annotations = True
         self.layout: Layout = "stages"
 
@@ -90,6 +96,10 @@ class ViewState(QObject):
     def presets(self) -> tuple[Preset, ...]:
         """Windows that can be taken now: those of every scan, and of `levels.OWN_PRESETS` those that there are."""
         return levels.PRESETS + tuple(preset for preset in levels.OWN_PRESETS if preset.key in self._policies)
+
+    def policy(self, name: str | None) -> Policy | None:
+        """Return what a preset stands for now; None where it stands for nothing."""
+        return None if name is None else levels.preset(name).policy or self._policies.get(name)
 
     def set_policy(self, name: str, policy: Policy | None) -> None:
         """Say what one of `levels.OWN_PRESETS` is now; None where there is none."""
@@ -144,6 +154,12 @@ class ViewState(QObject):
             self.region = region
             self.region_changed.emit()
 
+    def set_coil(self, index: int) -> None:
+        """Look at the data of a coil."""
+        if index != self.coil:
+            self.coil = index
+            self.coil_changed.emit()
+
     def set_wipe(self, share: float) -> None:
         """Put the end of the left part somewhere."""
         if share != self.wipe:
@@ -178,7 +194,7 @@ class ViewState(QObject):
         self.set_rate(FRAMES_PER_SECOND[(position + 1) % len(FRAMES_PER_SECOND)])
 
     def toggle(self, option: str) -> None:
-        """Switch ``has_crosshair``, ``has_wipe``, ``is_inverted``, ``shows_errors`` or ``has_annotations``."""
+        """Switch one of `SWITCHES`."""
         setattr(self, option, not getattr(self, option))
         self.options_changed.emit()
 

@@ -20,6 +20,7 @@ from recon.export.privacy import said_of_the_patient
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from recon.collector import Keep
     from recon.data import Declined, Series
     from recon.journal import Journal, MemoryJournal
     from recon.request import Request
@@ -237,11 +238,12 @@ def reconstruct_volume(
     out: Path,
     formats: Sequence[str],
     *,
+    model: str = "",
     stages: bool = False,
     slices: str | None = None,
     callback: Callable[[Stage], Any] | None = None,
 ) -> tuple[dict[str, Any], list[FileError]]:
-    """Reconstruct a volume with one model and write its files.
+    """Reconstruct a volume with one model and write its files, called by ``model`` where the request's is not enough.
 
     Returns
     -------
@@ -257,8 +259,10 @@ def reconstruct_volume(
     if slices is not None:
         request = replace(request, slices=SliceList(slices).resolve(volume.series))
     plan = Plan(volume.series, request)
-    result = plan.run(callback, "all" if stages else "modules", spares_others=True)
-    name = volume.stem + result.name.removeprefix(volume.series.stem)
+    # A movie is of iterations, and has those that the window would show.
+    keep: Keep = "all" if stages else "thinned" if "movie" in formats else "modules"
+    result = plan.run(callback, keep, spares_others=True)
+    name = f"{volume.stem}.{model}" if model else volume.stem + result.name.removeprefix(volume.series.stem)
     files = result.save(out, formats=formats, stages=stages, name=name)
     record: dict[str, Any] = json.loads(files[-1].read_text("utf-8"))
     return record, list(plan.left_out.values())
@@ -284,6 +288,8 @@ class ReconstructionWork:
         self.stages = bool(job["stages"])
         self.slices: str | None = job["slices"]
         self.requests = [Request.from_dict(values) for values in job["requests"]]
+        # Weights of two runs are often called the same.
+        self.models = distinct([request.model_name for request in self.requests])
         self.collection = collect(job["paths"])
         self.journal = journal or Journal(self.out / ".mri-workstation-parts")
         self._device: str | None = None
@@ -320,7 +326,8 @@ class ReconstructionWork:
         """See `Work`."""
         volume = self.collection.volumes[item]
         for position, request in enumerate(self.requests):
-            label = f"{volume.stem} · {request.model}"
+            model = self.models[position]
+            label = f"{volume.stem} · {model}"
 
             def show_stage(stage: Stage, position: int = position, label: str = label) -> None:
                 share = (position + stage.progress) / len(self.requests)
@@ -331,8 +338,9 @@ class ReconstructionWork:
             row: dict[str, Any] = {"key": f"{item}/{position}", "status": "done"}
             try:
                 row["record"], left_out = reconstruct_volume(
-                    volume, asked, self.out, self.formats, stages=self.stages, slices=self.slices, callback=show_stage
-                )
+                    volume, asked, self.out, self.formats, model=model, stages=self.stages, slices=self.slices,
+                    callback=show_stage,
+                )  # fmt: skip
                 for lost in left_out:
                     _, row["exit_status"] = report(lost, volume.series.path, volume.series.part)
             except Exception as error:  # noqa: BLE001  one bad volume must not stop a night's batch

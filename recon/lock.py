@@ -1,4 +1,7 @@
-"""A folder that one run at a time writes into. The lock goes with the process that holds it, however that ends."""
+"""A folder that one run at a time writes into. The lock goes with the process that holds it, however that ends.
+
+A process that this one forks, such as one that loads data, does not hold it: it may outlive a kill for seconds.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import fcntl
 import json
 import os
 import socket
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from recon.errors import RequestError
@@ -15,6 +18,19 @@ from recon.export.atomic import describe
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+_held: set[int] = set()
+"""Descriptors of the locks of this process."""
+
+
+def _let_go() -> None:
+    for descriptor in _held:
+        with suppress(OSError):
+            os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 @contextmanager
@@ -40,14 +56,17 @@ def locked(path: Path, doing: str) -> Iterator[None]:
         descriptor = _open(path, doing)
     except OSError as error:
         raise describe(path, error) from error
+    _held.add(descriptor)
     try:
         owner = {"pid": os.getpid(), "host": socket.gethostname(), "doing": doing}
         os.truncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(owner).encode(), 0)
         yield
     finally:
-        path.unlink(missing_ok=True)
-        os.close(descriptor)
+        if descriptor in _held:  # not in a process that was forked meanwhile
+            path.unlink(missing_ok=True)
+            _held.discard(descriptor)
+            os.close(descriptor)
 
 
 def _open(path: Path, doing: str) -> int:

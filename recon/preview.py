@@ -54,10 +54,7 @@ def phases(series: Series, index: int, request: Request) -> tuple[NDArray[np.flo
     """
     mask = torch.from_numpy(sampling_mask(series, request).mask)
     native = uses_native_grid(series, request)
-    kspace = on_grid(series.read(index).kspace, series, native=native)
-    samples = series.noise if request.noise is None else noise.load(request.noise)
-    if samples is not None:
-        kspace = noise.mix(kspace, noise.whitening(torch.from_numpy(samples), series.n_coils))
+    kspace, _ = whitened(on_grid(series.read(index).kspace, series, native=native), series, request)
     weights = phase.coil_weights(kspace * mask, mask, series.n_coils)
 
     def shown(samples: torch.Tensor) -> NDArray[np.float32]:
@@ -66,3 +63,11 @@ def phases(series: Series, index: int, request: Request) -> tuple[NDArray[np.flo
         return view
 
     return shown(kspace * mask), None if series.acquired_mask is not None else shown(kspace)
+
+
+def whitened(kspace: torch.Tensor, series: Series, request: Request) -> tuple[torch.Tensor, bool]:
+    """Return the k-space of a slice ``(coil, y, x)`` pre-whitened as in a reconstruction, and whether it was."""
+    samples = series.noise if request.noise is None else noise.load(request.noise)
+    if samples is None:
+        return kspace, False
+    return noise.mix(kspace, noise.whitening(torch.from_numpy(samples), series.n_coils)), True

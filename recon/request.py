@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from recon.errors import RequestError
@@ -119,6 +120,11 @@ class Request:
         if not isinstance(self.overrides, Mapping) or not all(isinstance(name, str) for name in self.overrides):
             raise RequestError(f"overrides is {self.overrides!r}; give a mapping of parameter names to values.")
         object.__setattr__(self, "overrides", dict(self.overrides))
+
+    @property
+    def model_name(self) -> str:
+        """The model in a file's name: a preset, or the name of a weights file without folder and ending."""
+        return Path(self.model).stem if self.model.endswith(".safetensors") else self.model
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that JSON can hold."""

@@ -16,7 +16,7 @@ from recon import __version__
 from recon.errors import ExportError, RequestError, needs_package
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -32,9 +32,12 @@ ENDINGS = {
     "nifti": ".nii.gz",
     "png": ".png",
     "csv": ".csv",
+    "movie": ".gif",
 }
+# What a movie goes through; stands in the name of its file.
+MOVIES = ("iterations", "slices")
 # Those that hold the phase beside the magnitude, or neither of them.
-_WITHOUT_PHASE_FILE = ("hdf5", "png", "csv")
+_WITHOUT_PHASE_FILE = ("hdf5", "png", "csv", "movie")
 FORMATS = tuple(ENDINGS)
 
 
@@ -121,8 +124,7 @@ class Reconstruction:
     @property
     def name(self) -> str:
         """Stem of the files that this result is saved to: ``STEM.MODEL``."""
-        model = self.request.model
-        return f"{self.series.stem}.{Path(model).stem if model.endswith('.safetensors') else model}"
+        return f"{self.series.stem}.{self.request.model_name}"
 
     @property
     def parameter_text(self) -> str:
@@ -196,7 +198,8 @@ class Reconstruction:
         The same recipe on the same data makes the same result, whose files may be replaced.
         """
         record, name, number = self.record(), self.name, 1
-        while any((folder / f"{name}{ending}").exists() for ending in (*ENDINGS.values(), ".json")):
+        endings = (*ENDINGS.values(), *map(movie_ending, MOVIES), ".json")
+        while any((folder / f"{name}{ending}").exists() for ending in endings):
             if _is_same(folder / f"{name}.json", record):
                 break
             number += 1
@@ -210,10 +213,12 @@ class Reconstruction:
         *,
         stages: bool = False,
         name: str | None = None,
+        slice_index: int | None = None,
     ) -> list[Path]:
         """Write the result and its record.
 
         The phase, where there is one, stands in the HDF5 file too; DICOM and NIfTI have it as ``STEM.MODEL.phase…``.
+        Movies are ``STEM.MODEL.iterations.gif`` and ``STEM.MODEL.slices.gif``, see `recon.export.movie`.
 
         Parameters
         ----------
@@ -225,6 +230,9 @@ class Reconstruction:
             Write the stages too, where the format can hold them.
         name
             Replaces ``STEM.MODEL``.
+        slice_index
+            Slice of the series that the figure and the iterations of a movie show, which their names say where there
+            are others; None, and one that was not reconstructed, mean the middle one of those that were.
 
         Returns
         -------
@@ -233,7 +241,7 @@ class Reconstruction:
         Raises
         ------
         RequestError
-            If a format is unknown.
+            If a format is unknown, or a movie was wanted and nothing moves; the other formats are written then.
         ExportError
             If something cannot be written; nothing is half-written. What was complete before stays, and the record
             names it; a new file that the record cannot name, because the disk has no room for that, goes.
@@ -248,16 +256,12 @@ class Reconstruction:
             raise RequestError(f"format {unknown[0]!r} is unknown; choose among {', '.join(FORMATS)}.")
         folder = Path(folder)
         name = name or self.name
-        outputs: list[tuple[str, str, bool]] = []
-        for one in dict.fromkeys(formats):
-            outputs.append((f"{name}{ENDINGS[one]}", one, False))
-            if self.phase is not None and one not in _WITHOUT_PHASE_FILE:
-                outputs.append((f"{name}.phase{ENDINGS[one]}", one, True))
         written: list[Path] = []
         record = folder / f"{name}.json"
-        for file, one, is_phase in outputs:
+        for ending, one, how in self._outputs(formats, slice_index if slice_index in self.indices else None):
+            file = f"{name}{ending}"
             is_new = not (folder / file).exists()
-            self.write(folder / file, one, stages=stages, is_phase=is_phase)
+            self.write(folder / file, one, stages=stages, **how)
             written.append(folder / file)
             try:  # at once: the disk may be full before the next one is complete
                 self._write_record(record, name, written)
@@ -265,9 +269,34 @@ class Reconstruction:
                 if is_new:
                     _remove(folder / file)
                 raise
-        if not outputs:
+        if not written:
             self._write_record(record, name, written)
         return [*written, record]
+
+    def _outputs(self, formats: Sequence[str], shown: int | None) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """Yield what the name of each file ends in, its format and how it is written, as `write` wants to know it."""
+        # Pictures of several slices stand side by side.
+        of_slice = "" if shown is None or len(self.indices) == 1 else f".slice{shown}"
+        for one in dict.fromkeys(formats):
+            if one == "png":
+                yield f"{of_slice}{ENDINGS[one]}", one, {"slice_index": shown}
+            elif one != "movie":
+                yield ENDINGS[one], one, {}
+                if self.phase is not None and one not in _WITHOUT_PHASE_FILE:
+                    yield f".phase{ENDINGS[one]}", one, {"is_phase": True}
+        if "movie" in formats:  # the last one: where nothing moves it is refused, and the others are there
+            from recon.export import movie
+
+            for kind in movie.check(self):
+                ending = movie_ending(kind)
+                yield (
+                    f"{of_slice}{ending}" if kind == "iterations" else ending,
+                    "movie",
+                    {
+                        "kind": kind,
+                        "slice_index": shown,
+                    },
+                )
 
     def _write_record(self, path: Path, name: str, files: Sequence[Path]) -> None:
         """Write the record of these files."""
@@ -279,7 +308,16 @@ class Reconstruction:
         with atomic_file(path) as temporary:
             temporary.write_text(json.dumps(record, indent=2), "utf-8")
 
-    def write(self, path: Path, format_: str, *, stages: bool = False, is_phase: bool = False) -> None:
+    def write(
+        self,
+        path: Path,
+        format_: str,
+        *,
+        stages: bool = False,
+        is_phase: bool = False,
+        kind: str = "",
+        slice_index: int | None = None,
+    ) -> None:
         """Write the images, or with ``csv`` their scores, in one format.
 
         Parameters
@@ -292,9 +330,15 @@ class Reconstruction:
             Write the stages too, where the format can hold them.
         is_phase
             Write the phase of the images in place of their magnitude; of DICOM and NIfTI.
+        kind
+            Of a movie, one of `MOVIES`; empty takes the first that the result is good for.
+        slice_index
+            Of a figure and of iterations, the slice of the series; None takes the middle one.
 
         Raises
         ------
+        RequestError
+            If it has no phase, nothing in it moves, or that slice was not reconstructed.
         ExportError
             If it cannot be written; nothing is half-written.
         MissingPackageError
@@ -319,10 +363,19 @@ class Reconstruction:
                 from recon.export import scores
 
                 scores.write(self, path)
+            elif format_ == "movie":
+                from recon.export import movie
+
+                movie.write(self, path, kind, slice_index)
             else:
                 from recon.export import figure
 
-                figure.write(self, path)
+                figure.write(self, path, slice_index)
+
+
+def movie_ending(kind: str) -> str:
+    """Return what the name of a movie ends in."""
+    return f".{kind}{ENDINGS['movie']}"
 
 
 def is_usable(reference: NDArray[np.float32]) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from recon import interruption
 from recon.calibration import FEW_LINES, MIN_LINES, N_CALIBRATION, calibration_block, calibration_kernel
 from recon.errors import RequestError
 from recon.fourier import ifft2c
@@ -354,6 +355,7 @@ def _pixel_matrices(lags: Tensor, size: tuple[int, ...]) -> Iterator[tuple[int, 
     chunk = _CHUNK_CPU if lags.device.type == "cpu" else _CHUNK_GPU
     step = max(1, chunk // (size[1] * n_coils**2))
     for first in range(0, size[0], step):
+        interruption.check()
         matrices = waves[0][first : first + step] @ along_x
         yield first, matrices.reshape(-1, size[1], n_coils, n_coils)
 

@@ -14,6 +14,7 @@ import tempfile
 import threading
 import weakref
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +99,16 @@ def log_levels() -> Iterator[None]:
         logger.setLevel(logging.NOTSET)
 
 
+@cache
+def _set_aside(_file: str) -> None:
+    """Leave what was there before a file's tests of the window out of the collections that follow each of them.
+
+    Else they go through all that torch, Qt and others keep for ever, which takes longer than most of the tests.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def leaks_no_widget_or_thread(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test of the window that leaves a top-level widget or a running thread behind.
@@ -111,6 +122,7 @@ def leaks_no_widget_or_thread(request: pytest.FixtureRequest) -> Iterator[None]:
     from PySide6.QtWidgets import QApplication
 
     application = request.getfixturevalue("qapp")
+    _set_aside(request.node.nodeid.partition("::")[0])
     before = {id(widget) for widget in QApplication.topLevelWidgets()}
     started: weakref.WeakSet[QThread] = weakref.WeakSet()
     start = QThread.start

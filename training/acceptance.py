@@ -14,6 +14,7 @@ import recon
 from recon import models, phantom
 from recon.coils import root_sum_of_squares
 from recon.errors import ModelError, MRIError
+from recon.metrics import nmse, ssim
 from recon.metrics import psnr as image_psnr
 from recon.quantisation import quantise, restore
 from recon.weights import read_header
@@ -21,9 +22,13 @@ from recon.weights import read_header
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from training.config import TrainingConfig
+
+SCORES = ("psnr", "ssim", "nmse", "zero_filled_psnr", "zero_filled_ssim")
+"""What a validation tells of weights, in the order of `slice_scores`."""
 
 # What a rounded network may be worse by.
 MOST_LOSS_DB = 0.02
@@ -36,20 +41,26 @@ _TOLERANCE_DB = 0.01
 def validation_samples(config: TrainingConfig) -> tuple[list[dict[str, Tensor]], str]:
     """Return samples to judge by, and what they are in words.
 
-    They are the recipe's validation slices, spread evenly; where its data is out of reach, slices that are simulated
-    from the demo scan.
+    They are those of `own_samples`; where the recipe's data is out of reach, slices that are simulated from the demo
+    scan.
     """
+    if samples := own_samples(config):
+        return samples, f"{len(samples)} validation slices"
+    samples = _demo_samples(config)
+    return samples, f"{len(samples)} slices simulated from the demo scan"
+
+
+def own_samples(config: TrainingConfig) -> list[dict[str, Tensor]]:
+    """Return the recipe's validation slices, or some of them, spread evenly; none where its data is out of reach."""
     from training.data import open_data
 
     try:
         found = open_data(config).validation
         n_found = len(found)  # type: ignore[arg-type]
         places = np.unique(np.linspace(0, n_found - 1, min(n_found, _MOST_SLICES)).round().astype(int))
-        samples = [found[int(place)] for place in places]
+        return [found[int(place)] for place in places]
     except (MRIError, OSError):
-        samples = _demo_samples(config)
-        return samples, f"{len(samples)} slices simulated from the demo scan"
-    return samples, f"{len(samples)} validation slices"
+        return []
 
 
 def _demo_samples(config: TrainingConfig) -> list[dict[str, Tensor]]:
@@ -67,17 +78,40 @@ def _demo_samples(config: TrainingConfig) -> list[dict[str, Tensor]]:
     ]
 
 
+def slice_scores(
+    target: NDArray[np.float32], image: NDArray[np.float32], zero_filled: NDArray[np.float32]
+) -> list[float]:
+    """Return the `SCORES` of one magnitude image ``(y, x)``."""
+    before = image_psnr(target, zero_filled), ssim(target, zero_filled)
+    return [image_psnr(target, image), ssim(target, image), nmse(target, image), *before]
+
+
+def validate(model: nn.Module, samples: Sequence[dict[str, Tensor]]) -> dict[str, float]:
+    """Return the mean `SCORES` of a network over samples."""
+    exact, rows = copy.deepcopy(model).cpu().float().eval(), []
+    for sample in samples:
+        zero_filled = root_sum_of_squares(sample["zero_filled"][None], 1).numpy()
+        rows.append(slice_scores(sample["target"].numpy(), _reconstruct(exact, sample)[0], zero_filled[0]))
+    return {name: float(value) for name, value in zip(SCORES, np.mean(rows, axis=0), strict=True)}
+
+
 def psnr(model: nn.Module, samples: Sequence[dict[str, Tensor]]) -> float:
     """Return the mean PSNR (dB) of a network over samples; not a number where its images are not, or are empty."""
     values = []
     for sample in samples:
-        batch = {name: value[None] for name, value in sample.items() if isinstance(value, torch.Tensor)}
-        with torch.inference_mode():
-            image = model(batch["zero_filled"], batch["kspace"], batch["mask"], batch.get("maps"))
-        output = root_sum_of_squares(image, 1).numpy()
+        output = _reconstruct(model, sample)
         is_image = bool(np.isfinite(output).all()) and bool(output.any())
-        values.append(float(image_psnr(batch["target"].numpy(), output)) if is_image else float("nan"))
+        values.append(float(image_psnr(sample["target"][None].numpy(), output)) if is_image else float("nan"))
     return float(np.mean(values))
+
+
+def _reconstruct(model: nn.Module, sample: dict[str, Tensor]) -> NDArray[np.float32]:
+    """Return the magnitude image ``(1, y, x)`` of a sample."""
+    batch = {name: value[None] for name, value in sample.items() if isinstance(value, torch.Tensor)}
+    with torch.inference_mode():
+        image = model(batch["zero_filled"], batch["kspace"], batch["mask"], batch.get("maps"))
+    result: NDArray[np.float32] = root_sum_of_squares(image, 1).numpy()
+    return result
 
 
 def rounded(model: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:

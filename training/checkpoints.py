@@ -63,7 +63,7 @@ class Checkpoints(Callback):
     @property
     def is_patience_over(self) -> bool:
         """Whether nothing has become better for too long."""
-        return bool(self.config.patience) and self.n_worse >= self.config.patience
+        return _is_patience_over(self.config, self.n_worse)
 
     def restore(self, checkpoint: Mapping[str, Any]) -> None:
         """Take up the best score and how long it has lasted."""
@@ -195,7 +195,8 @@ def read(folder: Path, name: str = LAST) -> dict[str, Any]:
     """
     path = folder / name
     if not path.exists():
-        raise FileError(folder, "holds no checkpoint to resume from; start without --resume.")
+        lacks = "no checkpoint to resume from; start without --resume."
+        raise FileError(folder, f"holds {lacks if name == LAST else f'no {name}; put a copy of it in its place.'}")
     try:
         # Tensors, numbers and strings only: a checkpoint from a stranger executes nothing.
         found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
@@ -209,6 +210,23 @@ def read(folder: Path, name: str = LAST) -> dict[str, Any]:
     if missing:
         raise FileError(path, f"the checkpoint lacks {', '.join(sorted(missing))}; it is none of a training run.")
     return found
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    """Return the checkpoint of the weights that a run has come to: the last, or the best where its patience is over.
+
+    Raises
+    ------
+    FileError
+        As `read`.
+    """
+    last = read(folder)
+    is_over = _is_patience_over(from_dict(last["config"]), last.get("n_worse", 0))
+    return read(folder, BEST) if is_over else last
+
+
+def _is_patience_over(config: TrainingConfig, n_worse: int) -> bool:
+    return bool(config.patience) and n_worse >= config.patience
 
 
 def _instead(folder: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
@@ -24,7 +25,8 @@ _SHARE = (lambda value: 0 <= value <= 1, "from 0 to 1")
 # What a number of a recipe may be, in a list each of them.
 _LIMITS: dict[str, tuple[Callable[[float], bool], str]] = {
     **dict.fromkeys(("n_coils", "batch_size", "accumulate", "samples_per_epoch", "epochs", "step_epochs"), _AT_LEAST_1),
-    **dict.fromkeys(("validation_slices", "accelerations"), _AT_LEAST_1),
+    "validation_slices": _AT_LEAST_1,
+    "accelerations": (lambda value: value > 1, "above 1"),
     **dict.fromkeys(("checkpoint_minutes", "checkpoint_steps", "patience", "minutes", "gradient_clip"), _AT_LEAST_0),
     **dict.fromkeys(("module_loss_weight", "fan_in_reference", "phase_scale", "tissue_phase"), _AT_LEAST_0),
     **dict.fromkeys(("field_phase", "max_validation_volumes", "split_seed", "seed"), _AT_LEAST_0),
@@ -35,6 +37,9 @@ _LIMITS: dict[str, tuple[Callable[[float], bool], str]] = {
     "sizes": (lambda value: value >= 32, "32 or more"),
     "max_simulated_coils": (lambda value: value >= 2, "at least 2"),
 }
+# What a library that counts in 64 bits takes.
+_LARGEST = 2**63 - 1
+_PATHS = ("images", "kspace", "cache", "initial_weights")
 _LISTS = {int: "a list of whole numbers", float: "a list of numbers", str: "a list of texts"}
 
 
@@ -212,8 +217,14 @@ class TrainingConfig:
         for name, (is_allowed, words) in _LIMITS.items():
             value = getattr(self, name)
             for one in value if isinstance(value, tuple) else (value,):
+                if isinstance(one, int) and abs(one) > _LARGEST:
+                    raise RequestError(f"{name} is {one}; it must be {words}, and at most {_LARGEST}.")
                 if not (math.isfinite(one) and is_allowed(one)):
                     raise RequestError(f"{name} is {one:g}; it must be {words}.")
+        if "none" in self.mask_kinds:
+            raise RequestError(
+                "mask_kinds has none, which leaves all samples in place: there is nothing to learn; choose other kinds."
+            )
         if not (self.accelerations and self.mask_kinds and self.sizes):
             raise RequestError("accelerations, mask_kinds and sizes need at least one value.")
         if len(self.noise) != 2 or self.noise[0] > self.noise[1]:
@@ -280,7 +291,10 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 
 def from_dict(values: Mapping[str, Any]) -> TrainingConfig:
-    """Build a recipe from plain values; unknown keys and wrong kinds raise RequestError."""
+    """Build a recipe from plain values; unknown keys and wrong kinds raise RequestError.
+
+    Paths become absolute, so that a run can be resumed from anywhere; ``~`` is the home folder.
+    """
     kinds = get_type_hints(TrainingConfig, localns={"Mapping": dict})
     defaults = {item.name for item in fields(TrainingConfig)}
     for key, value in values.items():
@@ -293,7 +307,15 @@ def from_dict(values: Mapping[str, Any]) -> TrainingConfig:
         wanted = kinds[key]
         if not _fits(value, wanted):
             raise RequestError(f"{key} = {value!r} is of the wrong kind; expected {_name(wanted)}.")
-    return TrainingConfig(**values)
+    places = {name: _absolute(values[name]) for name in _PATHS if values.get(name)}
+    return TrainingConfig(**{**values, **places})
+
+
+def _absolute(text: str) -> str:
+    path = Path(text)
+    with suppress(RuntimeError):  # the home of a user who is not known
+        path = path.expanduser()
+    return str(path.absolute())
 
 
 def _fits(value: Any, wanted: Any) -> bool:

@@ -15,9 +15,12 @@ from training import scans, subjects, volumes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from recon.data import Series
+
 Read = Literal["nothing", "middle", "everything"]
 
 _SIDES = ("train", "validation")
+_MOST_NAMED = 3
 
 
 @dataclass
@@ -121,6 +124,8 @@ class _Volume:
     sequence: str
     n_coils: int = 0
     is_damaged: bool = False
+    scan: Series | None = None
+    oddities: tuple[str, ...] = ()
 
 
 def inspect(
@@ -160,6 +165,8 @@ def inspect(
         return _nothing(path, unknown)
     notes = [_mixed(n_raw, n_images)] if n_raw and n_images else []
     found, unusable = _raw(path, read, tell) if n_raw else _images(path, n_images, read, tell)
+    notes += _three_ways(found) if not n_raw else []
+    notes += scans.notes_on((one.scan.path, note) for one in found if one.scan for note in one.oddities)
     key = "kspace" if n_raw else "images"
     if n_raw:
         # What is wrong with images beside the raw data does not matter: they do not train.
@@ -182,8 +189,33 @@ def inspect(
         everything = {"found": _summary(found)}
         return Inspection(path, key, everything, tuple(unusable), tuple(notes), error.problem)
     parts = {name: _summary([found[index] for index in side]) for name, side in zip(_SIDES, sides[:2], strict=True)}
-    notes += _notes(found, entries, sides, validation_share, split_seed)
-    return Inspection(path, key, parts, tuple(unusable), tuple(notes))
+    notes += _notes(found, sides, validation_share, split_seed)
+    problems = [_side_problem(name, [found[i] for i in side]) for name, side in zip(_SIDES, sides[:2], strict=True)]
+    problem = " ".join(problem for problem in problems if problem) or None
+    return Inspection(path, key, parts, tuple(unusable), tuple(notes), problem)
+
+
+def unreadable(side: str, reason: str) -> str:
+    """Return the sentence about the volumes that train, or that validate, where none of their slices can be read."""
+    verb = {"train": "trains", "validation": "validates"}[side]
+    return f"nothing in it that {verb} can be read ({reason.rstrip('.')}); mend these files, or add others."
+
+
+def _side_problem(side: str, volumes_found: Sequence[_Volume]) -> str:
+    """Only slices that were read tell: where all of them are damaged, one of the others may still be whole."""
+    if not all(volume.is_damaged for volume in volumes_found):
+        return ""
+    series = [volume.scan for volume in volumes_found if volume.scan is not None]
+    reason = scans.none_readable((one, index) for one in series for index in range(one.n_slices))
+    return unreadable(side, reason) if reason else ""
+
+
+def _three_ways(found: Sequence[_Volume]) -> list[str]:
+    number = sum(volumes.is_cut_three_ways((volume.n_slices, *volume.size)) for volume in found)
+    if not number:
+        return []
+    what = "is about as deep as it is wide and gives" if number == 1 else "are about as deep as they are wide and give"
+    return [f"{_count(number, 'volume')} {what} slices along all three axes: more than are counted here."]
 
 
 def beside_raw(folder: Path) -> str:
@@ -240,6 +272,7 @@ def _raw(folder: Path, read: Read, tell: Callable[[float], None]) -> tuple[list[
         reason = scans.readable(series, range(series.n_slices) if read == "everything" else middle)
         if reason is not None:
             unusable.append(Declined(series.path, reason))
+        oddities = [] if reason or read == "nothing" else scans.oddities_of(series, series.n_slices // 2)
         sequence = series.header.acquisition or series.header.protocol or "unknown"
         # A training finds the damage later, slice by slice: it splits with the damaged scans, so they stay in.
         found.append(
@@ -251,6 +284,8 @@ def _raw(folder: Path, read: Read, tell: Callable[[float], None]) -> tuple[list[
                 sequence,
                 series.n_coils,
                 is_damaged=reason is not None,
+                scan=series,
+                oddities=(*series.notes, *oddities),
             )
         )
     tell(1.0)
@@ -278,7 +313,7 @@ def _images(
 def _damage(volume: volumes.FoundVolume, read: Read) -> Declined | None:
     try:
         if read != "nothing":
-            (volume.load if read == "everything" else volume.probe)()
+            volume.check(thoroughly=read == "everything")
     except FileError as error:
         return Declined(volume.paths[0], error.problem)
     return None
@@ -331,28 +366,17 @@ def _tally(values: Iterator[str]) -> dict[str, int]:
     return dict(Counter(values).most_common())
 
 
-def _notes(
-    found: Sequence[_Volume],
-    entries: Sequence[tuple[str | None, str]],
-    sides: tuple[list[int], list[int], list[int]],
-    share: float,
-    seed: int,
-) -> list[str]:
-    notes = []
-    training, validation, shared = sides
-    if {part for part, _ in entries} >= set(_SIDES):
-        left = len(found) - len(training) - len(validation) - len(shared)
-        if shared:
-            what = "shows a subject who validates" if len(shared) == 1 else "show subjects who validate"
-            notes.append(f"{_count(len(shared), 'training volume')} {what}, and will not train.")
-        if left:
-            what = "lies" if left == 1 else "lie"
-            is_left = "is" if left == 1 else "are"
-            notes.append(
-                f"{_count(left, 'volume')} {what} in other sub-folders than train and val, and {is_left} not used."
-            )
-    else:
-        notes.append(f"Split by subject: {share:.0%} validate, drawn with seed {seed}.")
+def _notes(found: Sequence[_Volume], sides: subjects.Sides, share: float, seed: int) -> list[str]:
+    notes = [*sides.notes]
+    if sides.shared:
+        what = "shows a subject who validates" if len(sides.shared) == 1 else "show subjects who validate"
+        notes.append(f"{_count(len(sides.shared), 'training volume')} {what}, and will not train.")
+    if sides.is_drawn:
+        # Their names tell where a sub-folder was taken for a subject.
+        names = sorted({found[index].subject for index in sides.validation})
+        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+        shown = ", ".join(names[:_MOST_NAMED]) + more
+        notes.append(f"Split by subject: {share:.0%} validate, drawn with seed {seed}: {shown}.")
     return notes
 
 

@@ -23,7 +23,7 @@ from recon.models.fit import meet_coils
 from recon.request import Request
 from recon.sampling import on_grid, sampling_mask
 from training.cache import SliceCache, identify, stored_coils
-from training.sample import make_sample
+from training.sample import center_fraction, make_sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -71,6 +71,10 @@ class SliceReader:
         if config.cache:
             self._cache = SliceCache(Path(config.cache), 1e9 * config.cache_gb)
             self._entries = self._cache.allot(self._facts(number) for number in range(len(self.scans)))
+
+    def center_fraction(self, number: int, acceleration: float) -> float | None:
+        """Return the centre fraction of the masks of a scan, see `training.sample.center_fraction`."""
+        return center_fraction(self.card, acceleration, self.size(number)[1])
 
     def size(self, number: int) -> tuple[int, int]:
         """Return ``(y, x)`` of a scan on the grid of the recipe."""
@@ -189,8 +193,11 @@ class MeasuredSlices(Dataset[dict[str, Any]]):
         place = int(self._order(batch // n_batches)[batch % n_batches, position])
         kind = str(np.random.default_rng([config.seed, 6, batch]).choice(config.mask_kinds))
         rng = np.random.default_rng([config.seed, 7, number])
-        spec = MaskSpec(kind, float(rng.choice(config.accelerations)), seed=int(rng.integers(2**31)))
-        n_virtual, coil_by_coil = self.reader.n_virtual(self.reader.places[place][0])
+        scan = self.reader.places[place][0]
+        acceleration = float(rng.choice(config.accelerations))
+        share = self.reader.center_fraction(scan, acceleration)
+        spec = MaskSpec(kind, acceleration, share, seed=int(rng.integers(2**31)))
+        n_virtual, coil_by_coil = self.reader.n_virtual(scan)
         return Draw(place, spec, int(rng.integers(n_virtual)) if coil_by_coil else None)
 
     def describe(self, number: int) -> str:
@@ -235,7 +242,8 @@ class MeasuredValidation(Dataset[dict[str, Any]]):
             n_slices = reader.scans[number].series.n_slices
             chosen = (np.linspace(0.2, 0.8, config.validation_slices) * (n_slices - 1)).round().astype(int)
             kind = config.mask_kinds[number % len(config.mask_kinds)]
-            spec = MaskSpec(kind, config.accelerations[0], seed="filename")
+            acceleration = config.accelerations[0]
+            spec = MaskSpec(kind, acceleration, reader.center_fraction(number, acceleration), seed="filename")
             coil = 0 if reader.n_virtual(number)[1] else None
             self.items += [Draw(places[number, index], spec, coil) for index in dict.fromkeys(chosen.tolist())]
 

@@ -18,10 +18,11 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from recon import metrics, models
+from recon import models
 from recon.coils import root_sum_of_squares
 from recon.errors import RequestError
 from recon.weights import read_header
+from training.acceptance import SCORES, slice_scores
 from training.checkpoints import samples_per_step
 from training.devices import device_name, gather
 from training.guards import Guard
@@ -33,11 +34,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from recon.models.blocks import ReconstructionModel
+    from recon.weights import Weights
     from training.config import TrainingConfig
 
 logger = logging.getLogger(__name__)
-
-_SCORES = ("psnr", "ssim", "nmse", "zero_filled_psnr", "zero_filled_ssim")
 
 
 class ReconstructionTask(lightning.LightningModule):
@@ -83,7 +83,7 @@ class ReconstructionTask(lightning.LightningModule):
             initial = read_header(config.initial_weights)
             self.initial_sha256 = initial.sha256
             if begin:
-                copy_overlap(models.load_weights(initial), model)
+                _begin_from(initial, model, config)
         self.model: ReconstructionModel = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = (
             AveragedModel(self.model, avg_fn=_moving_average(config.ema_decay)) if config.ema_decay else None
@@ -102,7 +102,7 @@ class ReconstructionTask(lightning.LightningModule):
         self.wishes: Callable[[int], tuple[bool, bool]] = lambda _: (False, False)
         self.agreement = (False, False)
         self._losses: list[float] = []
-        self._sums = np.zeros(len(_SCORES) + 1)
+        self._sums = np.zeros(len(SCORES) + 1)
         self._optimizer_state: dict[str, Any] | None = None
         self._clock = time.monotonic()
 
@@ -265,14 +265,13 @@ class ReconstructionTask(lightning.LightningModule):
         if batch_index * self.n_processes + self.global_rank >= self.n_validation:
             return {}  # more processes than slices; this one only keeps the others company
         for one, wanted, start in zip(image, target, zero_filled, strict=True):
-            scores = metrics.psnr(wanted, one), metrics.ssim(wanted, one), metrics.nmse(wanted, one)
-            self._sums += [*scores, metrics.psnr(wanted, start), metrics.ssim(wanted, start), 1.0]
+            self._sums += [*slice_scores(wanted, one, start), 1.0]
         return {"image": image, "target": target, "zero_filled": zero_filled}
 
     def on_validation_epoch_end(self) -> None:
         """Average over the slices of all processes, and begin the clock anew: validation is not training time."""
         *sums, count = np.sum(gather(self._sums.tolist(), self.device), axis=0).tolist()
-        self.scores = {name: value / count for name, value in zip(_SCORES, sums, strict=True)}
+        self.scores = {name: value / count for name, value in zip(SCORES, sums, strict=True)}
         self._clock = time.monotonic()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -311,6 +310,16 @@ class ReconstructionTask(lightning.LightningModule):
         self.on_load_checkpoint(checkpoint)
         same = checkpoint["config"]["optimizer"] == self.config.optimizer
         self._optimizer_state = checkpoint["optimizer_states"][0] if same else None
+
+
+def _begin_from(initial: Weights, model: ReconstructionModel, config: TrainingConfig) -> None:
+    """Take over what weights share with a network, and refuse those that share nothing."""
+    source = models.load_weights(initial)
+    if type(source) is not type(model) or not copy_overlap(source, model):
+        raise RequestError(
+            f"{config.initial_weights}: these weights are of {initial.preset}, another family of networks than "
+            f"{config.model}; nothing of them fits. Choose weights of the same family, or leave initial_weights empty."
+        )
 
 
 def _recompute_activations(model: ReconstructionModel, name: str) -> None:

@@ -103,7 +103,7 @@ def data_story(config: TrainingConfig, recorded: Mapping[str, Any]) -> dict[str,
         What the run wrote of its data when it began. Runs of older versions lack the sources; then the file is asked,
         if it is still there.
     """
-    wanted = ("training", "validation", "sources", "licences", "skipped", "left_out")
+    wanted = ("training", "validation", "most_coils", "sources", "licences", "skipped", "left_out")
     story = {name: recorded[name] for name in wanted if name in recorded} | {"split": split_words(config)}
     path = Path(config.images)
     if "sources" not in story and config.images and path.is_file():
@@ -112,7 +112,26 @@ def data_story(config: TrainingConfig, recorded: Mapping[str, Any]) -> dict[str,
     return story | ({} if "licences" in story else {"licences": [UNSTATED]})
 
 
-def limits(config: TrainingConfig, validation: Mapping[str, Any]) -> str:
+def unfilled(config: TrainingConfig, most_coils: int) -> str:
+    """Return a sentence on virtual coils that no training data fills; empty where some fills all.
+
+    Parameters
+    ----------
+    config
+        The recipe.
+    most_coils
+        Coils of the training data that has most.
+    """
+    if most_coils >= config.n_coils:
+        return ""
+    coils = "1 coil" if most_coils == 1 else f"{most_coils} coils"
+    return (
+        f"The network takes {config.n_coils} virtual coils, but none of its training data has more than {coils}: the "
+        "others were always zero."
+    )
+
+
+def limits(config: TrainingConfig, validation: Mapping[str, Any], recorded: Mapping[str, Any]) -> str:
     """Return in words how far weights go.
 
     Parameters
@@ -121,10 +140,12 @@ def limits(config: TrainingConfig, validation: Mapping[str, Any]) -> str:
         Their recipe.
     validation
         The scores of their validation; ``psnr`` and ``zero_filled_psnr`` where there are any.
+    recorded
+        See `data_story`. Runs of older versions lack the coils.
     """
     gain = validation.get("psnr", math.inf) - validation.get("zero_filled_psnr", 0.0)
     verdict = worse_than_nothing(validation) or f"{gain:+.2f} dB from zero-filled: it has hardly learned"
-    little = f" On its own validation slices it is {verdict}."
+    little = f"On its own validation slices it is {verdict}."
     factors = " and ".join(f"{value:g}x" for value in sorted(set(config.accelerations)))
     masks = ", ".join(sorted(set(config.mask_kinds)))
     if config.kspace:
@@ -133,11 +154,13 @@ def limits(config: TrainingConfig, validation: Mapping[str, Any]) -> str:
         span = f"{min(config.sizes)} to {max(config.sizes)}" if len(set(config.sizes)) > 1 else f"{config.sizes[0]}"
         origin = f"Trained on k-space simulated from the magnitude images named here, {span} pixels a side"
     coils = "one coil" if config.n_coils == 1 else f"{config.n_coils} virtual coils"
-    return (
-        f"{origin}, on {coils}, at {factors} with masks of the kinds {masks}."
-        f"{little if gain < _LITTLE_DB else ''} Other anatomy, contrasts, scanners and sampling are untested. Research "
-        "use only."
+    sentences = (
+        f"{origin}, on {coils}, at {factors} with masks of the kinds {masks}.",
+        unfilled(config, recorded.get("most_coils", config.n_coils)),
+        little if gain < _LITTLE_DB else "",
+        "Other anatomy, contrasts, scanners and sampling are untested. Research use only.",
     )
+    return " ".join(sentence for sentence in sentences if sentence)
 
 
 def _text(value: Any) -> str:

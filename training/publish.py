@@ -2,8 +2,9 @@
 
     python -m training.publish RUN_FOLDER [--out FILE.safetensors] [--note TEXT] [--score SCAN.h5 …] [--bytes]
 
-publishes the last checkpoint of a run, also of one that was stopped. Given weights instead of a run folder, it stores
-them anew: with ``--bytes`` in eight bits a number, if that costs next to nothing.
+publishes the last checkpoint of a run, also of one that was stopped, or the best where its patience ended it. Given
+weights instead of a run folder, it stores them anew: with ``--bytes`` in eight bits a number, if that costs next to
+nothing.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ import torch
 
 from recon import __version__, models, weights
 from recon.errors import ExportError, FileError, ModelError, MRIError
+from recon.export.atomic import describe
 from training import acceptance
-from training.acceptance import validation_samples
+from training.acceptance import SCORES, validation_samples
 from training.provenance import UNSTATED, data_story, limits
 from training.score import score, write_scores
 
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from training.module import ReconstructionTask
-
-_SCORES = ("psnr", "ssim", "nmse", "zero_filled_psnr", "zero_filled_ssim")
 
 
 def publish(
@@ -78,7 +78,7 @@ def publish(
     # What lies where on the machine that trained is nobody's business; what it was says the hash.
     private = {name: Path(getattr(config, name)).name for name in ("images", "kspace", "cache")}
     private["initial_weights"] = task.initial_sha256
-    validation = _last(run / "events.jsonl", "validation", n_steps)
+    validation = _scores(task, run, n_steps)
     data = _last(run / "events.jsonl", "data")
     story = {
         "preset": preset,
@@ -92,8 +92,8 @@ def publish(
         "steps": n_steps,
         "seconds": round(task.elapsed_seconds),
         "device": device,
-        "validation": {name: validation[name] for name in _SCORES if name in validation},
-        "limits": limits(config, validation),
+        "validation": validation,
+        "limits": limits(config, validation, data),
         "note": note,
         "version": __version__,
         "created": datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -105,8 +105,18 @@ def publish(
     )
 
 
+def _scores(task: ReconstructionTask, run: Path, n_steps: int) -> dict[str, Any]:
+    """Return the validation scores of exactly these weights; empty where there are none and they cannot be measured."""
+    event = _last(run / "events.jsonl", "validation", n_steps)
+    if event.get("step") == n_steps:
+        return {name: event[name] for name in SCORES if name in event}
+    # The run ended between two validations: the last scores are those of other weights.
+    samples = acceptance.own_samples(task.config)
+    return acceptance.validate(task.best_model, samples) if samples else {}
+
+
 def publish_run(run: Path, path: Path | None = None, note: str = "", in_bytes: bool = False, licence: str = "") -> Path:
-    """Publish the last checkpoint of a run folder; see `publish`.
+    """Publish what the run of a folder has come to, see `training.checkpoints.read_result`; see `publish`.
 
     Raises
     ------
@@ -119,7 +129,7 @@ def publish_run(run: Path, path: Path | None = None, note: str = "", in_bytes: b
 
     if not (run / checkpoints.LAST).exists():
         raise FileError(run, "holds no checkpoint (last.ckpt); give the folder of a training run.")
-    checkpoint = checkpoints.read(run)
+    checkpoint = checkpoints.read_result(run)
     config = from_dict(checkpoint["config"])
     task = ReconstructionTask(config, begin=False)
     task.load_state_dict(checkpoint["state_dict"])
@@ -211,7 +221,7 @@ def write(
                 raise type(error)(str(error).replace(str(candidate), str(path))) from None
             candidate.replace(path)
     except OSError as error:
-        raise ExportError(f"{path}: the weights cannot be written ({error.strerror or error}).") from None
+        raise describe(path, error) from None
     return path
 
 
@@ -255,6 +265,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     is_weights = options.source.suffix == ".safetensors"
     if options.images and not is_weights:
         parser.error("a run knows its images; --images is for a .safetensors file")
+    if options.out and options.out.suffix != ".safetensors":
+        parser.error(f"--out names the file to write, which has to end in .safetensors; {options.out} does not")
     try:
         if is_weights:
             path = publish_weights(

@@ -8,17 +8,18 @@ import os
 import sys
 import time
 import warnings
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from recon import models
-from recon.errors import ExportError, MRIError, RequestError, needs_package
+from recon.errors import DeviceError, ExportError, MRIError, RequestError, needs_package
 from recon.export.atomic import atomic_file, describe
+from recon.lock import locked
 from recon.weights import read_header
 from training.config import TrainingConfig, from_dict, read_values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from lightning import Trainer
@@ -31,9 +32,12 @@ if TYPE_CHECKING:
     Report = Callable[[dict[str, Any]], None]
 
 CHECKPOINT = "last.ckpt"
+_LOCK = "training.lock"
 _PROGRAM = "mri-workstation train"
 # Stands in an error that comes from a loader's process.
 _TRACEBACK = "\nOriginal Traceback"
+# In an error of torch: a loader's process was ended from outside.
+_KILLED = "is killed by signal"
 # Loading more than this many samples at a time is never what a step waits for.
 _MOST_WORKERS = 12
 
@@ -79,7 +83,7 @@ def main(
     Raises
     ------
     MRIError
-        If the recipe, the data or the device does not allow it.
+        If the recipe, the data or the device does not allow it, or another process trains into the folder.
     Stopped
         If the user ended the run; a checkpoint was written.
     """
@@ -94,15 +98,18 @@ def main(
     chosen = choose_devices(devices, nodes)
     is_first = process_number() == 0
     try:
-        if resume:
-            checkpoint = checkpoints.read(out)
-            values = read_values(config_path, settings)
-            config = checkpoints.changed_recipe(checkpoint, values, chosen.n_processes, force=force)
-        else:
-            config = from_dict(read_values(config_path, settings))
-            if (out / CHECKPOINT).exists():
-                raise RequestError(f"{out} holds a run already; give --resume to go on, or another --out.")
-        return train(config, out, chosen, checkpoint=checkpoint, tensorboard=tensorboard, report=report)
+        # The first process holds the folder for all.
+        with _alone(out) if is_first else nullcontext():
+            if resume:
+                checkpoint = checkpoints.read(out)
+                values = read_values(config_path, settings)
+                config = checkpoints.changed_recipe(checkpoint, values, chosen.n_processes, force=force)
+            else:
+                config = from_dict(read_values(config_path, settings))
+                if (out / CHECKPOINT).exists():
+                    raise RequestError(f"{out} holds a run already; give --resume to go on, or another --out.")
+            notes = _decided_otherwise(config, settings)
+            return train(config, out, chosen, checkpoint, notes=notes, tensorboard=tensorboard, report=report)
     except (MRIError, Stopped) as error:
         if is_first:
             raise
@@ -114,8 +121,9 @@ def train(
     config: TrainingConfig,
     out: Path,
     devices: Devices,
-    *,
     checkpoint: Mapping[str, Any] | None = None,
+    *,
+    notes: Sequence[str] = (),
     tensorboard: bool = False,
     report: Report | None = None,
 ) -> Path | None:
@@ -129,6 +137,8 @@ def train(
         The processes of the run, of which this is one.
     checkpoint
         Where to go on; None begins.
+    notes
+        What the user should know of the recipe.
     tensorboard, report
         See `main`.
     """
@@ -160,7 +170,6 @@ def train(
             for part in (keeper, task, events):
                 part.restore(checkpoint)
         if is_first:
-            # Not before: a run that is refused leaves no folder behind.
             _write_recipe(config, out)
     except ExportError as error:
         _explain(error, keeper, out)
@@ -175,8 +184,8 @@ def train(
             events.skip((str(declined.path), declined.reason, None) for declined in data.data.declined)
             events.data_story = lambda: data.data.story_without(events.skipped, events.slices)
             events.tell_data()
-            if data.data.note:
-                events.write({"event": "note", "text": data.data.note})
+            for text in (*notes, *filter(None, [data.data.note])):
+                events.write({"event": "note", "text": text})
             with products(config.precision):
                 fit(trainer, task, data)
         except Stopped as stop:
@@ -201,6 +210,26 @@ def train(
     warning = read_header(published).warning
     events.write({"event": "published", "step": task.n_steps, "weights": str(published), "warning": warning})
     return published
+
+
+def _decided_otherwise(config: TrainingConfig, settings: Sequence[str]) -> list[str]:
+    """Return a note where the user sets how many epochs, and the minutes of the recipe decide."""
+    if config.minutes and any(setting.partition("=")[0].strip() == "epochs" for setting in settings):
+        return [f"the run ends after {config.minutes:g} minutes, not by epochs; --set minutes=0 lets epochs decide."]
+    return []
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Keep other trainings out of a run folder; one that is refused leaves no folder behind."""
+    is_new = not out.exists()
+    try:
+        with locked(out / _LOCK, "train"):
+            yield
+    finally:
+        if is_new:
+            with suppress(OSError):  # what was begun stays
+                out.rmdir()
 
 
 def make_trainer(
@@ -283,6 +312,11 @@ def _offer(error: Exception, task: ReconstructionTask, keeper: Checkpoints, out:
     """Say what would fit where memory ran out; raise anything else again."""
     from training import memory
 
+    if _KILLED in str(error):
+        raise DeviceError(
+            "a process that loads data was killed, as the system does when the memory of the machine runs out; close "
+            f"other programs or take smaller batches. {_what_is_kept(keeper, out)}"
+        ) from None
     if not memory.is_out_of_memory(error):
         raise error
     shape, device, config = task.guard.shape, task.device, task.config
@@ -316,6 +350,8 @@ def _again(out: Path) -> str:
 def _what_is_kept(keeper: Checkpoints, out: Path, how: str = "") -> str:
     if keeper.saved_step is None:
         return "No checkpoint had been written yet."
+    if not (out / CHECKPOINT).exists():
+        return f"The checkpoint of step {keeper.saved_step} is gone: somebody has removed it."
     return f"The checkpoint of step {keeper.saved_step} is whole; go on with: {_again(out)}{how}"
 
 
@@ -335,15 +371,8 @@ def _beginning(config: TrainingConfig, task: ReconstructionTask, devices: Device
 
 
 def _write_recipe(config: TrainingConfig, out: Path) -> None:
-    is_new = not out.exists()
-    try:
-        with atomic_file(out / "config.json") as part:
-            part.write_text(json.dumps(config.to_dict(), indent=2), "utf-8")
-    except ExportError:
-        if is_new:
-            with suppress(OSError):
-                out.rmdir()
-        raise
+    with atomic_file(out / "config.json") as part:
+        part.write_text(json.dumps(config.to_dict(), indent=2), "utf-8")
 
 
 def _open_board(out: Path, checkpoint: Mapping[str, Any] | None) -> Any:

@@ -7,13 +7,29 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from recon.calibration import FEW_LINES
 from recon.coils import root_sum_of_squares
 from recon.fourier import ifft2c
+from recon.masks import default_center_fraction
 from recon.pipeline import prepare
 from recon.shapes import Complex
 
 if TYPE_CHECKING:
     from recon.models.card import ModelCard
+
+_MOST_IN_CENTRE = 0.8
+"""Share of the samples; the others are drawn."""
+
+
+def center_fraction(card: ModelCard, acceleration: float, n_columns: int) -> float | None:
+    """Return the centre fraction of the masks that train a method; None leaves it to the acceleration.
+
+    Of a narrow image, the usual share of the centre is too few lines for sensitivity maps.
+    """
+    if not card.needs_maps:
+        return None
+    enough = min(FEW_LINES / n_columns, _MOST_IN_CENTRE / acceleration)
+    return max(default_center_fraction(acceleration), enough)
 
 
 def make_sample(

@@ -5,6 +5,7 @@ Nothing here computes, so that a dialog can ask before torch is loaded.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from recon.io import open_study
 from training import subjects
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from recon.data import Series, Study
@@ -84,8 +86,10 @@ def why_not(series: Series) -> str | None:
     return None
 
 
-def split_scans(folder: Path, share: float, seed: int) -> tuple[list[Scan], list[Scan], list[Declined]]:
-    """Return the scans of a folder that train, those that validate, and what was left out.
+def split_scans(
+    folder: Path, share: float, seed: int
+) -> tuple[list[Scan], list[Scan], list[Declined], tuple[str, ...]]:
+    """Return the scans of a folder that train, those that validate, what was left out, and notes on the folders.
 
     Parameters
     ----------
@@ -103,9 +107,10 @@ def split_scans(folder: Path, share: float, seed: int) -> tuple[list[Scan], list
     if not scans:
         raise FileError(folder, nothing(declined))
     entries = [(scan.part, scan.subject) for scan in scans]
-    training, validation, shared = subjects.split(folder, entries, share, seed)
-    declined += [Declined(scans[index].series.path, subjects.held_out(scans[index].subject)) for index in shared]
-    return [scans[index] for index in training], [scans[index] for index in validation], declined
+    sides = subjects.split(folder, entries, share, seed)
+    declined += [Declined(scans[index].series.path, subjects.held_out(scans[index].subject)) for index in sides.shared]
+    training, validation = ([scans[index] for index in side] for side in (sides.training, sides.validation))
+    return training, validation, declined, sides.notes
 
 
 def nothing(declined: list[Declined]) -> str:
@@ -128,3 +133,38 @@ def readable(series: Series, indices: range | list[int]) -> str | None:
         except (MRIError, OSError) as error:
             return str(getattr(error, "problem", error))
     return None
+
+
+def oddities_of(series: Series, index: int) -> list[str]:
+    """Return what `recon.plausibility` finds odd about a slice; nothing of one that cannot be read."""
+    from recon.plausibility import findings
+
+    try:
+        return [f"slice {index}: {finding}" for finding in findings(series.read(index))]
+    except (MRIError, OSError):
+        return []
+
+
+def notes_on(said: Iterable[tuple[Path, str]]) -> list[str]:
+    """Return notes on files, each once with the first file that it is on and how many others.
+
+    Numbers tell no notes apart: they differ from file to file.
+    """
+    found: dict[str, tuple[Path, str, set[Path]]] = {}
+    for path, note in said:
+        found.setdefault(re.sub(r"[\d.,]+", "#", note), (path, note, set()))[2].add(path)
+    return [
+        f"{path.name}{f' and {len(paths) - 1} more' if len(paths) > 1 else ''}: {note}"
+        for path, note, paths in found.values()
+    ]
+
+
+def none_readable(places: Iterable[tuple[Series, int]]) -> str | None:
+    """Return a sentence about the first of some slices if none of them can be read, None where one can."""
+    first = None
+    for series, index in places:
+        reason = readable(series, [index])
+        if reason is None:
+            return None
+        first = first or f"{series.path.name}: {reason}"
+    return first

@@ -10,10 +10,9 @@ import torch
 from torch.utils.data import Dataset
 
 from recon import masks, models
-from recon.calibration import FEW_LINES
 from recon.simulate import assemble, coil_maps, field_phase, smooth_phase
 from training.augmentation import augment
-from training.sample import make_sample
+from training.sample import center_fraction, make_sample
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -126,8 +125,7 @@ def simulate_sample(
     kspace, _ = assemble(image, maps, phase.astype(np.float32), sigma, rng)
     acceleration = float(rng.choice(config.accelerations)) if acceleration is None else acceleration
     card = models.get_card(config.model)
-    # Of a small image, the usual share of the centre is too few lines for sensitivity maps.
-    share = max(masks.default_center_fraction(acceleration), FEW_LINES / size[1]) if card.needs_maps else None
+    share = center_fraction(card, acceleration, size[1])
     spec = masks.MaskSpec(kind, acceleration, share, seed=int(rng.integers(2**31)))
     mask = torch.from_numpy(masks.make(spec, size).mask)
     return make_sample(kspace, mask, config.n_coils, card)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from recon.errors import FileError
 
@@ -12,8 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-# Names of sub-folders, alone or behind fastMRI's `multicoil_` and `singlecoil_`.
-_PARTS = {"train": "train", "training": "train", "val": "validation", "validation": "validation"}
+# Words that say what a sub-folder is for, also run together with what they are data of (`trainset`, `Testdaten`).
+_PART = re.compile(
+    "(?:(?P<train>train|trainings?)|(?P<validation>val|valid|validation|validierungs?)|(?P<test>tests?|testing))"
+    "(?:data|daten|files|images|sets?)?"
+)
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_SUBJECT = re.compile(r"sub-[0-9a-zA-Z]+")
 
 _HELD_OUT = ", who validates; it does not train."
 
@@ -28,8 +33,30 @@ def without_subject(reason: str) -> str:
     return "shows a subject who validates; it does not train." if reason.endswith(_HELD_OUT) else reason
 
 
+class Sides(NamedTuple):
+    """What `split` makes of data.
+
+    Attributes
+    ----------
+    training, validation
+        Indices of the volumes that train, and of those that validate.
+    shared
+        Indices of those in training folders that show a subject who validates.
+    is_drawn
+        True where the subjects who validate were drawn, as no sub-folder says who does.
+    notes
+        What is not used because of the folder that it lies in, in sentences.
+    """
+
+    training: list[int]
+    validation: list[int]
+    shared: list[int]
+    is_drawn: bool
+    notes: tuple[str, ...]
+
+
 def part_of(path: Path, root: Path) -> str | None:
-    """Return ``train`` or ``validation`` where a sub-folder of the root says so, ``""`` where it says something else.
+    """Return what a file is for by the names of its sub-folders of the root, ``""`` where they do not say it.
 
     Parameters
     ----------
@@ -40,27 +67,36 @@ def part_of(path: Path, root: Path) -> str | None:
 
     Returns
     -------
-    The part; None for a file that lies in no sub-folder.
+    ``train``, ``validation``, ``test`` or ``""``; None for a file that lies in no sub-folder.
     """
     folders = path.relative_to(root).parts[:-1]
-    if not folders:
-        return None
-    return _PARTS.get(re.split(r"[_\- ]", folders[0].lower())[-1], "")
+    return _find_part(folders)[1] if folders else None
 
 
 def subject_of(path: Path, root: Path) -> str:
     """Return the subject whom a file shows, by its place and name.
 
-    A BIDS label (``sub-…``) counts first; then the sub-folder of the root, or of its part for training or validation;
-    a file that lies in none shows a subject of its own.
+    A BIDS label (``sub-…``) counts first; then the sub-folder of the root, or of its part for training, validation or
+    test; a file that lies in none shows a subject of its own.
     """
-    inside = list(path.relative_to(root).parts)
+    inside = path.relative_to(root).parts
     for name in inside:
-        if found := re.match(r"sub-[0-9a-zA-Z]+", name):
+        if found := _SUBJECT.match(name):
             return found[0]
-    if len(inside) > 1 and part_of(path, root):
-        inside = inside[1:]
+    inside = inside[_find_part(inside[:-1])[0] :]
     return inside[0] if len(inside) > 1 else inside[0].split(".")[0]
+
+
+def _find_part(folders: Sequence[str]) -> tuple[int, str]:
+    """How many folders it takes down to the one that says what it is for, and what it says; 0 where none does."""
+    for number, name in enumerate(folders, 1):
+        if _SUBJECT.match(name):
+            break  # what lies in the folder of a subject is for the same: `ses-test` is a visit
+        words = [_PART.fullmatch(word.lower()) for word in _WORDS.findall(name)]
+        said = {word.lastgroup for word in words if word}
+        if len(said) == 1 and (part := said.pop()):
+            return number, part
+    return 0, ""
 
 
 def draw(subjects: Sequence[str], share: float, seed: int) -> frozenset[str]:
@@ -86,9 +122,7 @@ def draw(subjects: Sequence[str], share: float, seed: int) -> frozenset[str]:
     return frozenset(ordered[: max(1, round(share * len(ordered)))])
 
 
-def split(
-    folder: Path, entries: Sequence[tuple[str | None, str]], share: float, seed: int
-) -> tuple[list[int], list[int], list[int]]:
+def split(folder: Path, entries: Sequence[tuple[str | None, str]], share: float, seed: int) -> Sides:
     """Split data into what trains, what validates, and what does neither.
 
     Parameters
@@ -98,43 +132,80 @@ def split(
     entries
         ``(part, subject)`` of each volume, see `part_of`.
     share, seed
-        See `draw`; only used where no sub-folder says what is for what.
-
-    Returns
-    -------
-    Indices of the training volumes, of the validation volumes, and of those in training folders that show a subject
-    who validates.
+        See `draw`; only used where no sub-folder says who validates.
 
     Raises
     ------
     FileError
-        If one side would be empty.
+        If one side would be empty, or only one side has a folder.
     """
-    parts = {part for part, _ in entries}
-    if {"train", "validation"} <= parts:
-        validation = [index for index, (part, _) in enumerate(entries) if part == "validation"]
-        held_out = frozenset(entries[index][1] for index in validation)
-        candidates = [index for index, (part, _) in enumerate(entries) if part == "train"]
-        training = [index for index in candidates if entries[index][1] not in held_out]
-        if not training:
-            names = sorted({entries[index][1] for index in candidates})
-            shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-            raise FileError(
-                folder,
-                f"every subject in its training folder is also in its validation folder ({shown}), which would flatter "
-                "the scores; move the files of each subject into one of the two.",
-            )
-        return training, validation, [index for index in candidates if entries[index][1] in held_out]
-    subjects = [subject for _, subject in entries]
+    places: dict[str, list[int]] = {"train": [], "validation": [], "test": [], "": []}
+    for index, (part, _) in enumerate(entries):
+        places[part or ""].append(index)
+    notes = [_unused(places["test"], "folders for testing")] if places["test"] else []
+    if places["train"] and places["validation"]:
+        if places[""]:
+            notes.append(_unused(places[""], "other sub-folders than train and val"))
+        return _by_folder(folder, entries, places["train"], places["validation"], notes)
+    if places["validation"]:
+        raise FileError(
+            folder,
+            "has a folder for validation and none for training; name the folders train and val, or give the one folder "
+            "itself, and it is split by subject.",
+        )
+    if places["train"] and places[""]:
+        raise FileError(
+            folder,
+            f"has a folder for training, none for validation, and {_volumes(places[''])} elsewhere, whose folders do "
+            "not say what they are for; name the folders train, val and test.",
+        )
+    candidates = places["train"] or places[""]
+    if places["test"] and not candidates:
+        raise FileError(
+            folder,
+            "everything usable in it lies in folders for testing, which never train; if it is to train, name such a "
+            "folder itself.",
+        )
+    subjects = [entries[index][1] for index in candidates]
     if len(set(subjects)) < 2:
         raise FileError(
             folder,
             f"everything usable in it shows one subject ({subjects[0] if subjects else 'none'}); validation needs "
             "another one. Add data, or make sub-folders train and val.",
         )
-    held_out = draw(subjects, share, seed)
-    sides = [subject in held_out for subject in subjects]
-    if all(sides):
+    drawn = draw(subjects, share, seed)
+    training = [index for index in candidates if entries[index][1] not in drawn]
+    if not training:
         raise FileError(folder, f"a validation share of {share:g} leaves none of its subjects for training.")
-    everything = range(len(entries))
-    return [index for index in everything if not sides[index]], [index for index in everything if sides[index]], []
+    validation = [index for index in candidates if entries[index][1] in drawn]
+    return Sides(training, validation, [], is_drawn=True, notes=tuple(notes))
+
+
+def _by_folder(
+    folder: Path,
+    entries: Sequence[tuple[str | None, str]],
+    candidates: list[int],
+    validation: list[int],
+    notes: list[str],
+) -> Sides:
+    held_out = frozenset(entries[index][1] for index in validation)
+    training = [index for index in candidates if entries[index][1] not in held_out]
+    if not training:
+        names = sorted({entries[index][1] for index in candidates})
+        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        raise FileError(
+            folder,
+            f"every subject in its training folder is also in its validation folder ({shown}), which would flatter "
+            "the scores; move the files of each subject into one of the two.",
+        )
+    shared = [index for index in candidates if entries[index][1] in held_out]
+    return Sides(training, validation, shared, is_drawn=False, notes=tuple(notes))
+
+
+def _unused(left: list[int], where: str) -> str:
+    lie, are = ("lies", "is") if len(left) == 1 else ("lie", "are")
+    return f"{_volumes(left)} {lie} in {where}, and {are} not used."
+
+
+def _volumes(indices: list[int]) -> str:
+    return f"{len(indices)} volume{'' if len(indices) == 1 else 's'}"

@@ -19,7 +19,7 @@ from recon.io import IS_RESULT, RAW, folders, images, is_raw, misnamed, open_stu
 from training import subjects
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _ISOTROPIC_SHARE = 0.5
 # Share of the volume's brightest voxels' level that a slice must reach somewhere to be worth training on.
 _CONTENT = 0.02
+# Masks and segmentations have fewer grey values, and no image has.
+_FEW_LEVELS = 16
 # Volumes of a folder are stored as integers with the 99.9th percentile at this value; twice that is the brightest.
 _PEAK_LEVEL = 30000
 _IS_RAW = "holds raw data, not images; raw data is named by `kspace`, not by `images`."
@@ -45,6 +47,8 @@ class Volume:
     peak: float
     cuts: tuple[tuple[int, int], ...]
     """``(axis, index)`` of every slice with content."""
+    subject: str = ""
+    """Whom it shows; see `training.subjects`. Empty for a volume of an HDF5 file, which does not say."""
 
     def cut(self, axis: int, index: int) -> NDArray[np.float32]:
         """Return a slice as float32, 1 at the volume's 99.9th percentile."""
@@ -72,7 +76,7 @@ class FoundVolume:
     load
         Reads its slices, float32 ``(slices, y, x)``; blank ones are left out.
     probe
-        Reads its middle slice alone.
+        Reads its middle slice alone, or more where that costs the same.
     """
 
     name: str
@@ -82,7 +86,19 @@ class FoundVolume:
     paths: tuple[Path, ...]
     shape: tuple[int, int, int]
     load: Callable[[], NDArray[np.float32]]
-    probe: Callable[[], object]
+    probe: Callable[[], NDArray[np.float32]]
+
+    def check(self, *, thoroughly: bool) -> None:
+        """Read the middle slice, or all of them.
+
+        Raises
+        ------
+        FileError
+            If they cannot be read or show no image.
+        """
+        seen = self.load() if thoroughly else self.probe()
+        if _has_few_levels(seen):
+            _check_levels(self.load(), self.paths[0])
 
 
 def read_volumes(path: Path | str, group: str) -> tuple[list[Volume], list[Declined]]:
@@ -159,7 +175,7 @@ def is_volume_file(path: Path) -> bool:
 
 def read_folder(
     folder: Path, share: float, seed: int, cache: Path | None = None, limit_bytes: float = _MAX_BYTES_IN_MEMORY
-) -> tuple[list[Volume], list[Volume], list[Declined]]:
+) -> tuple[list[Volume], list[Volume], list[Declined], tuple[str, ...]]:
     """Read the images of a folder, split by subject.
 
     Parameters
@@ -175,7 +191,7 @@ def read_folder(
 
     Returns
     -------
-    Training volumes, validation volumes, and what was left out.
+    Training volumes, validation volumes, what was left out, and notes on the folders.
 
     Raises
     ------
@@ -208,9 +224,10 @@ def read_folder(
         entries.append((found.part, found.subject))
     if not volumes:
         raise FileError(folder, nothing(declined))
-    training, validation, shared = subjects.split(folder, entries, share, seed)
-    declined += [Declined(Path(volumes[index].name), subjects.held_out(entries[index][1])) for index in shared]
-    return [volumes[index] for index in training], [volumes[index] for index in validation], declined
+    sides = subjects.split(folder, entries, share, seed)
+    declined += [Declined(Path(volumes[index].name), subjects.held_out(entries[index][1])) for index in sides.shared]
+    training, validation = ([volumes[index] for index in side] for side in (sides.training, sides.validation))
+    return training, validation, declined, sides.notes
 
 
 def find_volumes(folder: Path) -> Iterator[FoundVolume | Declined]:
@@ -319,15 +336,35 @@ def _slices_of(series: Series) -> NDArray[np.float32]:
     return images.read_series(series).slices
 
 
-def _volume(name: str, voxels: NDArray[Any]) -> Volume:
+def _has_few_levels(slices: NDArray[Any]) -> bool:
+    """True for a mask or a segmentation; of an image, the first rows that are not blank have more grey values."""
+    levels: set[Any] = set()
+    for row in slices.reshape(-1, slices.shape[-1]):
+        levels.update(row.tolist())
+        if len(levels) >= _FEW_LEVELS:
+            return False
+    return True
+
+
+def _check_levels(slices: NDArray[Any], path: Path) -> None:
+    if _has_few_levels(slices):
+        n_levels = len(np.unique(slices))
+        raise FileError(path, f"has {n_levels} grey values: a mask or a segmentation, not an image.")
+
+
+def is_cut_three_ways(shape: Sequence[int]) -> bool:
+    """Return whether a volume of this shape gives slices along all of its axes."""
+    return min(shape) >= _ISOTROPIC_SHARE * max(shape) * 0.9
+
+
+def _volume(name: str, voxels: NDArray[Any], subject: str = "") -> Volume:
     peak = float(np.percentile(voxels[voxels > 0], 99.9))
-    axes = (0, 1, 2) if min(voxels.shape) >= _ISOTROPIC_SHARE * max(voxels.shape) * 0.9 else (0,)
     cuts = []
-    for axis in axes:
+    for axis in (0, 1, 2) if is_cut_three_ways(voxels.shape) else (0,):
         others = tuple(other for other in range(3) if other != axis)
         share = (voxels > 0.15 * peak).mean(axis=others)
         cuts += [(axis, int(index)) for index in np.flatnonzero(share > _CONTENT)]
-    return Volume(name, voxels, peak, tuple(cuts))
+    return Volume(name, voxels, peak, tuple(cuts), subject)
 
 
 def _kept(found: FoundVolume, cache: Path | None) -> Volume:
@@ -335,15 +372,17 @@ def _kept(found: FoundVolume, cache: Path | None) -> Volume:
     path = None if cache is None else cache / "volumes" / f"{_identity(found)}.npy"
     kept = None if path is None else _mapped(path)
     if kept is not None:
-        return _volume(found.name, kept)
+        _check_levels(kept, found.paths[0])
+        return _volume(found.name, kept, found.subject)
     slices = found.load()
+    _check_levels(slices, found.paths[0])
     peak = float(np.percentile(slices[slices > 0], 99.9))
     voxels = np.rint(np.clip(slices * (_PEAK_LEVEL / peak), 0, 2 * _PEAK_LEVEL)).astype(np.uint16)
     if path is None:
-        return _volume(found.name, voxels)
+        return _volume(found.name, voxels, found.subject)
     with atomic_file(path) as temporary, temporary.open("wb") as file:
         np.save(file, voxels)
-    return _volume(found.name, np.load(path, mmap_mode="r"))
+    return _volume(found.name, np.load(path, mmap_mode="r"), found.subject)
 
 
 def _mapped(path: Path) -> NDArray[Any] | None:

@@ -1,7 +1,8 @@
 """Write stored reconstructions in more formats.
 
 RESULT is the .h5 file that `reconstruct` wrote, or the .json record beside it. The new files and their record go beside
-it, or to DIR. The figure, and DICOM files of a DICOM scan, need the scan: it is looked for where it was."""
+it, or to DIR. The figure, movies, and DICOM files of a DICOM scan need the scan: it is looked for where it was. A movie
+of the iterations is there where they were stored: `reconstruct --stages`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """List, show, install and verify models and their weights.
 
 list shows every model and whether it is ready; show prints a card with its weights and their scores; install checks
-a .safetensors file and copies it to the user's own weights; verify recomputes the hash of all weights."""
+a .safetensors file and copies it to the user's own weights, where others of its name stay unless told to go; verify
+recomputes the hash of all weights."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.output import table, write_json, write_line
 from app.story import story_text, value_text
-from recon.errors import ModelError
+from recon.errors import ModelError, MRIError
 
 if TYPE_CHECKING:
     import argparse
@@ -36,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             action.add_argument("name", metavar="NAME", help="model, such as pcrnn-s, or a .safetensors file")
         elif name == "install":
             action.add_argument("file", metavar="FILE", type=Path, help="a .safetensors file")
+            action.add_argument("--replace", action="store_true", help="also where other weights have this name")
         elif name == "verify":
             action.add_argument("files", metavar="FILE", type=Path, nargs="*", help="files; all weights when left out")
 
@@ -162,6 +164,8 @@ def _install(arguments: argparse.Namespace) -> int:
     load_weights(weights)  # checks the hash, and that the numbers fit the model
     target = user_folder() / f"{arguments.file.stem}.safetensors"
     if not (target.exists() and target.samefile(arguments.file)):
+        if not arguments.replace:
+            _spare(target, weights)
         with atomic_file(target) as temporary:
             shutil.copyfile(arguments.file, temporary)
     if weights.warning and not arguments.quiet:
@@ -171,6 +175,21 @@ def _install(arguments: argparse.Namespace) -> int:
     else:
         write_line(f"installed {weights.preset} for {weights.n_coils} coil(s): {target}")
     return 0
+
+
+def _spare(target: Path, weights: Weights) -> None:
+    """Refuse to write over weights that took somebody a night."""
+    from recon.weights import read_header
+
+    try:
+        there = read_header(target)
+    except MRIError:
+        return  # nothing, or nothing that can be used
+    if there.sha256 != weights.sha256:
+        raise ModelError(
+            f"{target}: other weights of this name are there, {there.preset} for {there.n_coils} coil(s); give yours "
+            "another name, or replace them with --replace."
+        )
 
 
 def _verify(arguments: argparse.Namespace) -> int:

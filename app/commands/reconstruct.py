@@ -2,7 +2,9 @@
 
 For each volume and model DIR gets STEM.MODEL.h5, STEM.MODEL.dcm/, STEM.MODEL.nii.gz, STEM.MODEL.png or STEM.MODEL.csv,
 the scores of each slice, and always STEM.MODEL.json, the record: request, versions, hash of the weights, seconds, files
-and, where the scan is fully sampled, PSNR, SSIM and NMSE. A volume that fails does not stop the others."""
+and, where the scan is fully sampled, PSNR, SSIM and NMSE. A movie is STEM.MODEL.iterations.gif, the iterations of the
+middle slice that are kept (of solvers some; all with --stages) at 4 a second, and STEM.MODEL.slices.gif, all slices at
+8 a second. A volume that fails does not stop the others."""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
     from recon.request import Request
 
-FORMATS = ("hdf5", "dicom", "dicom-anonymous", "nifti", "png", "csv")
+FORMATS = ("hdf5", "dicom", "dicom-anonymous", "nifti", "png", "csv", "movie")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -279,7 +281,7 @@ def slice_list(text: str) -> str:
 def formats(text: str) -> list[str]:
     """Split a list of formats; raises argparse.ArgumentTypeError for an unknown one."""
     names = [name.strip().lower() for name in text.split(",") if name.strip()]
-    aliases = {"h5": "hdf5", "dcm": "dicom", "nii": "nifti", "figure": "png"}
+    aliases = {"h5": "hdf5", "dcm": "dicom", "nii": "nifti", "figure": "png", "gif": "movie"}
     names = [aliases.get(name, name) for name in names]
     unknown = [name for name in names if name not in FORMATS]
     if unknown or not names:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from app.output import write_json, write_line
 from app.progress import Progress
-from app.training_check import check_data
-from app.training_list import show_recipes
+from app.training.check import check_data
+from app.training.listing import show_recipes
 from recon.errors import DeviceError, MRIError, RequestError, needs_package
 
 if TYPE_CHECKING:

@@ -25,18 +25,28 @@ from app import theme
 from app.dialogs.result_choice import ResultChoice
 from app.views.fields import describe
 from app.views.named import named
+from recon.export import movie
 from recon.export.privacy import said_of_the_patient
 
 if TYPE_CHECKING:
     from app.results import Result
     from recon.data import Kind
 
+_MOVIE = "Movie (GIF)"
+# What the movies of a result show, by their kinds.
+_MOVIES = {
+    (): "needs iterations or several slices; this is one image",
+    ("iterations",): "the iterations, from zero-filled to final; plays in a slide",
+    ("slices",): "all slices in turn; plays in a slide",
+    ("iterations", "slices"): "iterations of the slice in view, and all slices in turn",
+}
 FORMATS = (
     ("dicom", "DICOM series", "MR Image Storage, one file per slice; opens in every viewer"),
     ("dicom-anonymous", "DICOM series, anonymous", "pseudonyms for patient and study, dates moved"),
     ("hdf5", "HDF5", "float32 volume with the request that made it"),
     ("nifti", "NIfTI", "float32 volume with its position in space"),
     ("png", "PNG figure", "stages, error maps and scores of one slice, ready for a slide"),
+    ("movie", _MOVIE, _MOVIES[()]),
     ("csv", "CSV", "scores and data residual of each slice and of the volume"),
 )
 
@@ -103,7 +113,7 @@ class ExportDialog(QDialog):
         form.addRow("Folder", row)
         self.note = named("exportNote", QLabel(wordWrap=True))
         self.note.setProperty("muted", True)
-        self.result_choice.currentIndexChanged.connect(self._choose_dicom)
+        self.result_choice.currentIndexChanged.connect(self._follow_result)
         self.problem = named("exportProblem", QLabel(wordWrap=True))
         theme.dress(self.problem, colour="error")
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
@@ -121,7 +131,7 @@ class ExportDialog(QDialog):
         layout.addWidget(buttons)
         self.setMinimumWidth(600)
         self._names_a_patient: bool | None = None
-        self._choose_dicom()
+        self._follow_result()
 
     def _browse(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self, "Export to", self.folder.text())
@@ -129,7 +139,7 @@ class ExportDialog(QDialog):
             self.folder.setText(chosen)
 
     def _problem(self) -> str:
-        if not any(box.isChecked() for box in self.formats.values()):
+        if not self._chosen():
             return "Choose at least one format."
         text = self.folder.text().strip()
         if not text:
@@ -142,32 +152,42 @@ class ExportDialog(QDialog):
             return f"{above} cannot be written; choose another folder."
         return ""
 
-    def _choose_dicom(self) -> None:
-        """Tick the images without names where the source has some, which are given away by choice alone."""
+    def _chosen(self) -> list[str]:
+        return [key for key, box in self.formats.items() if box.isChecked() and box.isEnabled()]
+
+    def _follow_result(self) -> None:
         result = self.result_choice.currentData()
+        self._choose_dicom(result)
+        done = None if result is None else result.reconstruction
+        moving = () if done is None else movie.kinds(done)
+        box = self.formats["movie"]
+        box.setText(f"{_MOVIE}: {_MOVIES[moving]}")
+        box.setEnabled(bool(moving))
+        self._validate()
+
+    def _choose_dicom(self, result: Result | None) -> None:
+        """Tick the images without names where the source has some, which are given away by choice alone."""
         names_a_patient = result is not None and result.series.kind == "dicom"
         if names_a_patient != self._names_a_patient:
             self._names_a_patient = names_a_patient
             self.formats["dicom"].setChecked(not names_a_patient)
             self.formats["dicom-anonymous"].setChecked(names_a_patient)
-        self._validate()
 
     def _validate(self) -> None:
         problem = self._problem()
         self.problem.setText(problem)
         self.export_button.setEnabled(not problem and self.result_choice.count() > 0)
         self.stages.setEnabled(self.formats["hdf5"].isChecked())
-        chosen = {key for key, box in self.formats.items() if box.isChecked()}
-        self.phase.setEnabled(bool(chosen - {"png", "csv"}))
+        chosen = set(self._chosen())
+        self.phase.setEnabled(bool(chosen - {"png", "csv", "movie"}))
         said = said_of_the_patient(kind_of(self.result_choice.currentData()), chosen)
         self.note.setText(f"Images are marked for research use only. {said}")
 
     def _export(self) -> None:
-        chosen = [key for key, box in self.formats.items() if box.isChecked()]
         wants_stages = self.stages.isEnabled() and self.stages.isChecked()
         wants_phase = self.phase.isEnabled() and self.phase.isChecked()
         folder = self.folder.text().strip()
-        self.export_wanted.emit(folder, chosen, wants_stages, wants_phase, self.result_choice.currentData())
+        self.export_wanted.emit(folder, self._chosen(), wants_stages, wants_phase, self.result_choice.currentData())
         self.accept()
 
 

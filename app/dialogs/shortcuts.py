@@ -33,7 +33,7 @@ class ShortcutsDialog(QDialog):
         columns = QHBoxLayout()
         columns.setSpacing(4 * theme.GAP)
         by_title = dict(blocks)
-        for titles in (("Mouse in the images", "File"), ("View",), (LEVELS, "Reconstruct", "Help")):
+        for titles in (("Mouse in the images", "File"), ("View",), ("Edit", LEVELS, "Reconstruct", "Help")):
             column = QVBoxLayout()
             column.setSpacing(theme.GAP)
             for title in titles:

@@ -32,8 +32,8 @@ from PySide6.QtWidgets import (
 from app import theme
 from app.dialogs.path_field import PathField
 from app.settings import Settings
-from app.training_launch import module_process
-from app.training_recipe import MASK_KINDS, inspection_text, list_recipes, read_accelerations, read_recipe, told
+from app.training.launch import module_process
+from app.training.recipe import MASK_KINDS, inspection_text, list_recipes, read_accelerations, read_recipe, told
 from app.views.fields import form, muted
 from app.views.named import named
 

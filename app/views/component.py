@@ -54,20 +54,22 @@ class Component(Enum):
         return {"real": "Real part", "imaginary": "Imaginary part"}.get(self.value, self.value.capitalize())
 
     @property
-    def error_title(self) -> str:
-        """What the error maps show: of the phase, which is noise where there is no signal, the complex difference."""
-        return {"phase": "|complex error|", "real": "|real error|", "imaginary": "|imag. error|"}.get(
-            self.value, "|error|"
-        )
+    def has_signed_errors(self) -> bool:
+        """Whether its errors have a sign: those of the phase, which is noise without signal, are complex."""
+        return self is not Component.PHASE
 
-    @property
-    def error_hint(self) -> str:
-        """The same in words."""
-        return {
-            "phase": "Magnitude of the complex image − reference",
-            "real": "Magnitude of the real parts' image − reference",
-            "imaginary": "Magnitude of the imaginary parts' image − reference",
-        }.get(self.value, "Magnitude of image − reference")
+    def error_title(self, *, is_signed: bool = False) -> str:
+        """Return what the error maps show: of the phase the complex difference."""
+        title = {"phase": "complex error", "real": "real error", "imaginary": "imag. error"}.get(self.value, "error")
+        return title if is_signed and self.has_signed_errors else f"|{title}|"
+
+    def error_hint(self, *, is_signed: bool = False) -> str:
+        """Return the same in words."""
+        of = {"phase": "the complex ", "real": "the real parts' ", "imaginary": "the imaginary parts' "}
+        difference = f"{of.get(self.value, '')}image − reference"
+        if is_signed and self.has_signed_errors:
+            return f"{difference[0].upper()}{difference[1:]}: orange is too bright, blue too dark"
+        return f"Magnitude of {difference}"
 
     def of(self, picture: Picture | None) -> NDArray[np.float32] | None:
         """Return what is shown of a picture; None where it has no phase and one is needed."""
@@ -80,14 +82,16 @@ class Component(Enum):
             return phase
         return picture.magnitude * (np.cos(phase) if self is Component.REAL else np.sin(phase))
 
-    def error(self, picture: Picture, reference: Picture) -> NDArray[np.float32] | None:
+    def error(self, picture: Picture, reference: Picture, *, is_signed: bool = False) -> NDArray[np.float32] | None:
         """Return the error map of a picture, in the unit of the data; None where a phase is missing."""
         if self is Component.PHASE:
             parts = [part.error(picture, reference) for part in (Component.REAL, Component.IMAGINARY)]
             real, imaginary = parts
             return None if real is None or imaginary is None else np.hypot(real, imaginary)
         shown, truth = self.of(picture), self.of(reference)
-        return None if shown is None or truth is None else np.abs(shown - truth)
+        if shown is None or truth is None:
+            return None
+        return shown - truth if is_signed else np.abs(shown - truth)
 
     def limits(self, of_magnitude: levels.Limits) -> levels.Limits:
         """Return the window that belongs to one of the magnitude: of signed parts with zero in its middle."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ from app.views.segmented import Segmented
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
     from PySide6.QtGui import QResizeEvent
 
 GAINS = (1.0, 2.0, 5.0, 10.0, 20.0)
@@ -47,21 +49,25 @@ class ErrorGain(Segmented):
 
 
 class ColourBar(QWidget):
-    """Horizontal ramp with the values at its ends."""
+    """Horizontal ramp with the values at its ends, and of errors with a sign in its middle."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._maximum = 1.0
-        # The image looks into this array, which therefore has to live as long as it.
-        self._row = np.ascontiguousarray(levels.packed(levels.inferno_table())[None, :])
-        self._ramp = QImage(self._row.data, 256, 1, 1024, QImage.Format.Format_RGB32)
+        self._is_signed = False
+        self._table = _table(is_signed=False)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAccessibleName("Colour bar of the error maps")
 
-    def set_maximum(self, maximum: float) -> None:
-        """Set the value of the last colour."""
-        self._maximum = maximum
-        self.setAccessibleDescription(f"black is 0, the brightest colour is {levels.format_value(maximum, 3)}")
+    def set_scale(self, maximum: float, *, is_signed: bool = False) -> None:
+        """Set the value of the last colour, and whether the first one is as far below zero."""
+        self._maximum, self._is_signed = maximum, is_signed
+        self._table = _table(is_signed=is_signed)
+        end = levels.format_value(maximum, 3)
+        below = f", the brightest blue is −{end}" if is_signed else ""
+        self.setAccessibleDescription(
+            f"black is 0, the brightest {'orange' if is_signed else 'colour'} is {end}{below}"
+        )
         self.update()
 
     def maximum(self) -> float:
@@ -77,15 +83,19 @@ class ColourBar(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         bar = QRect(0, 0, self.width(), 10)
-        painter.drawImage(bar, self._ramp)
+        row = np.ascontiguousarray(self._table[None, :])
+        painter.drawImage(bar, QImage(row.data, 256, 1, 1024, QImage.Format.Format_RGB32))
         painter.setPen(QColor(theme.colours().line))
         painter.drawRect(bar.adjusted(0, 0, -1, -1))
         painter.setFont(theme.small_font(self.font()))
         painter.setPen(QColor(theme.colours().muted))
         text = self.rect().adjusted(0, 12, 0, 0)
-        painter.drawText(text, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop, "0")
         end = levels.format_value(self._maximum, 3)
-        painter.drawText(text, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignTop, end)
+        marks = {Qt.AlignmentFlag.AlignLeft: f"−{end}" if self._is_signed else "0", Qt.AlignmentFlag.AlignRight: end}
+        if self._is_signed and QFontMetrics(painter.font()).horizontalAdvance(f"−{end} 0 −{end}") < self.width():
+            marks[Qt.AlignmentFlag.AlignHCenter] = "0"
+        for place, mark in marks.items():
+            painter.drawText(text, place | Qt.AlignmentFlag.AlignTop, mark)
         painter.end()
 
     def changeEvent(self, event: QEvent) -> None:
@@ -108,6 +118,7 @@ class ErrorKey(QWidget):
         self._data_range = 1.0
         self._gain = DEFAULT_GAIN
         self._error, self._hint = "|error|", "Magnitude of image − reference"
+        self._is_signed = False
         self.title = QLabel(self)
         self.bar = ColourBar(self)
         self.chooser = ErrorGain(self)
@@ -132,10 +143,19 @@ class ErrorKey(QWidget):
         self._data_range = data_range
         self._show()
 
-    def set_error(self, title: str, hint: str) -> None:
+    def set_error(self, title: str, hint: str, *, is_signed: bool = False) -> None:
         """Say what the maps show."""
-        self._error, self._hint = title, hint
+        self._error, self._hint, self._is_signed = title, hint, is_signed
         self._show()
+
+    def limits(self) -> levels.Limits:
+        """Errors that have the first and the last colour."""
+        maximum = self._data_range / self._gain
+        return -maximum if self._is_signed else 0.0, maximum
+
+    def table(self) -> NDArray[np.uint32]:
+        """Packed colours of the maps."""
+        return _table(is_signed=self._is_signed)
 
     def gain(self) -> float:
         """Gain in use."""
@@ -176,4 +196,9 @@ class ErrorKey(QWidget):
             f"{self._hint}. The brightest colour is {maximum} in the unit of the data: "
             f"the maximum of the reference divided by {self._gain:g}."
         )
-        self.bar.set_maximum(self._data_range / self._gain)
+        self.bar.set_scale(self._data_range / self._gain, is_signed=self._is_signed)
+
+
+@cache
+def _table(*, is_signed: bool) -> NDArray[np.uint32]:
+    return levels.packed(levels.diverging_table() if is_signed else levels.inferno_table())

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from PySide6.QtCore import QEvent, QObject, QSize, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QValidator
+from PySide6.QtGui import QKeyEvent, QKeySequence, QValidator
 from PySide6.QtWidgets import (
+    QAbstractSpinBox,
     QComboBox,
     QDoubleSpinBox,
     QFormLayout,
     QFrame,
     QGridLayout,
     QLabel,
+    QLineEdit,
     QScrollArea,
     QWidget,
 )
@@ -53,6 +56,26 @@ class KeepsKeys(QObject):
             field.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
             if isinstance(field, QComboBox):
                 field.view().pressed.connect(field.clearFocus)
+
+
+class YieldsUndo(QObject):
+    """Leaves Undo and Redo to the window once what was typed is taken: a field takes it back for the eye alone."""
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        edit = watched.lineEdit() if isinstance(watched, QAbstractSpinBox) else watched
+        if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent):
+            is_ours = event.matches(QKeySequence.StandardKey.Undo) or event.matches(QKeySequence.StandardKey.Redo)
+            if is_ours and isinstance(edit, QLineEdit) and not edit.isModified():
+                event.ignore()
+                return True
+        return super().eventFilter(watched, event)
+
+    def watch(self, *fields: QLineEdit | QAbstractSpinBox) -> None:
+        """Look after these fields."""
+        for field in fields:
+            edit = field.lineEdit() if isinstance(field, QAbstractSpinBox) else field
+            field.installEventFilter(self)
+            field.editingFinished.connect(partial(edit.setModified, False))
 
 
 class Factor(QDoubleSpinBox):

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QPoint, QRect, QSize, Signal
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from app.views import levels
-from app.views.error_key import DEFAULT_GAIN, ErrorKey
+from app.views.error_key import ErrorKey
 from app.views.grid_cells import GAP, MARGIN, best_cells
 from app.views.image_canvas import FIT, View
 from app.views.image_panel import ImagePanel, PanelSpec
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from app.views.annotation import Annotation
     from app.views.layer import Wipe
+    from app.views.levels import Limits
     from app.views.region import Region
 
 __all__ = ["ImageGrid", "PanelSpec"]
@@ -41,11 +41,11 @@ class ImageGrid(QWidget):
     -------
     ``set_panels(specs)``, ``set_title(key, title, place)``, ``set_image(key, image, caption)``,
     ``set_error(key, error, caption)``, ``set_message(key, text)``, ``set_levels(low, high)``, ``set_error_gain(gain)``,
-    ``set_data_range(maximum)``, ``set_error_row(True | False | None)``, ``set_slice(index, n)``, ``set_flip(bool)``,
-    ``set_annotation(Annotation | None)``, ``set_pixel_aspect(height_per_width)``, ``set_active(key | None)``,
-    ``set_probe(x, y)``, ``clear_probe()``, ``set_region(Region | None)``, ``set_wipe(Wipe | None)``,
-    ``set_view(View)``, ``zoom_by(factor)``, ``zoom_to_fit()``, ``zoom_to_content()``, ``maximise(key | None)``,
-    ``clear()``.
+    ``set_error_kind(title, hint, is_signed=…)``, ``set_data_range(maximum)``, ``set_error_row(True | False | None)``,
+    ``set_slice(index, n)``, ``set_flip(bool)``, ``set_annotation(Annotation | None)``,
+    ``set_pixel_aspect(height_per_width)``, ``set_active(key | None)``, ``set_probe(x, y)``, ``clear_probe()``,
+    ``set_region(Region | None)``, ``set_wipe(Wipe | None)``, ``set_view(View)``, ``zoom_by(factor)``,
+    ``zoom_to_fit()``, ``zoom_to_content()``, ``maximise(key | None)``, ``clear()``.
     """
 
     sliceStep = Signal(int)
@@ -83,7 +83,7 @@ class ImageGrid(QWidget):
         self._images: dict[str, ImagePanel] = {}
         self._errors: dict[str, ImagePanel] = {}
         self._view = FIT
-        self._levels: levels.Limits = (0.0, 1.0)
+        self._levels: Limits = (0.0, 1.0)
         self._probe: tuple[int, int] | None = None
         self._region: Region | None = None
         self._wipe: Wipe | None = None
@@ -93,10 +93,8 @@ class ImageGrid(QWidget):
         self._pixel_aspect = 1.0
         self._slice_note = ""
         self._annotation: Annotation | None = None
-        self._error_table = levels.packed(levels.inferno_table())
         self.key = ErrorKey(self)
         self.key.hide()
-        self.key.set_gain(DEFAULT_GAIN)
         self.key.gainChanged.connect(self._gain_chosen)
 
     # -- what is shown ----------------------------------------------------------------------------------------------
@@ -160,7 +158,7 @@ class ImageGrid(QWidget):
             self._restack()
 
     def set_error(self, key: str, error: NDArray[np.floating] | None, caption: str = "") -> None:
-        """Show an error map ``|image − reference|`` in the unit of the data, or nothing."""
+        """Show an error map, as `set_error_kind` said, in the unit of the data, or nothing."""
         if key not in self._errors:
             return
         had_row, has_new_caption = self.has_error_row(), caption != self._errors[key].caption()
@@ -179,6 +177,13 @@ class ImageGrid(QWidget):
         self._levels = (low, high)
         for panel in self._images.values():
             panel.well.set_levels(low, high)
+
+    def set_error_kind(self, title: str, hint: str, *, is_signed: bool) -> None:
+        """Say what the error maps show, in a few words and in a sentence, and whether it has a sign."""
+        self.key.set_error(title, hint, is_signed=is_signed)
+        for panel in self._errors.values():
+            panel.well.set_table(self.key.table())
+        self._apply_error_levels()
 
     def set_error_gain(self, gain: float) -> None:
         """Set how far the error maps are turned up."""
@@ -300,7 +305,7 @@ class ImageGrid(QWidget):
         """Keys of the columns from left to right."""
         return iter(self._images)
 
-    def levels(self) -> levels.Limits:
+    def levels(self) -> Limits:
         """Values shown as black and as white."""
         return self._levels
 
@@ -367,7 +372,7 @@ class ImageGrid(QWidget):
         well.activated.connect(lambda: self._toggle_maximised(spec.key))
         well.menuRequested.connect(lambda position: self.contextMenuRequested.emit(spec.key, position))
         if is_error:
-            well.set_table(self._error_table)
+            well.set_table(self.key.table())
         else:
             well.set_annotation(self._annotation)
             well.set_levels(*self._levels)
@@ -416,17 +421,16 @@ class ImageGrid(QWidget):
 
     def _apply_error_levels(self) -> None:
         for panel in self._errors.values():
-            panel.well.set_levels(0.0, self.key.data_range() / self.key.gain())
+            panel.well.set_levels(*self.key.limits())
 
     def _show_slice_note(self) -> None:
-        note = " · ".join(part for part in (self._slice_note, "flipped ↕" if self._is_flipped else "") if part)
+        note = " · ".join(filter(None, (self._slice_note, "flipped ↕" if self._is_flipped else "")))
         for number, panel in enumerate(self._images.values()):
             panel.well.set_note(note if number == 0 else "")
 
     def _set_tab_order(self) -> None:
-        wells = [panel.well for panel in self._images.values()] + [panel.well for panel in self._errors.values()]
-        for first, second in pairwise(wells):
-            QWidget.setTabOrder(first, second)
+        for first, second in pairwise(self._all_panels()):
+            QWidget.setTabOrder(first.well, second.well)
 
     # -- places ------------------------------------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ class KSpaceView(QWidget):
     """Viewer of k-space (object name ``kspaceView``).
 
     Setters: ``set_kspace(kspace)`` complex or magnitude ``(coil, y, x)`` or ``(y, x)``, ``set_mask(mask)``,
-    ``set_coil(index)``, ``step_coil(n)``, ``set_message(text)``, ``clear()``.
+    ``set_coil(index)``, ``set_message(text)``, ``clear()``.
     """
 
     coilChanged = Signal(int)
@@ -103,10 +103,6 @@ class KSpaceView(QWidget):
         self.coil_slider.blockSignals(False)
         self._show()
 
-    def step_coil(self, n_steps: int) -> None:
-        """Show the coil ``n_steps`` further on."""
-        self.set_coil(self.coil() + n_steps)
-
     def coil(self) -> int:
         """Coil in view, counted from 0."""
         return self.coil_slider.value()
@@ -135,7 +131,7 @@ class KSpaceView(QWidget):
 
     def _step_and_tell(self, n_steps: int) -> None:
         before = self.coil()
-        self.step_coil(n_steps)
+        self.set_coil(before + n_steps)
         if self.coil() != before:
             self.coilChanged.emit(self.coil())
 

@@ -268,6 +268,18 @@ def viridis_table() -> NDArray[np.uint8]:
     return _ramp(_VIRIDIS_STEPS)
 
 
+# Own steps: both arms get lighter evenly, and blue and orange differ for those who see red and green alike.
+_DIVERGING_STEPS = (
+    "d8f0ff a8dcff 74c4fb 45a6ec 2585d2 1765ad 124883 0e2f58 0a1a30 050608 "
+    "050608 331904 5c2a05 873d06 b05208 d66d10 f18d2c ffb35c ffd596 fff0d6 "
+)
+
+
+def diverging_table() -> NDArray[np.uint8]:
+    """Black in the middle, blue below and orange above, that of errors with a sign, 256 × RGBA bytes."""
+    return _ramp(_DIVERGING_STEPS)
+
+
 COLOUR_MAPS = {"grey": gray_table, "inferno": inferno_table, "viridis": viridis_table}
 """Colours that magnitudes can be shown in: all get lighter evenly, so that no step is seen where there is none."""
 

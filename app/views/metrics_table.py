@@ -143,7 +143,7 @@ class MetricsTable(NumberTable):
         ]
         width = min(widths[0], longest) + sum(widths[1:]) + self.verticalScrollBar().sizeHint().width()
         width += 2 * theme.SPACE  # between a name and its scores
-        return QSize(max(200, width), 4 * (self.fontMetrics().height() + 6))
+        return QSize(max(200, width), 3 * (self.fontMetrics().height() + 6))
 
     def _fill(self) -> None:
         n_rows = sum(1 + len(rows) for _, rows in self._blocks) - bool(self._blocks)

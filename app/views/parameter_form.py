@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QCheckBox, QComboBox, QLabel, QLineEdit, QPushButt
 
 from app import theme
 from app.messages import sentence
-from app.views.fields import KeepsKeys, form, muted
+from app.views.fields import KeepsKeys, YieldsUndo, form, muted
 from app.views.named import named
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class ParameterForm(QWidget):
         self.setObjectName("parameterForm")
         self.label_width = 0
         """So that the fields stand below those of the form around this one."""
-        self._keeper = KeepsKeys(self)
+        self._keeper, self._yielder = KeepsKeys(self), YieldsUndo(self)
         self._parameters: dict[str, Parameter] = {}
         self._fields: dict[str, QWidget] = {}
         self._is_setting = False
@@ -161,6 +161,7 @@ class ParameterForm(QWidget):
             return combo
         edit = QLineEdit(placeholderText="auto" if parameter.is_optional else "")
         edit.editingFinished.connect(lambda: self._emit(name, edit.text()))
+        self._yielder.watch(edit)
         return edit
 
     def _fill(self, field: QWidget, parameter: Parameter, value: Any) -> None:

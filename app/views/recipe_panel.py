@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.messages import sentence
-from app.views.fields import FormScroll, KeepsKeys, align_labels, beside, choose, describe, form, heading
+from app.views.fields import FormScroll, KeepsKeys, YieldsUndo, align_labels, beside, choose, describe, form, heading
 from app.views.model_choice import ModelChoice
 from app.views.named import named
 from app.views.parameter_form import ParameterForm
@@ -213,6 +213,7 @@ class RecipePanel(QWidget):
         self.sampling.refused.connect(self.refused)
         self.sampling.corrected.connect(self.corrected)
         KeepsKeys(self).watch(self.model, self.weights, self.maps, self.device, self.precision)
+        YieldsUndo(self).watch(self.coils)
         self.coils.editingFinished.connect(self._read_coils)
         self.join.toggled.connect(lambda is_on: self._emit(join_coils=JOIN_WEIGHT if is_on else None))
         for combo, field in (
@@ -256,7 +257,7 @@ class RecipePanel(QWidget):
         """
         self._is_setting = True
         self.sampling.set_request(request, keeps_text=keeps_text)
-        if not (keeps_text or self.coils.hasFocus()):
+        if not (keeps_text or (self.coils.hasFocus() and self.coils.isModified())):
             self.coils.setText("" if request.coils is None else str(request.coils))
         self._choose_device(request.device)
         choose(self.precision, request.precision)

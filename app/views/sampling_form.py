@@ -8,7 +8,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QComboBox, QFormLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
 
 from app import theme
-from app.views.fields import Factor, KeepsKeys, align_labels, beside, choose, describe, form
+from app.views.fields import Factor, KeepsKeys, YieldsUndo, align_labels, beside, choose, describe, form
 from app.views.named import named
 from recon.masks import KINDS, TITLES, default_center_fraction
 
@@ -91,6 +91,7 @@ class SamplingForm(QWidget):
 
     def _connect(self) -> None:
         KeepsKeys(self).watch(self.mask_type, self.acceleration, self.grid)
+        YieldsUndo(self).watch(self.acceleration, self.center_fraction, self.seed)
         self.mask_type.activated.connect(self._choose_mask)
         self.acceleration.valueChanged.connect(lambda value: self._emit(acceleration=value))
         self.acceleration.corrected.connect(self.corrected)
@@ -147,7 +148,7 @@ class SamplingForm(QWidget):
             (self.center_fraction, "" if mask.center_fraction is None else f"{mask.center_fraction:g}"),
             (self.seed, "" if mask.seed == "filename" else str(mask.seed)),
         ):
-            if not (keeps_text or field.hasFocus()):
+            if not (keeps_text or (field.hasFocus() and field.isModified())):
                 field.setText(text)
         choose(self.grid, request.grid)
         self._enable()

@@ -37,7 +37,7 @@ class RunCurves:
     name
         What the run is called.
     curves
-        Steps and values by name, as in `app.training_events.Record`.
+        Steps and values by name, as in `app.training.events.Record`.
     is_main
         The run that is followed; others are only compared with it.
     epoch_steps

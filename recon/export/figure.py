@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recon import metrics
-from recon.errors import ExportError, RequestError, needs_package
+from recon.errors import ExportError, needs_package
+from recon.export import picture
 from recon.export.atomic import atomic_file
-from recon.result import is_usable
+from recon.export.picture import ERROR_GAIN, WINDOW_PERCENT, drawable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recon.result import Reconstruction
-
-ERROR_GAIN = 5
-WINDOW_PERCENT = 99.5
 
 # Inches, except where the name says otherwise.
 _PANEL_WIDTH = 1.9
@@ -38,7 +36,8 @@ _MIN_WIDTH = 4.6
 _MAX_COLUMNS = 7
 _DOTS_PER_INCH = 200
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_INK, _QUIET, _WARNING = "#1a1a1a", "#5f6368", "#9a3412"
+_INK = "#1a1a1a"
+_COLOURS = {"ink": _INK, "quiet": "#5f6368", "warning": "#9a3412"}
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def write(result: Reconstruction, path: Path, slice_index: int | None = None) ->
     MissingPackageError
         If matplotlib is not installed.
     """
-    position = _position(result, slice_index)
+    position = picture.position_of(result, slice_index)
     if not np.isfinite(result.final[position]).all():
         raise ExportError(f"{path}: the result holds NaN or infinity; there is no picture to draw.")
     figure = _draw(result, position)
@@ -85,31 +84,11 @@ def write(result: Reconstruction, path: Path, slice_index: int | None = None) ->
     return path
 
 
-def _position(result: Reconstruction, slice_index: int | None) -> int:
-    if slice_index is None:
-        return len(result.indices) // 2
-    if slice_index not in result.indices:
-        done = ", ".join(str(index) for index in result.indices[:20])
-        raise RequestError(f"slice {slice_index} was not reconstructed; choose one of {done}.")
-    return result.indices.index(slice_index)
-
-
 # ---- what is shown ----------------------------------------------------------------------------------------------
 
 
 def _panels(result: Reconstruction, position: int) -> list[_Panel]:
-    volumes = {"Zero-filled": result.zero_filled}
-    last = None
-    for title, volume in result.module_outputs().items():
-        if title not in ("zero-filled", "final"):
-            # As the window writes them: Iterate, but 4x and OC as they are.
-            volumes[title[:1].upper() + title[1:]] = last = volume
-    final = result.final[position]
-    # A method without iterations, or one whose last module is its result, needs no panel twice.
-    if last is not None and _same(last[position], final):
-        volumes.popitem()
-    if not _same(result.zero_filled[position], final):
-        volumes["Final"] = result.final
+    volumes = picture.steps(result, position, result.module_outputs())
     if result.reference is None:
         return [_Panel(title, volume[position]) for title, volume in volumes.items()]
     reference = result.reference[position]
@@ -123,13 +102,8 @@ def _panels(result: Reconstruction, position: int) -> list[_Panel]:
     return [*panels, _Panel("Reference", reference)]
 
 
-def _same(first: NDArray[np.float32], second: NDArray[np.float32]) -> bool:
-    """True when two images differ by rounding alone."""
-    return bool(np.abs(first - second).max() <= 1e-4 * np.abs(second).max())
-
-
 def _scores(reference: NDArray[np.float32], image: NDArray[np.float32], peak: float) -> str:
-    if not (peak > 0 and reference.any()):
+    if not picture.is_scored(reference, peak):
         return "no score: the reference is empty"
     pair = reference[None], image[None]
     psnr = f"{metrics.psnr(*pair, peak):.2f} dB"
@@ -137,29 +111,15 @@ def _scores(reference: NDArray[np.float32], image: NDArray[np.float32], peak: fl
     return f"PSNR {psnr}\n{similarity} · NMSE {metrics.nmse(*pair):#.2g}"
 
 
-def _caption(result: Reconstruction, position: int) -> list[tuple[str, str]]:
-    """Lines of the caption and their colours."""
-    series, request = result.series, result.request
-    if series.acquired_mask is not None:
-        sampling = f"the scanner's own sampling, R = {result.mask.acceleration:.2f}"
-    elif request.mask.kind == "none":
-        sampling = "fully sampled"
+def _caption(result: Reconstruction, position: int) -> list[picture.Line]:
+    if result.reference is None:
+        remark = f"No reference exists. One grey window, 0 to the {WINDOW_PERCENT}th percentile."
     else:
-        sampling = f"{request.mask.title} (effective R = {result.mask.acceleration:.2f})"
-    number = f"slice {result.indices[position]}"
-    if series.n_slices > 1:
-        number += f" of 0 to {series.n_slices - 1}"
-    words = (result.model_title, sampling, number, series.name, series.part)
-    lines = [(" · ".join(filter(None, words)), _INK)]
-    if result.reference is not None:
-        window = f"grey window 0 to the {WINDOW_PERCENT}th percentile of the reference; scores of this slice"
-        lines.append((f"One {window} relative to the maximum of all slices shown here.", _QUIET))
-    else:
-        lines.append((f"No reference exists. One grey window, 0 to the {WINDOW_PERCENT}th percentile.", _QUIET))
-    if series.simulation is not None:
-        lines.append((f"Simulated k-space: {series.simulation.sentence}.", _WARNING))
-    lines.append(("Research use only. Not for diagnosis.", _QUIET))
-    return lines
+        remark = (
+            f"One grey window 0 to the {WINDOW_PERCENT}th percentile of the reference; scores of this slice relative "
+            "to the maximum of all slices shown here."
+        )
+    return picture.caption(result, picture.slice_words(result, position), remark)
 
 
 # ---- how it is laid out -----------------------------------------------------------------------------------------
@@ -185,29 +145,29 @@ def _draw(result: Reconstruction, position: int) -> Figure:
     figure = Figure(figsize=(width, 1), dpi=_DOTS_PER_INCH, facecolor="white")
     FigureCanvasAgg(figure)
     lines = [
-        (part, colour)
-        for text, colour in _caption(result, position)
-        for part in _wrap(figure, _drawable(text), width - 2 * _MARGIN)
+        (part, _COLOURS[line.role])
+        for line in _caption(result, position)
+        for part in _wrap(figure, drawable(line.text), width - 2 * _MARGIN)
     ]
     caption_height = len(lines) * _LINE_HEIGHT
     height = 2 * _MARGIN + bands * band_height + (bands - 1) * _BAND_GAP + _BAND_GAP + caption_height
     figure.set_size_inches(width, height)
 
     sheet = _Sheet(figure, width, height)
-    view = _View(result, position)
+    view = picture.View(result, position)
     left_edge = (width - grid_width) / 2
     for number, panel in enumerate(panels):
         band, column = divmod(number, columns)
         left = left_edge + column * (_PANEL_WIDTH + _GAP)
         top = _MARGIN + band * (band_height + _BAND_GAP)
         sheet.text(
-            _drawable(panel.title), left + _PANEL_WIDTH / 2, top + 0.05, size=9.5, room=_PANEL_WIDTH, weight="bold"
+            drawable(panel.title), left + _PANEL_WIDTH / 2, top + 0.05, size=9.5, room=_PANEL_WIDTH, weight="bold"
         )
         top += _TITLE_HEIGHT
-        view.show_image(sheet.axes(left, top, _PANEL_WIDTH, panel_height), panel.image)
+        _show(sheet.axes(left, top, _PANEL_WIDTH, panel_height), view, panel.image, "gray", view.white)
         top += panel_height + _GAP
         if panel.error is not None:
-            view.show_error(sheet.axes(left, top, _PANEL_WIDTH, panel_height), panel.error)
+            _show(sheet.axes(left, top, _PANEL_WIDTH, panel_height), view, panel.error, "inferno", view.largest_error)
             score_top = top + panel_height + 0.06
             for line_number, line in enumerate(panel.scores.split("\n")):
                 middle = left + _PANEL_WIDTH / 2
@@ -220,7 +180,7 @@ def _draw(result: Reconstruction, position: int) -> Figure:
     return figure
 
 
-def _draw_error_scale(sheet: _Sheet, view: _View, left: float, top: float, height: float) -> None:
+def _draw_error_scale(sheet: _Sheet, view: picture.View, left: float, top: float, height: float) -> None:
     """The place under the reference has no error to show: the scale of the others stands there."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -245,37 +205,9 @@ def _draw_error_scale(sheet: _Sheet, view: _View, left: float, top: float, heigh
         sheet.text(line, left + 0.58, middle + 0.15 * number, size=7.2, align="left", weight=weight)
 
 
-class _View:
-    """Grey window and error scale, the same for all panels; turns the picture the way it is looked at."""
-
-    def __init__(self, result: Reconstruction, position: int) -> None:
-        geometry = result.series.geometry
-        self._flip = geometry.flip_rows
-        row_mm, column_mm = geometry.pixel_spacing_mm
-        self._aspect = row_mm / column_mm
-        reference = result.reference
-        source = result.final[position]
-        if reference is not None and is_usable(reference[position]):
-            source = reference[position]
-        self._white = float(np.percentile(source, WINDOW_PERCENT)) or float(source.max()) or 1.0
-        self.largest_error = (float(np.abs(reference).max()) if reference is not None else 0.0) / ERROR_GAIN or 1.0
-
-    def show_image(self, axes: Axes, image: NDArray[np.float32]) -> None:
-        self._show(axes, image, "gray", self._white)
-
-    def show_error(self, axes: Axes, error: NDArray[np.float32]) -> None:
-        self._show(axes, error, "inferno", self.largest_error)
-
-    def _show(self, axes: Axes, image: NDArray[np.float32], colours: str, largest: float) -> None:
-        axes.imshow(
-            image[::-1] if self._flip else image,
-            colours,
-            vmin=0,
-            vmax=largest,
-            aspect=self._aspect,
-            interpolation="antialiased",
-        )
-        axes.set_axis_off()
+def _show(axes: Axes, view: picture.View, image: NDArray[np.float32], colours: str, largest: float) -> None:
+    axes.imshow(view.turned(image), colours, vmin=0, vmax=largest, aspect=view.aspect, interpolation="antialiased")
+    axes.set_axis_off()
 
 
 class _Sheet:
@@ -319,14 +251,6 @@ class _Sheet:
         )
 
 
-def _drawable(text: str) -> str:
-    """Replace what the font of the figure has no letter for, such as Chinese in a file name."""
-    from matplotlib.font_manager import findfont, get_font
-
-    letters = get_font(findfont("DejaVu Sans")).get_charmap()
-    return "".join(letter if ord(letter) in letters else "□" for letter in text)
-
-
 def _text_width(figure: Figure, text: str, size: float, weight: str = "normal") -> float:
     """Width of a text in inches."""
     from matplotlib.font_manager import FontProperties
@@ -340,25 +264,8 @@ def _fit(figure: Figure, text: str, room: float, size: float, weight: str) -> tu
     width = _text_width(figure, text, size, weight)
     if width > room:
         size = max(0.97 * size * room / width, 6.0)
-    whole, kept = text, len(text)
-    while kept > 2 and _text_width(figure, text, size, weight) > room:
-        # The ends of names tell them apart, so the middle goes.
-        kept -= 1
-        text = f"{whole[: kept - kept // 2]}…{whole[-(kept // 2) :]}"
-    return text, size
+    return picture.shorten(text, room, lambda part: _text_width(figure, part, size, weight)), size
 
 
 def _wrap(figure: Figure, text: str, room: float, size: float = 7.8) -> list[str]:
-    """Break a text into lines that have room; a word that is longer than a line is broken too."""
-    lines, line = [], ""
-    for word in text.split(" "):
-        if line and _text_width(figure, f"{line} {word}", size) > room:
-            lines.append(line)
-            line = word
-        else:
-            line = f"{line} {word}" if line else word
-        while _text_width(figure, line, size) > room and len(line) > 1:
-            cut = next(n for n in range(len(line) - 1, 0, -1) if n == 1 or _text_width(figure, line[:n], size) <= room)
-            lines.append(line[:cut])
-            line = line[cut:]
-    return [*lines, line]
+    return picture.wrap(text, room, lambda part: _text_width(figure, part, size))

@@ -80,11 +80,11 @@ class StoredReconstruction(Reconstruction):
         ExportError
             If something cannot be written; see `recon.result.Reconstruction.save`.
         """
-        needing = {"png"} | ({"dicom", "dicom-anonymous"} if self.series.kind == "dicom" else set())
+        needing = {"png", "movie"} | ({"dicom", "dicom-anonymous"} if self.series.kind == "dicom" else set())
         if self.scan is None and (lacking := needing & set(formats)):
             raise FileError(
                 self.path,
-                f"the scan that it was made of, {self.series.path}, was not found as it was, and {lacking.pop()} needs "
+                f"the scan that it was made of, {self.series.path}, was not found as it was, and {min(lacking)} needs "
                 "it; say where it is with --scan.",
             )
         name = self.path.name.removesuffix(ENDINGS["hdf5"])

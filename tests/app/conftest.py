@@ -270,10 +270,10 @@ class FakeReconstruction:
     def without_phase(self):
         return self
 
-    def save(self, folder, formats, *, stages=False, name=None):
+    def save(self, folder, formats, *, stages=False, name=None, slice_index=None):
         if self.engine.error is not None:
             raise self.engine.error
-        self.engine.saved.append((folder, list(formats), stages))
+        self.engine.saved.append((folder, list(formats), stages, slice_index))
         return [folder / "disc.pcrnn.dcm", folder / "disc.pcrnn.json"]
 
 
@@ -385,7 +385,7 @@ def reconstruct(child, click):
 @pytest.fixture
 def write_events():
     """Give the function that lets a training run in a folder tell of these events."""
-    from app.training_events import EVENTS
+    from app.training.events import EVENTS
 
     def write_events(folder, *events):
         folder.mkdir(parents=True, exist_ok=True)

@@ -121,6 +121,45 @@ def test_errors_are_those_of_what_is_shown(window, qtbot, reconstruct, show):
     assert window.grid.error_panel("final").well.image == pytest.approx(np.abs(difference.real), abs=2e-3 * scale)
 
 
+def test_errors_with_a_sign(window, qtbot, reconstruct, show):
+    reconstruct(window, qtbot)
+    session, key = window.session, window.grid.key
+    step, reference = session.slice_result.final, session.preview.reference
+    columns = np.linspace(0, 2 * np.pi, reference.shape[1], dtype=np.float32)
+    object.__setattr__(step, "image", reference + np.float32(0.1 * reference.max()) * np.sin(columns))
+    difference = step.image - reference
+
+    def turn():
+        QTest.keyClick(window, Qt.Key.Key_D, Qt.KeyboardModifier.ShiftModifier)
+        window.grid_presenter.flush()
+        return window.grid.error_panel("final").well
+
+    unsigned = window.grid.error_panel("final").well
+    before = unsigned.limits
+    assert before[0] == 0 and key.title.text() == "|error| ×5"
+    well = turn()
+    assert well.image == pytest.approx(difference)
+    assert well.limits == (-before[1], before[1]) and key.limits() == well.limits
+    assert key.title.text() == "error ×5" and "blue too dark" in key.title.toolTip()
+    assert "brightest blue is −" in key.bar.accessibleDescription()
+    # Colours of the picture itself: what is too bright is orange, what is too dark blue.
+    for sign in (1, -1):
+        y, x = np.unravel_index(np.argmax(sign * difference), difference.shape)
+        colour = well.grab().toImage().pixelColor(well.position_of(x, y).toPoint())
+        assert (colour.red() - colour.blue()) * sign > 40, colour.name()
+    # A window that follows a key press has the new sign, and phases have errors without one.
+    press_e = window.grid.error_gain()
+    QTest.keyClick(window, Qt.Key.Key_E)
+    assert window.grid.error_gain() != press_e and well.limits[0] == -well.limits[1]
+    show(Qt.Key.Key_P, Component.PHASE)
+    assert key.title.text().startswith("|complex error|") and well.limits[0] == 0
+    show(Qt.Key.Key_R, Component.REAL)
+    assert key.title.text().startswith("real error") and well.limits[0] < 0
+    show(Qt.Key.Key_M, Component.MAGNITUDE)
+    assert turn().image == pytest.approx(np.abs(difference))
+    assert window.grid.error_panel("final").well.limits[0] == 0
+
+
 def test_an_image_without_phase_says_so(window, qtbot, reconstruct, show):
     reconstruct(window, qtbot)
     for step in window.session.slice_result.steps:

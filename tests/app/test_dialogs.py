@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QPalette
@@ -46,13 +47,59 @@ def test_export_dialog_validates_in_place(window, qtbot, tmp_path, child, recons
     child(dialog, "exportStages").click()
     with qtbot.waitSignal(window.session.exports.written, timeout=5000):
         QTest.mouseClick(button, LEFT)
-    assert window.session._engine.saved == [(tmp_path / "new" / "deep", ["hdf5", "csv"], True)]
+    assert window.session._engine.saved == [
+        (tmp_path / "new" / "deep", ["hdf5", "csv"], True, window.session.slice_index)
+    ]
     assert "Exported" in window.banner.text
+
+
+def kept(n_slices, n_stages):
+    """A reconstruction as far as a movie asks what moves in it."""
+    volume = np.ones((n_slices, 4, 4), np.float32)
+    stages = {f"iterate · {n}": volume * (2 + n) for n in range(n_stages)}
+    return SimpleNamespace(indices=tuple(range(n_slices)), final=volume, zero_filled=9 * volume, stages=stages)
+
+
+def test_a_movie_is_offered_where_something_moves(qtbot, child, new_series):
+    results = [
+        SimpleNamespace(title="CS-TV", finished=(0,), series=new_series(), reconstruction=kept(*sizes))
+        for sizes in ((1, 0), (1, 3), (4, 0), (4, 3))
+    ]
+    dialog = ExportDialog(results, results[0], "/tmp")
+    qtbot.addWidget(dialog)
+    dialog.show()
+    box, choice = child(dialog, "format-movie"), child(dialog, "exportResult")
+    assert not box.isEnabled() and "needs iterations or several slices" in box.text()
+    for row, said in enumerate(("the iterations, from", "all slices in turn;", "iterations of the slice in view"), 1):
+        QTest.keyClick(choice, Qt.Key.Key_Down)
+        assert choice.currentIndex() == row
+        assert box.isEnabled() and said in box.text() and box.sizeHint().width() <= box.width()
+    QTest.mouseClick(child(dialog, "format-dicom"), LEFT, pos=QPoint(8, 8))
+    QTest.mouseClick(box, LEFT, pos=QPoint(8, 8))
+    assert child(dialog, "exportButton").isEnabled() and not child(dialog, "exportPhase").isEnabled()
+    choice.setCurrentIndex(0)  # what was ticked cannot be made of this one
+    assert "format" in child(dialog, "exportProblem").text() and not child(dialog, "exportButton").isEnabled()
+    choice.setCurrentIndex(3)
+    with qtbot.waitSignal(dialog.export_wanted) as wanted:
+        QTest.mouseClick(child(dialog, "exportButton"), LEFT)
+    assert wanted.args[1] == ["movie"] and wanted.args[4] is results[3]
+
+
+def test_a_movie_is_exported_from_the_window(window, qtbot, tmp_path, child, reconstruct):
+    reconstruct(window, qtbot)
+    done = window.session.result.reconstruction
+    done.stages = {"4x · 1": 2 * done.final, "4x · 2": 3 * done.final}
+    dialog = open_dialog(window, "export")
+    child(dialog, "exportFolder").setText(str(tmp_path))
+    QTest.mouseClick(child(dialog, "format-movie"), LEFT, pos=QPoint(8, 8))
+    with qtbot.waitSignal(window.session.exports.written, timeout=5000):
+        QTest.mouseClick(child(dialog, "exportButton"), LEFT)
+    assert window.session._engine.saved == [(tmp_path, ["dicom", "movie"], False, window.session.slice_index)]
 
 
 def test_export_dialog_says_whether_the_patient_is_named(qtbot, child, new_series):
     results = [
-        SimpleNamespace(title="CS-TV", finished=(0,), series=new_series(kind=kind, name=kind))
+        SimpleNamespace(title="CS-TV", finished=(0,), reconstruction=None, series=new_series(kind=kind, name=kind))
         for kind in ("fastmri", "dicom", "dicom")
     ]
     dialog = ExportDialog(results, results[0], "/tmp")
@@ -80,7 +127,7 @@ def test_export_dialog_says_whether_the_patient_is_named(qtbot, child, new_serie
 @pytest.mark.parametrize("name", ["scan", "sub-01_ses-pre_task-finger_acq-highres_run-01_bold · volume 07 of 40"])
 def test_the_end_of_a_long_name_is_seen_in_the_box(qtbot, child, new_series, name):
     title = "#1 · PC-RNN-S · Equispaced, exact share 4×"
-    result = SimpleNamespace(title=title, finished=(0,), series=new_series(name=name))
+    result = SimpleNamespace(title=title, finished=(0,), reconstruction=None, series=new_series(name=name))
     dialog = ExportDialog([result], result, "/tmp")
     qtbot.addWidget(dialog)
     dialog.resize(600, 400)
@@ -141,7 +188,7 @@ def _answered_send(child, result):
 )
 def test_texts_of_an_open_dialog_keep_to_the_theme(qapp, qtbot, child, new_series, make, role):
     theme.apply(qapp, "dark")
-    dialog = make(child, SimpleNamespace(title="CS-TV", finished=(0,), series=new_series()))
+    dialog = make(child, SimpleNamespace(title="CS-TV", finished=(0,), reconstruction=None, series=new_series()))
     qtbot.addWidget(dialog)
     dialog.show()
     said = [label for label in dialog.findChildren(QLabel) if label.isVisible() and label.text()]

@@ -9,7 +9,7 @@ import torch
 
 import recon
 from app import engine
-from app.presenter import score_text
+from app.presenters.words import score_text
 from app.session import Session
 from recon import phantom
 from recon.errors import FileError

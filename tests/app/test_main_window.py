@@ -4,7 +4,7 @@ import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QKeySequence
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QDockWidget, QLabel, QPushButton, QWidget
+from PySide6.QtWidgets import QApplication, QDockWidget, QLabel, QPushButton, QTabBar, QWidget
 
 from app.command_list import COMMANDS
 from app.main_window import MainWindow
@@ -125,6 +125,22 @@ def test_the_layout_is_kept_and_can_be_reset(window, qtbot, engine, tmp_path):
     assert not window.docks["kspace"].isHidden()
 
 
+def test_a_reset_leaves_no_tabs_behind(window, qtbot):
+    def bars():
+        found = window.findChildren(QTabBar, options=Qt.FindChildOption.FindDirectChildrenOnly)
+        return [bar for bar in found if bar.isVisible()]
+
+    window.resizeDocks([window.docks["metrics"]], [420], Qt.Orientation.Vertical)
+    window.resizeDocks([window.docks["metrics"], window.docks["header"]], [700, 200], Qt.Orientation.Horizontal)
+    QApplication.processEvents()
+    for _ in range(2):
+        window.reset_layout()
+        qtbot.waitUntil(lambda: len(bars()) == 1, timeout=5000)
+        QApplication.processEvents()
+    assert [bars()[0].tabText(place) for place in range(2)] == ["Header", "Region"]
+    assert bars()[0].geometry().left() >= window.docks["header"].geometry().left()
+
+
 # ---------------------------------------------------------------- keys
 
 
@@ -200,7 +216,7 @@ def test_the_zoom_that_is_shown_follows_the_keys(window):
 
 def test_help_is_the_last_menu(window):
     titles = [action.text() for action in window.menuBar().actions()]
-    assert titles == ["File", "View", "Window/level", "Reconstruct", "Panes", "Help"]
+    assert titles == ["File", "Edit", "View", "Window/level", "Reconstruct", "Panes", "Help"]
 
 
 def test_alt_wheel_over_an_image_turns_the_coil(window, qtbot):

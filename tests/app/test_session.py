@@ -390,7 +390,7 @@ def test_export_writes_in_the_background_and_says_where(opened, engine, qtbot, t
     finish(opened, qtbot)
     with qtbot.waitSignal(opened.exports.written, timeout=5000):
         assert opened.export(tmp_path / "out", ["dicom"], stages=True)
-    assert engine.saved == [(tmp_path / "out", ["dicom"], True)]
+    assert engine.saved == [(tmp_path / "out", ["dicom"], True, opened.slice_index)]
     assert opened.seen[-1].level == "success"
     assert opened.seen[-1].target == str(tmp_path / "out")
     assert opened.settings.export_folder == str(tmp_path / "out")

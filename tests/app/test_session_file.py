@@ -32,8 +32,8 @@ def folder(tmp_path):
 def stored(folder):
     request = Request("cs-tv", MaskSpec("random", 6, 0.06, 11), None, 4, overrides={"lambda_": 0.02, "prior": "tv"})
     view = ViewOptions(
-        "phase", {"magnitude": (0.0, 1.5), "phase": (-3.0, 3.0)}, "soft", "viridis", True, "comparison", False, 10,
-        False, (3, 4), (1, 2, 5, 6), True, 0.25, 2.5, (0.25, 0.75),
+        "phase", {"magnitude": (0.0, 1.5), "phase": (-3.0, 3.0)}, "soft", "viridis", True, "comparison", False, True,
+        10, False, (3, 4), (1, 2, 5, 6), True, 0.25, 2.5, (0.25, 0.75),
     )  # fmt: skip
     place = Place(0, 0, "äther · AXT2")
     results = ((place, replace(request, slices=(2, 3))), (Place(1, 0, "T1"), Request(slices=(0,), join_coils=0.01)))

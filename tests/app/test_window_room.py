@@ -88,6 +88,17 @@ def test_a_small_window_is_small_and_cuts_nothing_through(window, qtbot, reconst
     assert job.toolTip().startswith(job.text())
 
 
+def test_a_small_window_stays_as_it_is_when_its_study_is_closed_and_another_opened(window, qtbot):
+    window.resize(960, 540)
+    qtbot.waitUntil(lambda: window.height() >= window.minimumSizeHint().height())
+    size, session = window.size(), window.session
+    session.close_study(session.studies[0])
+    session.open("/nowhere/disc.h5")
+    qtbot.waitUntil(lambda: session.preview is not None, timeout=9000)
+    QApplication.processEvents()
+    assert window.size() == size
+
+
 def test_the_key_of_errors_leaves_out_what_does_not_fit(qtbot):
     parent = QWidget()
     qtbot.addWidget(parent)

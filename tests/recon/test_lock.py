@@ -56,6 +56,24 @@ def test_the_lock_of_a_killed_process_is_taken_over(holder):
     assert not path.exists()
 
 
+def test_the_children_of_a_killed_process_do_not_hold_its_lock(tmp_path):
+    path = tmp_path / "evaluation.lock"
+    forks = HOLD.replace('print("held", flush=True)', r"os.write(1, b'%d\n' % os.fork())").replace(
+        "import ", "import os, ", 1
+    )
+    command = [sys.executable, "-c", forks, str(path)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        child = max(int(process.stdout.readline()), int(process.stdout.readline()))
+        process.kill()
+        process.wait()
+        try:
+            with locked(path, "evaluate"):
+                os.kill(child, 0)  # it is still there
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
 def test_a_lock_goes_also_where_the_work_fails(tmp_path):
     path = tmp_path / "new" / "evaluation.lock"
     with pytest.raises(ZeroDivisionError), locked(path, "evaluate"):

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from recon import coils, sensitivity
+from recon import coils, interruption, sensitivity
 from recon.calibration import calibration_kernel
 from recon.errors import RequestError
 from recon.fourier import ifft2c
@@ -256,3 +256,10 @@ def test_what_is_no_kspace_is_named(kspace, estimate):
     broken[..., broken.shape[-2] // 2, broken.shape[-1] // 2] = torch.nan
     with pytest.raises(RequestError, match="holds NaN, infinity"):
         estimate(broken)
+
+
+def test_maps_that_nobody_waits_for_any_longer_are_left(kspace):
+    with interruption.watching(lambda: True), pytest.raises(interruption.Interrupted):
+        coils.espirit(kspace)
+    with interruption.watching(lambda: False):
+        assert coils.espirit(kspace).shape == kspace.shape

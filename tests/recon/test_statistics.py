@@ -94,3 +94,58 @@ def test_spread():
     assert statistics.spread([5.0]).sd is None
     assert statistics.spread([float("inf"), 1.0]).mean == float("inf")
     assert statistics.spread([]).n == 0
+
+
+def test_shift_of_hollander_and_wolfe():
+    """Hamilton depression scale factor of nine patients at two visits: their table 3.1, estimate and interval."""
+    first = np.array([1.83, 0.50, 1.62, 2.48, 1.68, 1.88, 1.55, 3.06, 1.30])
+    second = np.array([0.878, 0.647, 0.598, 2.05, 1.06, 1.29, 1.06, 3.14, 1.29])
+    found = statistics.shift(second - first)
+    assert (found.estimate, found.low, found.high) == pytest.approx((-0.46, -0.786, -0.010))
+
+
+@pytest.mark.parametrize("n", [6, 9, 24, 50, 51, 120])
+@pytest.mark.parametrize("confidence", [0.95, 0.8])
+def test_the_interval_holds_the_shifts_that_scipy_does_not_reject(n, confidence):
+    differences = np.random.default_rng(n).normal(0.4, 1, n)
+    found = statistics.shift(differences, confidence)
+    means = np.sort([(a + b) / 2 for place, a in enumerate(differences) for b in differences[place:]])
+    assert found.estimate == pytest.approx(np.median(means))
+    method = "exact" if n <= 50 else "asymptotic"
+
+    def p(shift):
+        return stats.wilcoxon(differences - shift, method=method).pvalue
+
+    # From one mean to the next the sum of ranks, and p with it, jumps.
+    for end, inwards in ((found.low, 1e-9), (found.high, -1e-9)):
+        assert np.isclose(means, end, rtol=0, atol=1e-12).any()
+        assert p(end + inwards) > 1 - confidence > p(end - inwards)
+
+
+def test_too_few_differences_have_no_interval():
+    assert statistics.shift([1.0, 2.0, 4.0]) == statistics.Shift(2.25, None, None)
+    values = [0.5, 1.0, 2.0, 3.0, 4.0, 7.0]
+    assert len(values) == statistics.N_LEAST
+    assert statistics.shift(values[1:]).low is None
+    found = statistics.shift(values)
+    assert (found.low, found.high) == (0.5, 7.0)
+    assert statistics.signed_rank_test(values)[1] < 0.05 < statistics.signed_rank_test(values[1:])[1]
+
+
+@pytest.mark.parametrize("n", [20, 70])
+def test_the_interval_and_p_agree_and_nineteen_of_twenty_hold_the_shift(n):
+    rng = np.random.default_rng(n)
+    n_held = 0
+    for _ in range(400):
+        differences = rng.normal(0.5, 1, n)
+        found = statistics.shift(differences)
+        n_held += found.low <= 0.5 <= found.high
+        assert (found.low <= 0 <= found.high) == (statistics.signed_rank_test(differences)[1] > 0.05)
+    assert 0.92 * 400 <= n_held <= 0.98 * 400
+
+
+def test_ties_and_zeros_have_an_interval():
+    found = statistics.shift(np.zeros(8))
+    assert (found.estimate, found.low, found.high) == (0, 0, 0)
+    found = statistics.shift([0, 0, 0, 1, 1, 1, 2, 2])
+    assert found.low <= found.estimate <= found.high

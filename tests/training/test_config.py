@@ -41,7 +41,10 @@ def test_settings_override(tmp_path):
         ("learning_rate = inf", "learning_rate is inf; it must be above 0"),
         ("minutes = inf", "minutes is inf; it must be 0 or more"),
         ("step_factor = 0", "step_factor is 0; it must be above 0"),
-        ("accelerations = [4, 0.5]", "accelerations is 0.5; it must be at least 1"),
+        ("accelerations = [4, 0.5]", "accelerations is 0.5; it must be above 1"),
+        ("accelerations = [1]", "accelerations is 1; it must be above 1"),
+        ("mask_kinds = ['random', 'none']", "mask_kinds has none, which leaves all samples in place"),
+        ("seed = 99999999999999999999", "seed is 99999999999999999999; it must be 0 or more, and at most 9223372036"),
         ("noise = [0.01]", "noise is .0.01.; it must be the least and the most noise"),
         ("noise = [0.02, 0.01]", "noise is .0.02, 0.01.; it must be the least and the most noise"),
         ("noise = [0, 0.01]", "noise is 0; it must be above 0"),
@@ -53,6 +56,17 @@ def test_mistakes_are_named(tmp_path, text, words):
     (tmp_path / "recipe.toml").write_text(text)
     with pytest.raises(RequestError, match=words):
         read_config(tmp_path / "recipe.toml")
+
+
+def test_paths_hold_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    config = from_dict({"kspace": "good", "cache": "~/cache", "initial_weights": "/w/x.safetensors"})
+    assert (config.kspace, config.cache) == (str(tmp_path / "good"), str(tmp_path / "home" / "cache"))
+    assert (config.initial_weights, config.images) == ("/w/x.safetensors", "")
+    monkeypatch.chdir("/")
+    assert from_dict(config.to_dict()) == config
+    assert from_dict({"images": "~nobody-of-this-name/x"}).images == "/~nobody-of-this-name/x"
 
 
 def test_unreadable_recipes(tmp_path):

@@ -94,7 +94,7 @@ def test_no_skew_between_training_and_use(images, config, n_coils, monkeypatch):
 
 def test_an_acceleration_that_samples_nothing_is_refused_at_the_start(config):
     open_data(replace(config, accelerations=(16.0,)))
-    open_data(replace(config, accelerations=(1000.0,), mask_kinds=("none",)))
+    open_data(replace(config, accelerations=(1000.0,), mask_kinds=("file:mask.npy",)))
     with pytest.raises(RequestError, match="accelerations has 1000, which leaves fewer than 2 of the 32 columns"):
         open_data(replace(config, accelerations=(4.0, 1000.0)))
     with pytest.raises(RequestError, match="of the 44 columns of the narrowest images; 22 is the most"):

@@ -24,6 +24,7 @@ from training.config import TrainingConfig
 from training.devices import Devices, choose_devices
 from training.loader import share_of_stream
 from training.module import ReconstructionTask
+from training.publish import publish_run
 from training.run import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -277,6 +278,13 @@ def test_patience_ends_a_run_with_its_best_weights(tiny_recipe, tmp_path, monkey
     loaded = models.load(str(published)).state_dict()
     for name, value in loaded.items():
         torch.testing.assert_close(value, best["state_dict"][f"averaged.module.{name}"], rtol=2e-3, atol=1e-4)
+    # Published again, by the window or by hand, it is the same.
+    again, before = read_header(publish_run(run, tmp_path / "again.safetensors")), read_header(published)
+    assert (again.sha256, again.story["steps"], again.story["validation"]) == (
+        before.sha256,
+        2,
+        before.story["validation"],
+    )
     # What has been waited for in vain is not trained on.
     assert main(None, run, resume=True, devices="cpu") == published
     assert checkpoints.read(run)["global_step"] == 4

@@ -82,6 +82,28 @@ def test_reading_everything_finds_what_the_middle_hides(tmp_path, where, value, 
     assert entry.path.name == "b.h5" and reason in entry.reason
 
 
+@pytest.mark.parametrize(("side", "verb"), [("train", "trains"), ("val", "validates")])
+def test_a_side_of_which_nothing_can_be_read_is_a_problem(tmp_path, side, verb):
+    """A training would find it out after its first epoch."""
+    for name in ("train/a", "train/b", "val/c", "val/d"):
+        write_scan(tmp_path / f"{name}.h5", 3)
+    damaged = sorted((tmp_path / side).iterdir())
+    for path in damaged:
+        with h5py.File(path, "r+") as file:
+            file["kspace"][:] = 0
+    problem = f"nothing in it that {verb} can be read ({damaged[0].name}: slice 0 (counted from 0) has k-space that is"
+    found = inspect(tmp_path)
+    assert not found.is_usable and problem in found.problem
+    with pytest.raises(FileError, match=f"nothing in it that {verb} can be read"):
+        open_data(TrainingConfig(kspace=str(tmp_path)))
+    assert cli.main(["train", "--check", str(tmp_path), "--quiet"]) == 2
+    # Slices beside a damaged one train and validate.
+    with h5py.File(damaged[0], "r+") as file:
+        file["kspace"][0] = file["kspace"][2] = 1
+    assert inspect(tmp_path).is_usable
+    assert open_data(TrainingConfig(kspace=str(tmp_path))).story["training"]["volumes"] == 2
+
+
 def test_it_can_be_cancelled(folder):
     def stop(share):
         raise KeyboardInterrupt
@@ -98,7 +120,40 @@ def test_sub_folders_say_what_validates(tmp_path):
     found = inspect(tmp_path)
     assert [found.parts[name].n_volumes for name in ("train", "validation")] == [1, 1]
     assert any("1 training volume shows a subject who validates, and will" in note for note in found.notes)
-    assert any("1 volume lies in other sub-folders than train and val, and is not" in note for note in found.notes)
+    test = "1 volume lies in folders for testing, and is not used."
+    assert test in found.notes and test in open_data(TrainingConfig(kspace=str(tmp_path))).note
+    write_scan(tmp_path / "others" / "e.h5", patient="emil")
+    assert any(
+        "1 volume lies in other sub-folders than train and val, and is not" in n for n in inspect(tmp_path).notes
+    )
+
+
+def test_folders_for_testing_never_train(tmp_path):
+    for number, name in enumerate(("train/a", "train/b", "testing/c", "testing/d")):
+        write_scan(tmp_path / f"{name}.h5", patient=f"patient{number}")
+    found = inspect(tmp_path)
+    assert {**found.parts["train"].sequences, **found.parts["validation"].sequences} == {"AXT2": 1}
+    assert "2 volumes lie in folders for testing, and are not used." in found.notes
+    assert found.notes[-1] in (f"Split by subject: 10% validate, drawn with seed 0: patient{n}." for n in (0, 1))
+    data = open_data(TrainingConfig(kspace=str(tmp_path)))
+    assert data.story["training"]["volumes"] == data.story["validation"]["volumes"] == 1
+    for name in "ab":
+        (tmp_path / "train" / f"{name}.h5").unlink()
+    assert "lies in folders for testing, which never train" in inspect(tmp_path).problem
+    assert inspect(tmp_path / "testing").is_usable
+
+
+@pytest.mark.parametrize(
+    ("others", "problem"),
+    [("train", "a folder for training, none for validation, and 2 vol"), ("val", "for validation and none for train")],
+)
+def test_folders_of_which_some_say_what_they_are_for_are_refused(tmp_path, others, problem):
+    """They would be drawn as if no name said anything, and what validates might train."""
+    for name in (f"{others}/a", f"{others}/b", "elsewhere/c", "d"):
+        write_scan(tmp_path / f"{name}.h5")
+    assert problem in inspect(tmp_path).problem
+    with pytest.raises(FileError, match=problem):
+        open_data(TrainingConfig(kspace=str(tmp_path)))
 
 
 def test_images_and_mixed_folders(tmp_path):
@@ -117,12 +172,12 @@ def test_images_and_mixed_folders(tmp_path):
     assert "mixed: 2 files of raw data and 2 image files" in mixed.notes[0]
     assert not mixed.unusable
     # A training says it too, in the same words; on its images it names the raw data file by file.
-    assert open_data(TrainingConfig(kspace=str(tmp_path))).note == mixed.notes[0]
+    assert open_data(TrainingConfig(kspace=str(tmp_path))).note.startswith(mixed.notes[0])
     on_images = open_data(TrainingConfig(images=str(tmp_path)))
     assert {entry.path.name for entry in on_images.declined} == {"c.h5", "d.h5"}
     for name in ("anna", "ben"):
         (tmp_path / f"{name}.npy").unlink()
-    assert not open_data(TrainingConfig(kspace=str(tmp_path))).note
+    assert "mixed" not in open_data(TrainingConfig(kspace=str(tmp_path))).note
 
 
 def test_kspace_in_arrays_is_raw_data(tmp_path):
@@ -137,7 +192,7 @@ def test_kspace_in_arrays_is_raw_data(tmp_path):
     assert found.key == "kspace" and found.is_usable and not found.unusable
     assert sum(part.n_volumes for part in found.parts.values()) == 2
     assert not any("mixed" in note for note in found.notes)
-    assert not open_data(TrainingConfig(kspace=str(tmp_path))).note
+    assert "mixed" not in open_data(TrainingConfig(kspace=str(tmp_path))).note
     with pytest.raises(FileError, match="holds complex values, as raw data does"):
         open_data(TrainingConfig(images=str(tmp_path)))
     maps = np.ones((40, 32, 1, 3), np.complex64)
@@ -184,7 +239,7 @@ def test_one_file_of_images_is_checked_as_its_folder_would_be(tmp_path):
     import nibabel
     from pydicom.data import get_testdata_file
 
-    ball = np.pad(np.ones((24, 30, 20), np.int16), 4)
+    ball = np.pad(np.arange(100, 120, dtype=np.int16) * np.ones((24, 30, 1), np.int16), 4)
     for name in ("anna", "ben"):
         nibabel.save(nibabel.Nifti1Image(ball, np.eye(4)), tmp_path / f"{name}.nii.gz")
     folder, alone = inspect(tmp_path), inspect(tmp_path / "anna.nii.gz")
@@ -233,7 +288,7 @@ def test_downloads_that_were_broken_off_are_named(tmp_path):
     images.mkdir()
     (tmp_path / "empty.h5").rename(images / "empty.h5")
     for name in ("anna", "ben"):
-        np.save(images / f"{name}.npy", np.pad(np.ones((4, 30, 30)), ((0, 0), (5, 5), (5, 5))))
+        np.save(images / f"{name}.npy", np.pad(np.arange(1, 31) * np.ones((4, 30, 1)), ((0, 0), (5, 5), (5, 5))))
     assert [entry.path.name for entry in inspect(images).unusable] == ["empty.h5"]
 
 
@@ -252,3 +307,21 @@ def test_the_command_prints_it(folder, capsys):
     captured = capsys.readouterr()
     assert not json.loads(captured.out)["usable"]
     assert "nothing in the folder can train" in captured.err
+
+
+def test_what_other_commands_warn_of_is_said_before_a_training(tmp_path):
+    for name in "abc":
+        write_scan(tmp_path / f"{name}.h5", 3)
+    with h5py.File(tmp_path / "c.h5", "r+") as file:
+        stored = file["reconstruction_rss"][:]
+        del file["reconstruction_rss"]
+        file["reconstruction_rss"] = stored[:2]
+    for name in "ab":
+        with h5py.File(tmp_path / f"{name}.h5", "r+") as file:
+            file["reconstruction_rss"][:] = 1000 * stored
+    said = (
+        "c.h5: The stored `reconstruction_rss` is ignored: it has 2 slices, but the k-space has 3.",
+        "a.h5 and 1 more: slice 1: the reference is 1e+03 times as bright as the image of the k-space",
+    )
+    for notes in ("\n".join(inspect(tmp_path).notes), open_data(TrainingConfig(kspace=str(tmp_path))).note):
+        assert all(sentence in notes for sentence in said)

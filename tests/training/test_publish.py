@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from recon import models, weights
-from recon.errors import ModelError
+from recon import models, phantom, weights
+from recon.errors import ModelError, RequestError
 from recon.quantisation import quantise
 from training import acceptance, provenance, publish, subjects
 from training.config import TrainingConfig
+from training.data import open_data
 from training.module import ReconstructionTask
 
 SMALL = {"widths": [12, 12], "refine_width": 8, "n_iterations": 2}
@@ -64,6 +65,27 @@ def test_the_story_names_data_licences_and_storage(tmp_path):
     assert [file.name for file in run.iterdir() if file.name.startswith(".")] == []
 
 
+def test_weights_between_two_validations_are_scored_anew(tmp_path):
+    config = make_config(tmp_path)
+    task, run = finished(tmp_path, config)
+    story = weights.read_header(publish.publish(task, run, 5, "a CPU")).story
+    assert story["validation"].keys() == set(acceptance.SCORES)
+    # Not those of step 3, which the events hold, but those that the accepted file repeats.
+    assert story["validation"]["psnr"] == pytest.approx(story["storage"]["psnr"], abs=0.05) != 23.0
+    task.config = replace(config, images="/nowhere.h5")
+    story = weights.read_header(publish.publish(task, run, 5, "a CPU")).story
+    assert story["validation"] == {} and "demo scan" in story["storage"]["measured_on"]
+
+
+def test_weights_of_another_family_begin_no_network(tmp_path):
+    path = publish.publish(*finished(tmp_path, make_config(tmp_path)), 3, "a CPU")
+    begun = make_config(tmp_path, initial_weights=str(path))
+    assert ReconstructionTask(begun).initial_sha256 == weights.read_header(path).sha256
+    other = make_config(tmp_path, initial_weights=str(path), model="unet-fastmri", overrides={"width": 4})
+    with pytest.raises(RequestError, match="of pcrnn-4x-1x, another family of networks than unet-fastmri"):
+        ReconstructionTask(other)
+
+
 @pytest.mark.parametrize(
     ("psnr", "said"),
     [
@@ -73,7 +95,7 @@ def test_the_story_names_data_licences_and_storage(tmp_path):
     ],
 )
 def test_weights_that_hardly_learned_say_so(psnr, said):
-    text = provenance.limits(TrainingConfig(images="x.h5"), {"psnr": psnr, "zero_filled_psnr": 25.0})
+    text = provenance.limits(TrainingConfig(images="x.h5"), {"psnr": psnr, "zero_filled_psnr": 25.0}, {})
     assert said in text and ("zero-filled" in text) == bool(said)
     assert text.endswith("Research use only.")
 
@@ -104,6 +126,30 @@ def test_a_licence_is_stated_by_who_trains_or_not_at_all(tmp_path):
     assert licence(path) == "CC-BY-4.0"
     assert publish.main([str(path), "--licence", "MIT"]) == 0
     assert licence(path) == "MIT"
+
+
+def test_coils_that_no_data_filled_are_told(tmp_path):
+    scores, note = (
+        {"psnr": 30.0, "zero_filled_psnr": 25.0},
+        "none of its training data has more than 1 coil: the others",
+    )
+    config = TrainingConfig(kspace=str(tmp_path / "data"), n_coils=4)
+    assert f"takes 4 virtual coils, but {note} were always zero. Other" in provenance.limits(
+        config, scores, {"most_coils": 1}
+    )
+    for filled in ({}, {"most_coils": 4}):
+        assert "always zero" not in provenance.limits(config, scores, filled)
+    for number, name in enumerate("ab"):
+        path = tmp_path / "data" / f"{name}.h5"
+        phantom.write(path, phantom.PhantomSpec(n_slices=1, n_coils=1, matrix=(48, 40), seed=number))
+        with h5py.File(path, "r+") as file:
+            file.attrs["patient_id"] = name
+    data = open_data(config)
+    assert note in data.note and data.story["most_coils"] == 1
+    assert provenance.data_story(config, data.story)["most_coils"] == 1
+    assert note not in open_data(replace(config, n_coils=1)).note
+    # Images get as many coils as the recipe simulates.
+    assert note.replace("1 coil", "16 coils") in provenance.unfilled(replace(config, n_coils=100), 16)
 
 
 def test_the_card_names_few_files_and_never_a_subject():

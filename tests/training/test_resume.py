@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -15,7 +16,7 @@ import pytest
 import torch
 
 from app import cli
-from recon.errors import ExportError, FileError, RequestError
+from recon.errors import DeviceError, ExportError, FileError, RequestError
 from training import checkpoints, events
 from training.interruption import Stopped
 from training.publish import publish_run
@@ -99,6 +100,55 @@ def test_a_killed_run_goes_on_exactly(tiny_recipe, unbroken, tmp_path):
     main(None, run, resume=True, devices="cpu")
     assert read_events(run, "resume")[0]["step"] == 8
     assert_same_run(run, unbroken)
+
+
+@pytest.mark.parametrize("is_resumed", [False, True])
+def test_two_trainings_do_not_write_into_one_folder(tiny_recipe, tmp_path, is_resumed):
+    run, refused = tmp_path / "run", []
+
+    def train_too(event):
+        if event["event"] == "step" and event["step"] == 3:
+            with pytest.raises(RequestError, match=rf"{run} is in use: process {os.getpid()} .*train into another"):
+                main(str(tiny_recipe), run, resume=is_resumed, devices="cpu")
+            refused.append(event)
+
+    main(str(tiny_recipe), run, settings=["epochs=1", "checkpoint_steps=2"], devices="cpu", report=train_too)
+    assert len(refused) == 1 and [event["step"] for event in read_events(run, "step")] == list(range(1, 7))
+    assert not (run / "training.lock").exists()
+
+
+def test_a_killed_loader_is_named_with_what_is_kept(tiny_recipe, tmp_path):
+    run = tmp_path / "run"
+
+    def kill(event):
+        if event["event"] == "checkpoint":
+            for process in multiprocessing.active_children():
+                process.kill()
+
+    # Far more samples than are loaded ahead.
+    settings = ["checkpoint_steps=2", "samples_per_epoch=2000"]
+    words = r"loads data was killed.*memory.*checkpoint of step \d+ is whole; go on with: .*--resume"
+    with pytest.raises(DeviceError, match=words):
+        main(str(tiny_recipe), run, settings=settings, devices="cpu", report=kill)
+
+
+def test_a_checkpoint_that_was_removed_is_not_called_whole(tiny_recipe, tmp_path):
+    run = tmp_path / "run"
+
+    def remove(event):
+        if event["event"] == "checkpoint":
+            shutil.rmtree(run)
+
+    with pytest.raises(ExportError, match=r"The checkpoint of step 2 is gone: somebody has removed it") as caught:
+        main(str(tiny_recipe), run, settings=["checkpoint_steps=2"], devices="cpu", report=remove)
+    assert "whole" not in str(caught.value)
+
+
+def test_epochs_that_the_minutes_overrule_are_noted(tiny_recipe, tmp_path):
+    settings = ["epochs=1", "minutes=0.001"]
+    main(str(tiny_recipe), tmp_path / "run", settings=settings, devices="cpu")
+    [note] = read_events(tmp_path / "run", "note")
+    assert note["text"].startswith("the run ends after 0.001 minutes, not by epochs")
 
 
 def test_a_run_that_is_asked_to_end_keeps_its_step(tiny_recipe, unbroken, tmp_path):

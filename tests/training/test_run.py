@@ -121,7 +121,12 @@ def test_a_stopped_run_can_be_published(recipe, tmp_path, capsys):
     # Nothing can be written into a file.
     assert publish.main([str(run), "--out", str(first / "in" / "x.safetensors")]) == 1
     said = capsys.readouterr().err
-    assert said.startswith(f"{first / 'in' / 'x.safetensors'}: the weights cannot be written") and said.count("\n") == 1
+    assert said.startswith(f"{first / 'in' / 'x.safetensors'}: could not be written: ") and said.count("\n") == 1
+    assert "a file of that name is in the way" in said or "a part of the path is a file" in said
+    for wrong in ("foo.txt", str(tmp_path)):
+        with pytest.raises(SystemExit) as ending:
+            publish.main([str(run), "--out", wrong])
+        assert ending.value.code == 2 and f"has to end in .safetensors; {wrong} does not" in capsys.readouterr().err
 
     (run / "last.ckpt").write_bytes(b"garbage")
     assert publish.main([str(run)]) == 2

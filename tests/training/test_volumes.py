@@ -44,7 +44,18 @@ def save_picture(path, plane):
         ("val/anna/t1.nii", "validation", "anna"),
         ("multicoil_val/file7.h5", "validation", "file7"),
         ("singlecoil_train/file7.h5", "train", "file7"),
-        ("multicoil_test/file7.h5", "", "multicoil_test"),
+        ("multicoil_test/file7.h5", "test", "file7"),
+        ("multicoil_train_batch_0/file7.h5", "train", "file7"),
+        ("train_h5/file7.h5", "train", "file7"),
+        ("valid/file7.h5", "validation", "file7"),
+        ("val2/file7.h5", "validation", "file7"),
+        ("Validierungsdaten/file7.h5", "validation", "file7"),
+        ("fastmriTrainingData/file7.h5", "train", "file7"),
+        ("testset/anna/t1.nii", "test", "anna"),
+        ("knees/train/file7.h5", "train", "file7"),
+        ("trained networks/file7.h5", "", "trained networks"),
+        ("train_and_val/file7.h5", "", "train_and_val"),
+        ("sub-03/ses-test/anat/sub-03_ses-test_T1w.nii.gz", "", "sub-03"),
         ("t1/sub-03_T1w.nii.gz", "", "sub-03"),
         ("sub-03/ses-1/anat/sub-03_ses-1_T1w.nii.gz", "", "sub-03"),
     ],
@@ -73,7 +84,7 @@ def test_pictures_of_one_name_are_the_slices_of_a_volume(tmp_path):
     found = {entry.subject: entry for entry in find_volumes(tmp_path)}
     assert {name: entry.shape for name, entry in found.items()} == {"anna": (8, 32, 28), "ben": (4, 32, 28)}
     np.testing.assert_allclose(found["anna"].load(), np.floor(one), atol=1)
-    training, validation, declined = read_folder(tmp_path, 0.5, 0)
+    training, validation, declined, _ = read_folder(tmp_path, 0.5, 0)
     assert {volume.voxels.shape[0] for volume in (*training, *validation)} == {8, 4}
     assert not declined
 
@@ -87,13 +98,48 @@ def test_what_cannot_be_used_is_named(tmp_path):
     save_picture(tmp_path / "set" / "a1.png", ball()[12])
     save_picture(tmp_path / "set" / "a2.png", ball(n_y=40)[12])
     (tmp_path / "notes.txt").write_text("nothing")
-    training, validation, declined = read_folder(tmp_path, 0.5, 0)
+    training, validation, declined, _ = read_folder(tmp_path, 0.5, 0)
     assert len(training) == len(validation) == 1
     reasons = {entry.path.name: entry.reason for entry in declined}
     assert set(reasons) == {"dark.nii", "torn.nii.gz", "raw.h5", "a1.png"}
     assert "empty" in reasons["dark.nii"]
     assert "`kspace`" in reasons["raw.h5"]
     assert "different sizes" in reasons["a1.png"]
+
+
+def test_masks_and_segmentations_are_no_images(tmp_path):
+    for name in ("anna", "ben"):
+        save_nifti(tmp_path / name / "t1.nii.gz", ball())
+    save_nifti(tmp_path / "anna" / "mask.nii.gz", (ball() > 0).astype(np.float32))
+    np.save(tmp_path / "ben" / "tissues.npy", np.digitize(ball(), [1, 150, 200, 250]).astype(np.float32))
+    said = {
+        "mask.nii.gz": "has 2 grey values: a mask or a segmentation, not an image.",
+        "tissues.npy": "has 5 grey values: a mask or a segmentation, not an image.",
+    }
+    for read in ("middle", "everything"):
+        found = inspect(tmp_path, read=read)
+        assert {entry.path.name: entry.reason for entry in found.unusable} == said
+        assert [found.parts[side].n_volumes for side in ("train", "validation")] == [1, 1]
+    for cache in (None, tmp_path / "cache"):
+        training, validation, declined, _ = read_folder(tmp_path, 0.5, 0, cache)
+        assert (len(training), len(validation)) == (1, 1)
+        assert {entry.path.name: entry.reason for entry in declined} == said
+
+
+def test_slices_along_three_axes_are_told_and_subjects_counted(tmp_path):
+    for name in ("train/anna/one", "train/anna/two", "val/ben/one"):
+        save_nifti(tmp_path / f"{name}.nii.gz", ball())
+    save_nifti(tmp_path / "train" / "anna" / "thin.nii.gz", ball()[10:14])
+    (note,) = inspect(tmp_path).notes
+    assert note.startswith("3 volumes are about as deep as they are wide and give slices along all three axes: more")
+    story = open_data(TrainingConfig(images=str(tmp_path))).story
+    assert story["training"].pop("slices") > 2 * 24 + 4
+    assert story["training"] == {"volumes": 3, "subjects": 1, "cut_along_three_axes": 2}
+    assert story["validation"] == {"volumes": 1, "subjects": 1}
+    for path in tmp_path.rglob("*.nii.gz"):
+        save_nifti(path, ball()[10:14])
+    assert not inspect(tmp_path).notes
+    assert "cut_along_three_axes" not in open_data(TrainingConfig(images=str(tmp_path))).story["training"]
 
 
 def test_a_colour_picture_is_named_and_no_slice_of_a_volume(tmp_path):
@@ -103,18 +149,18 @@ def test_a_colour_picture_is_named_and_no_slice_of_a_volume(tmp_path):
         save_nifti(tmp_path / f"{name}.nii.gz", ball())
     save_picture(tmp_path / "carl1.png", ball()[12])
     Image.new("RGB", (28, 32), (200, 30, 0)).save(tmp_path / "carl2.png")
-    *_, (declined,) = read_folder(tmp_path, 0.5, 0)
+    *_, (declined,), _ = read_folder(tmp_path, 0.5, 0)
     assert declined.path.name == "carl2.png" and "colour picture (RGB)" in declined.reason
 
 
 def test_a_cache_holds_the_volumes_once(tmp_path):
     for name in ("anna", "ben"):
         save_nifti(tmp_path / "data" / f"{name}.nii.gz", ball())
-    plain, _, _ = read_folder(tmp_path / "data", 0.5, 0)
-    first, _, _ = read_folder(tmp_path / "data", 0.5, 0, tmp_path / "cache")
+    plain, *_ = read_folder(tmp_path / "data", 0.5, 0)
+    first, *_ = read_folder(tmp_path / "data", 0.5, 0, tmp_path / "cache")
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.npy")}
     assert len(files) == 2
-    second, _, _ = read_folder(tmp_path / "data", 0.5, 0, tmp_path / "cache")
+    second, *_ = read_folder(tmp_path / "data", 0.5, 0, tmp_path / "cache")
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.npy")} == files
     for volumes in (first, second):
         assert isinstance(volumes[0].voxels, np.memmap)
@@ -126,7 +172,7 @@ def test_a_cache_holds_the_volumes_once(tmp_path):
 def test_a_damaged_volume_of_the_cache_is_made_anew(tmp_path, damage):
     for name in ("anna", "ben"):
         save_nifti(tmp_path / "data" / f"{name}.nii.gz", ball())
-    training, validation, _ = read_folder(tmp_path / "data", 0.5, 0, tmp_path / "cache")
+    training, validation, *_ = read_folder(tmp_path / "data", 0.5, 0, tmp_path / "cache")
     expected = [np.array(volume.voxels) for volume in (*training, *validation)]
     (path, _) = (tmp_path / "cache").rglob("*.npy")
     whole = path.read_bytes()
@@ -138,7 +184,7 @@ def test_a_damaged_volume_of_the_cache_is_made_anew(tmp_path, damage):
         np.save(path, np.array([{}]), allow_pickle=True)
     else:
         path.write_bytes(damage)
-    training, validation, _ = read_folder(tmp_path / "data", 0.5, 0, tmp_path / "cache")
+    training, validation, *_ = read_folder(tmp_path / "data", 0.5, 0, tmp_path / "cache")
     assert path.read_bytes() == whole
     for volume, voxels in zip((*training, *validation), expected, strict=True):
         np.testing.assert_array_equal(volume.voxels, voxels)
@@ -181,7 +227,7 @@ def test_dicom_is_found_by_patient(tmp_path):
     assert all(isinstance(entry, FoundVolume) for entry in found)
     assert {entry.shape for entry in found} == {(3, 32, 28)}
     assert len({entry.subject for entry in found}) == 2
-    training, validation, _ = read_folder(tmp_path, 0.5, 0)
+    training, validation, *_ = read_folder(tmp_path, 0.5, 0)
     assert len(training) == len(validation) == 1
 
 
@@ -199,7 +245,7 @@ def test_volumes_of_one_file_show_one_subject(tmp_path):
     assert [entry.subject for entry in found] == ["anna"] * 3 + ["ben"] * 3
     assert [entry.name for entry in found][:2] == ["anna.nii.gz (volume 1 of 3)", "anna.nii.gz (volume 2 of 3)"]
     assert [entry.load().max() for entry in found[:3]] == [ball(level=level).max() for level in levels]
-    training, validation, declined = read_folder(folder, 0.5, 0, tmp_path / "cache")
+    training, validation, declined, _ = read_folder(folder, 0.5, 0, tmp_path / "cache")
     assert not declined and len(training) == len(validation) == 3
     assert len({volume.name.split(".")[0] for volume in training}) == 1
     # A cache must not take one volume of a file for another.

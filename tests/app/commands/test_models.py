@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import recon
+from recon import models, weights
 from recon.weights import read_header, retell
 
 WEIGHTS = Path(recon.__file__).parent.parent / "resources" / "weights"
@@ -57,6 +58,22 @@ def test_weights_are_installed_and_verified(run, weights_file):
     assert out.startswith("ok")
     assert run("models", "install", installed)[0] == 0
     assert installed.exists()
+
+
+def test_other_weights_of_a_name_are_spared(run, weights_file):
+    model = models.create("pcrnn-1x", 1)
+    story = dict(read_header(weights_file).story)
+    installed = Path(json.loads(run("models", "install", weights_file, "--json")[1])["installed"])
+    before = installed.read_bytes()
+    weights.save(weights_file, model.state_dict(), story)
+    status, _, err = run("models", "install", weights_file)
+    assert status == 2 and str(installed) in err and "--replace" in err
+    assert installed.read_bytes() == before
+    assert run("models", "install", weights_file, "--replace")[0] == 0
+    assert installed.read_bytes() == weights_file.read_bytes() != before
+    # What cannot be used is nobody's loss.
+    installed.write_bytes(b"cut")
+    assert run("models", "install", weights_file)[0] == 0
 
 
 def test_weights_that_are_worse_than_none_are_installed_with_a_warning(run, weights_file):

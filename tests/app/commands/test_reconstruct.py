@@ -8,6 +8,7 @@ import shutil
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 import recon
 from app import cli
@@ -270,6 +271,19 @@ def test_volumes_of_one_name_do_not_overwrite_each_other(run, scan, tmp_path):
     assert {path.name for path in out_folder.glob("*.h5")} == {"head.zero-filled.h5", "head-2.zero-filled.h5"}
 
 
+def test_weights_of_one_name_do_not_overwrite_each_other(run, scan, tmp_path, weights_file):
+    own = []
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+        own.append(shutil.copy(weights_file, tmp_path / folder / "mine.safetensors"))
+    out = tmp_path / "out"
+    status, _, _ = run("reconstruct", scan, "--model", own[0], "--model", own[1], "--slices", 0, "--out", out)
+    assert status == 0
+    records = [json.loads((out / f"head.{name}.json").read_text()) for name in ("mine", "mine-2")]
+    assert [record["request"]["model"] for record in records] == [str(path) for path in own]
+    assert [record["files"] for record in records] == [["head.mine.h5"], ["head.mine-2.h5"]]
+
+
 def test_scans_of_one_name_are_told_apart_by_where_they_are(run, scan, tmp_path):
     for name in ("a/head.h5", "b/head.h5", "b/neck.h5"):
         (tmp_path / "study" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -412,6 +426,29 @@ def test_distinct_names(names, result):
     assert distinct(names) == result
 
 
+def test_a_movie_shows_the_iterations_without_storing_them(run, scan, tmp_path):
+    words = ["--set", "n_iterations=20", "--slices", "0:2", "--out", tmp_path, "--format", "movie,h5", "--json"]
+    status, out, err = run("reconstruct", scan, "--model", "cs-tv", *words)
+    assert status == 0, err
+    (record,) = json.loads(out)
+    assert record["files"] == ["head.cs-tv.h5", "head.cs-tv.iterations.gif", "head.cs-tv.slices.gif"]
+    with Image.open(tmp_path / "head.cs-tv.iterations.gif") as movie:
+        assert movie.n_frames > 3
+    with h5py.File(tmp_path / "head.cs-tv.h5") as file:
+        assert "stages" not in file
+
+
+def test_a_movie_of_a_single_image_is_refused_and_the_other_method_goes_on(run, scan, tmp_path):
+    words = ["--slices", "1", "--out", tmp_path, "--format", "movie,csv", "--set", "n_iterations=20"]
+    status, _, err = run("reconstruct", scan, "--model", "zero-filled", "--model", "cs-tv", *words)
+    assert status == 2
+    assert "head.zero-filled: nothing moves in a single image" in err and "--stages" in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "head.cs-tv.csv", "head.cs-tv.iterations.gif", "head.cs-tv.json", "head.zero-filled.csv",
+        "head.zero-filled.json",
+    ]  # fmt: skip
+
+
 def test_formats_have_short_names():
-    assert formats("h5, DCM,png") == ["hdf5", "dicom", "png"]
+    assert formats("h5, DCM,png,gif") == ["hdf5", "dicom", "png", "movie"]
     assert set(reconstruct.FORMATS) == set(recon.result.FORMATS)

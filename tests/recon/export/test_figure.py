@@ -152,6 +152,17 @@ def test_file_is_a_picture_of_the_chosen_slice(result, tmp_path) -> None:
     assert not np.array_equal(first, second)
 
 
+def test_it_is_saved_of_the_slice_that_was_asked_for_or_of_the_middle(result, tmp_path) -> None:
+    chosen = figure.write(result, tmp_path / "first.png", 0).read_bytes()
+    middle = figure.write(result, tmp_path / "middle.png").read_bytes()
+    saved = [result.save(tmp_path / str(index), ["png"], slice_index=index)[0] for index in (0, None, 7)]
+    assert [file.read_bytes() for file in saved] == [chosen, middle, middle]
+    # Pictures of several slices stand side by side.
+    assert [file.name for file in saved] == [f"{result.name}{of}.png" for of in (".slice0", "", "")]
+    files = result.save(tmp_path / "0", ["png"], slice_index=1)
+    assert files[0] != saved[0] and saved[0].read_bytes() == chosen
+
+
 def test_what_cannot_be_drawn_is_said(result, tmp_path) -> None:
     path = tmp_path / "a.png"
     with pytest.raises(RequestError, match="slice 7 was not reconstructed; choose one of 0, 1"):
@@ -166,9 +177,8 @@ def test_what_cannot_be_drawn_is_said(result, tmp_path) -> None:
 
 def test_pyplot_stays_out() -> None:
     """Pyplot would choose a backend for the whole process, the window's among them."""
-    script = (
-        "import sys, recon.export.figure as f; print('matplotlib' in sys.modules, 'matplotlib.pyplot' in sys.modules)"
-    )
+    found = "'matplotlib' in sys.modules, 'matplotlib.pyplot' in sys.modules"
+    script = f"import sys, recon.export.figure, recon.export.movie; print({found})"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
     assert "pyplot" not in Path(figure.__file__).read_text().replace("no pyplot", "")
