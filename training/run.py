@@ -191,6 +191,8 @@ def train(
         except Stopped as stop:
             events.write({"event": "stopped", "step": stop.step})
             raise Stopped(stop.step, f"stopped after step {stop.step}; go on with: {_again(out)}") from None
+        except (ConnectionError, EOFError):  # what it had sent was being fetched
+            _say_killed(keeper, out)
         except OSError as error:
             raise ExportError(f"{describe(error.filename or out, error)} {_what_is_kept(keeper, out)}") from error
         except MRIError as error:
@@ -308,15 +310,20 @@ def _say_loaders(error: Exception) -> None:
         raise RequestError(sentence) from None
 
 
+def _say_killed(keeper: Checkpoints, out: Path) -> NoReturn:
+    """Say that a loader's process was ended from outside."""
+    raise DeviceError(
+        "a process that loads data was killed, as the system does when the memory of the machine runs out; close "
+        f"other programs or take smaller batches. {_what_is_kept(keeper, out)}"
+    ) from None
+
+
 def _offer(error: Exception, task: ReconstructionTask, keeper: Checkpoints, out: Path) -> NoReturn:
     """Say what would fit where memory ran out; raise anything else again."""
     from training import memory
 
     if _KILLED in str(error):
-        raise DeviceError(
-            "a process that loads data was killed, as the system does when the memory of the machine runs out; close "
-            f"other programs or take smaller batches. {_what_is_kept(keeper, out)}"
-        ) from None
+        _say_killed(keeper, out)
     if not memory.is_out_of_memory(error):
         raise error
     shape, device, config = task.guard.shape, task.device, task.config

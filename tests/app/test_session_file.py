@@ -254,6 +254,8 @@ def test_fields_that_are_missing_or_unknown_are_named(file):
     for place in (place for place in places(values) if place and isinstance(place[-1], str)):
         if place[0] in ("format", "version", "program", "saved") or "recipe" in place or "levels" in place[:-1]:
             continue
+        if place == ("view", "has_signed_errors"):
+            continue
         inner = copy.deepcopy(values)
         target = inner
         for key in place[:-1]:
@@ -264,6 +266,13 @@ def test_fields_that_are_missing_or_unknown_are_named(file):
     for part in ("view", "shown"):
         assert f"{part}.surplus" in problem_of(file, changed(values, (part, "surplus"), 1))
     assert "surplus" in problem_of(file, changed(values, ("recipe", "surplus"), 1))
+
+
+def test_sessions_of_before_errors_had_signs_open(file, stored):
+    values = json.loads(file.read_text())
+    del values["view"]["has_signed_errors"]
+    file.write_text(json.dumps(values))
+    assert known(session_file.read(file)) == replace(stored, view=replace(stored.view, has_signed_errors=False))
 
 
 @pytest.mark.parametrize(
