@@ -36,8 +36,8 @@ _LOCK = "training.lock"
 _PROGRAM = "mri-workstation train"
 # Stands in an error that comes from a loader's process.
 _TRACEBACK = "\nOriginal Traceback"
-# In an error of torch: a loader's process was ended from outside.
-_KILLED = "is killed by signal"
+# In errors of torch: a loader's process was ended from outside.
+_KILLED = ("is killed by signal", "exited unexpectedly")
 # Loading more than this many samples at a time is never what a step waits for.
 _MOST_WORKERS = 12
 
@@ -322,7 +322,7 @@ def _offer(error: Exception, task: ReconstructionTask, keeper: Checkpoints, out:
     """Say what would fit where memory ran out; raise anything else again."""
     from training import memory
 
-    if _KILLED in str(error):
+    if any(words in str(error) for words in _KILLED):
         _say_killed(keeper, out)
     if not memory.is_out_of_memory(error):
         raise error
