@@ -1,7 +1,8 @@
 """What a method owes the pipeline: a generator of stages with images of the right shape, type and sense. And what it
 may expect of whoever calls it.
 
-Methods come from other packages too, so every stage is looked at as it comes out. The look costs no copy of an image.
+Methods come from other packages too, so every stage is looked at as it comes out, which costs no copy of an image, and
+those methods compute on copies of the data: what they do to them in place must not reach the scores.
 """
 
 from __future__ import annotations
@@ -46,8 +47,12 @@ def stages(
         found and what was expected.
     """
     who = described(card)
+    given: tuple[Tensor | None, ...] = (zero_filled, kspace, mask, maps)
+    if card.source:
+        given = tuple(tensor if tensor is None else tensor.clone() for tensor in given)
     with blame(card):
-        stream: Any = model.stages(zero_filled, kspace, mask, maps)
+        stream: Any = model.stages(*given)
+    del given
     if not isinstance(stream, Generator):
         raise ModelError(f"{who}: stages() gave a {type(stream).__name__}; a generator, made with yield, was expected.")
     last: Stage | None = None

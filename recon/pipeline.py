@@ -300,7 +300,7 @@ class Plan:
         n_slices = len(self.indices)
         slice_ = self.series.read(index)
         if index == next((one for one in self.indices if one not in self.left_out), None):
-            self._findings = plausibility.findings(slice_)
+            self._findings = plausibility.findings(slice_, self.series.noise)
         with device.explain_memory(self.device):
             kspace = on_grid(slice_.kspace, self.series, native=self.native).to(self.device)
             if self.whitening is not None:
@@ -446,7 +446,7 @@ class Plan:
         matrix = noise.whitening(torch.from_numpy(samples), self.series.n_coils)
         self.warnings.append(
             f"the coils were pre-whitened with the {samples.shape[1]} noise samples {origin}"
-            f"{'; the reference was not' if self.series.has_reference else ''}."
+            f"{'; the reference was not' if self.series.has_reference and self.request.noise is not None else ''}."
         )
         return matrix
 

@@ -202,7 +202,7 @@ def _kspace(
     if acquired.note:
         notes.insert(0, acquired.note)
     if acquired.has_full_kspace:
-        notes.append(reference.NOTE)
+        notes.append(reference.note(None))
     series = Series(
         path=path,
         title=path.stem,

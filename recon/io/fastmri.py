@@ -6,7 +6,7 @@ gigabyte opens in milliseconds. Slices are read when asked for, straight into th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,6 +49,8 @@ class FastmriSource:
         Dataset that holds the reference; None when it is computed from the full k-space.
     stamp
         Size and time of the file when it was opened.
+    noise
+        Samples ``(coil, sample)`` that pre-whiten the coils of a computed reference.
     """
 
     path: Path
@@ -56,6 +58,7 @@ class FastmriSource:
     recon_size: tuple[int, int]
     reference_name: str | None
     stamp: stamps.Stamp
+    noise: NDArray[np.complex64] | None = field(default=None, compare=False)
 
     def kspace(self, index: int) -> NDArray[np.complex64]:
         """Return k-space ``(coil, y, x)`` of a slice."""
@@ -66,7 +69,7 @@ class FastmriSource:
     def reference(self, index: int) -> NDArray[np.float32]:
         """Return the reference magnitude ``(y, x)`` of a slice: stored, or computed from its full k-space."""
         if self.reference_name is None:
-            return reference.computed(self.kspace(index), self.recon_size)
+            return reference.computed(self.kspace(index), self.recon_size, self.noise)
         stamps.check(self.path, self.stamp)
         with hdf5.opened(self.path) as file:
             dataset = file[self.reference_name]
@@ -121,8 +124,11 @@ def read_series(path: Path) -> Series:
     recon_size = _recon_size(matrix, stored_size, parsed.header)
     if acquired.note:
         notes.insert(0, acquired.note)
+    is_stored = reference_name is not None
+    if noise is not None:  # whitened coils are compared with whitened coils
+        reference_name = None
     if acquired.has_full_kspace and reference_name is None:
-        notes.append(reference.NOTE)
+        notes.append(reference.note(noise, is_stored=is_stored))
     simulation = SimulationSpec.from_json(attributes.get("simulation", ""))
     if simulation is not None:
         notes.append(simulation.note)
@@ -138,7 +144,7 @@ def read_series(path: Path) -> Series:
         n_coils=shape[1],
         matrix=matrix,
         recon_size=recon_size,
-        source=FastmriSource(path, shape, recon_size, reference_name, stamp),
+        source=FastmriSource(path, shape, recon_size, reference_name, stamp, noise),
         has_reference=acquired.has_full_kspace,
         header=header,
         geometry=geometry.from_header(header, matrix, recon_size, shape[0], _flips_rows(attributes)),

@@ -314,15 +314,15 @@ def _series(
     acquired = sampling.from_columns(columns, grid.header_padding)
     slab_numbers, slabs = np.unique(lines["slice"], return_inverse=True)
     slices = _slices(lines, slabs.reshape(-1), len(slab_numbers), grid)
-    source = readouts.source(file, lines, slabs.reshape(-1), grid, slices.places)
+    measured_noise = _noise(file, noise, lines, said)
+    source = readouts.source(file, lines, slabs.reshape(-1), grid, slices.places, measured_noise)
     if source.rows[1] - source.rows[0] < grid.matrix[0] / 2:
         raise FileError(path, "its readouts cover less than half of k-space in common; such scans are not supported.")
     said += phase_encodes.row_notes(source.rows, grid.matrix[0]) + phase_encodes.column_notes(acquired, grid.matrix[1])
-    measured_noise = _noise(file, noise, lines, said)
     if acquired.note:
         said.insert(0, acquired.note)
     if acquired.has_full_kspace:
-        said.append(reference.NOTE)
+        said.append(reference.note(measured_noise))
     return Series(
         path=path,
         title=title,

@@ -74,6 +74,8 @@ class IsmrmrdSource:
         Of each slice of the series, its slab in ``lines`` and its place in the slab.
     recon_size
         ``(y, x)`` of the reference.
+    noise
+        Samples ``(coil, sample)`` that pre-whiten the coils of the reference.
     """
 
     file: File
@@ -84,6 +86,7 @@ class IsmrmrdSource:
     lines: NDArray[Any]
     slices: tuple[tuple[int, int], ...]
     recon_size: tuple[int, int]
+    noise: NDArray[np.complex64] | None = None
 
     def kspace(self, index: int) -> NDArray[np.complex64]:
         """Return k-space ``(coil, y, x)`` of a slice."""
@@ -114,7 +117,7 @@ class IsmrmrdSource:
 
     def reference(self, index: int) -> NDArray[np.float32]:
         """Return the reference magnitude ``(y, x)`` of a slice, computed from its full k-space."""
-        return reference.computed(self.kspace(index), self.recon_size)
+        return reference.computed(self.kspace(index), self.recon_size, self.noise)
 
     def _read(self, samples: heaps.Samples, lines: NDArray[Any]) -> NDArray[np.complex64]:
         """Samples of some readouts ``(readout, coil, sample)``, reversed ones turned round."""
@@ -131,6 +134,7 @@ def source(
     slabs: NDArray[np.int64],
     grid: encoding.Encoding,
     slices: tuple[tuple[int, int], ...],
+    noise: NDArray[np.complex64] | None = None,
 ) -> IsmrmrdSource:
     """Return what reads the slices of some readouts.
 
@@ -147,6 +151,8 @@ def source(
         Their grid.
     slices
         Slab and place in it of each slice.
+    noise
+        See `IsmrmrdSource`.
     """
     rows, columns = grid.matrix
     table = np.zeros(len(lines), _PLACE)
@@ -176,6 +182,7 @@ def source(
         lines=table[np.lexsort((table["column"], table["turn"], table["slab"]))],
         slices=slices,
         recon_size=grid.recon_size,
+        noise=noise,
     )
 
 

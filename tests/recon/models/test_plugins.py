@@ -400,6 +400,17 @@ def test_a_plugin_that_breaks_the_contract_is_named(monkeypatch, scan, behave, w
     assert str(caught.value).startswith(f"the plug-in mine of {__name__}")
 
 
+def test_what_a_plugin_does_in_place_reaches_no_residual(monkeypatch, scan):
+    def ruin(self, zero_filled, kspace, mask, maps=None):
+        kspace.zero_(), zero_filled.zero_(), mask.logical_not_()
+        yield from final(torch.ones_like(zero_filled))
+
+    install(monkeypatch, ("mine", "card"))
+    monkeypatch.setattr(Mine, "stages", ruin)
+    result = recon.run(recon.open_study(scan).series[0], recon.Request(model="mine"))
+    assert result.record()["data_residual"][0] > 0.1
+
+
 def test_a_plugin_may_combine_the_coils(monkeypatch, scan):
     install(monkeypatch, ("mine", "card"))
     monkeypatch.setattr(Mine, "behave", staticmethod(lambda x: final(x[:, :1])))
