@@ -158,8 +158,13 @@ def _by_recipe(results: Iterable[Result]) -> list[list[Result]]:
 
 
 def _recipe(request: Request, series: Series) -> Request:
-    """Return a request without what makes no other recipe of it: its slices, and a mask where the scanner's is used."""
-    recipe = replace(request, slices=None)
+    """Return a request without what makes no other recipe of it.
+
+    That is its slices, another name of its model, and a mask where the scanner's is used.
+    """
+    from recon.models import ALIASES  # where there are results, it is there; the window starts without
+
+    recipe = replace(request, slices=None, model=ALIASES.get(request.model, request.model))
     return recipe if series.acquired_mask is None else replace(recipe, mask=MaskSpec())
 
 

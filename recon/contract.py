@@ -47,12 +47,14 @@ def stages(
         found and what was expected.
     """
     who = described(card)
-    given: tuple[Tensor | None, ...] = (zero_filled, kspace, mask, maps)
+    seen = zero_filled
     if card.source:
-        given = tuple(tensor if tensor is None else tensor.clone() for tensor in given)
+        zero_filled, kspace, mask = zero_filled.clone(), kspace.clone(), mask.clone()
+        maps = None if maps is None else maps.clone()
     with blame(card):
-        stream: Any = model.stages(*given)
-    del given
+        stream: Any = model.stages(zero_filled, kspace, mask, maps)
+    # Only the method decides how long it keeps them.
+    del zero_filled, kspace, mask, maps
     if not isinstance(stream, Generator):
         raise ModelError(f"{who}: stages() gave a {type(stream).__name__}; a generator, made with yield, was expected.")
     last: Stage | None = None
@@ -64,7 +66,7 @@ def stages(
                 break
             if last is not None and last.is_final:
                 raise ModelError(f"{who}: a stage came after the final one; is_final was expected of the last alone.")
-            check_stage(who, stage, zero_filled)
+            check_stage(who, stage, seen)
             last = stage
             yield stage
     if last is None or not last.is_final:

@@ -199,6 +199,13 @@ def test_a_recipe_is_one_column_over_all_slices(window, run, press):
     assert window.grid.panel(list(window.grid)[2]).well.message == "Not reconstructed yet"
 
 
+def test_another_name_of_a_model_is_no_other_recipe(window, run, press):
+    for model in ("pcrnn", "cs-tv", "pcrnn-s"):
+        run(model=model)
+    press(Qt.Key.Key_C)
+    assert titles(window)[1:-1] == ["PC-RNN-S", "CS-TV, lambda 0.001"]
+
+
 def test_the_keyboard_stays_in_its_column_when_another_result_of_the_recipe_comes_into_view(window, run, press):
     run(model="pcrnn-s")
     window.session.step_slice(1)
