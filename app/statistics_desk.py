@@ -9,6 +9,8 @@ from PySide6.QtCore import QObject, Qt
 from app.presenters.statistics import StatisticsPresenter
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from app.main_window import MainWindow
 
 LEAST_HEIGHT = 250
@@ -28,24 +30,53 @@ class StatisticsDesk(QObject):
     def __init__(self, window: MainWindow) -> None:
         super().__init__(window)
         self._window = window
+        self._before: dict[str, tuple[int, int]] = {}
+        # What they had right after the statistics took their room; None while they have none.
+        self._taken: dict[str, tuple[int, int]] | None = None
         self.presenter = StatisticsPresenter(window.session, window.statistics, self)
 
     def toggle(self) -> None:
         """Bring the statistics to the front, or the scores again; below the images they take room from what is beside.
 
-        The room stays theirs until the user gives it to others: panes that move with every key are hard to read.
+        They give it back with the scores, but where the user has moved the borders meanwhile.
         """
         window, pane = self._window, self._window.scores
         if not window.statistics.visibleRegion().isEmpty():
             pane.setCurrentWidget(window.metrics)
+            if self._taken is not None and self._sizes() == self._taken:
+                self._resize(self._before)
+            self._taken = None
             return
         pane.setCurrentWidget(window.statistics)
         window.panes.show("metrics")
         dock = window.docks["metrics"]
         if dock.isFloating() or window.dockWidgetArea(dock) != Qt.DockWidgetArea.BottomDockWidgetArea:
             return
-        shares = {name: share for name, share in _SHARES.items() if not window.docks[name].isHidden()}
-        if pane.width() < shares["metrics"] * window.pages.width():
-            widths = [round(share * window.pages.width()) for share in shares.values()]
-            window.resizeDocks([window.docks[name] for name in shares], widths, Qt.Orientation.Horizontal)
-        window.resizeDocks([dock], [max(LEAST_HEIGHT, dock.height())], Qt.Orientation.Vertical)
+        self._before = self._sizes()
+        wanted = dict(self._before)
+        if pane.width() < _SHARES["metrics"] * window.pages.width():
+            wanted = {name: (round(_SHARES[name] * window.pages.width()), height) for name, (_, height) in wanted.items()}
+        width, height = wanted["metrics"]
+        self._resize(wanted | {"metrics": (width, max(LEAST_HEIGHT, height))})
+        self._taken = self._sizes()
+
+    def _sizes(self) -> dict[str, tuple[int, int]]:
+        """Width and height of the panes below the images that stand beside one another."""
+        sizes = {}
+        for name in _SHARES:
+            dock = self._window.docks[name]
+            # Of tabs, that in front has the size of all.
+            tabs = [dock, *self._window.tabifiedDockWidgets(dock)]
+            front = next((one for one in tabs if not one.visibleRegion().isEmpty()), dock)
+            if not dock.isHidden():
+                sizes[name] = (front.width(), front.height())
+        return sizes
+
+    def _resize(self, sizes: Mapping[str, tuple[int, int]]) -> None:
+        window = self._window
+        docks = [window.docks[name] for name in sizes]
+        window.resizeDocks(docks, [width for width, _ in sizes.values()], Qt.Orientation.Horizontal)
+        window.resizeDocks([window.docks["metrics"]], [sizes["metrics"][1]], Qt.Orientation.Vertical)
+        layout = window.layout()
+        if layout is not None:
+            layout.activate()  # now, so that the sizes can be asked for

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtGui import QAction, QGuiApplication, QKeySequence
+from PySide6.QtGui import QAction, QGuiApplication, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -50,6 +50,7 @@ class NumberTable(QTableWidget):
             item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
         header.setHighlightSections(False)
+        header.sectionResized.connect(self._give_way)
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 4)
         self.setShowGrid(False)
@@ -87,6 +88,17 @@ class NumberTable(QTableWidget):
     def copy(self, separator: str = "\t") -> None:
         """Put the table on the clipboard."""
         QGuiApplication.clipboard().setText(self.as_text(separator))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Let the names give way to the numbers."""
+        super().resizeEvent(event)
+        self._give_way()
+
+    def _give_way(self) -> None:
+        # Qt leaves a column that stretches as wide as it was where the others alone need more than there is.
+        header = self.horizontalHeader()
+        if header.sectionResizeMode(0) == QHeaderView.ResizeMode.Stretch and header.length() > self.viewport().width():
+            header.resizeSection(0, header.minimumSectionSize())
 
     def _set_heading(self, text: str, hint: str = "") -> None:
         """Write into the head of the first column: a small pane has no row to spare."""

@@ -143,7 +143,7 @@ class SamplingForm(QWidget):
         choose(self.mask_type, FROM_FILE if is_file else mask.kind)
         self.mask_type.setItemText(self.mask_type.count() - 1, f"File: {mask.kind[5:]}" if is_file else "From file…")
         self.acceleration.setValue(mask.acceleration)
-        self.center_fraction.setPlaceholderText(f"auto ({default_center_fraction(mask.acceleration):g})")
+        self.center_fraction.setPlaceholderText(f"auto ({default_center_fraction(mask.acceleration):.3g})")
         for field, text in (
             (self.center_fraction, "" if mask.center_fraction is None else f"{mask.center_fraction:g}"),
             (self.seed, "" if mask.seed == "filename" else str(mask.seed)),

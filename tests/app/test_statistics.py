@@ -170,12 +170,14 @@ def test_numbers_are_those_of_the_slices_and_of_scipy(qtbot, tmp_path):
 
 def test_the_key_brings_the_statistics_and_the_scores_again(offsets, window, reconstruct, qtbot):
     reconstruct(window, qtbot)
+    window.panes.show("region")
     width = window.scores.width()
     QTest.keyClick(window, Qt.Key.Key_C, SHIFT)
     assert window.statistics.isVisible() and not window.metrics.isVisible()
     qtbot.waitUntil(lambda: window.scores.width() > width)
     QTest.keyClick(window, Qt.Key.Key_C, SHIFT)
     assert window.metrics.isVisible() and not window.statistics.isVisible()
+    qtbot.waitUntil(lambda: window.scores.width() == width)
 
 
 def test_the_sign_turns_with_the_baseline(shown, run):
