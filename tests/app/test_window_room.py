@@ -53,11 +53,17 @@ def test_what_stands_for_no_seed_is_read_beside_a_scroll_bar(window, qtbot, reco
         if name == "acceleration":
             field.setValue(12.25)
             field = field.lineEdit()
-        option = QStyleOptionFrame()
-        field.initStyleOption(option)
-        room = field.style().subElementRect(QStyle.SubElement.SE_LineEditContents, option, field)
-        assert (field.text() or field.placeholderText()) == text
-        assert field.fontMetrics().horizontalAdvance(text) <= room.width() - field.textMargins().left() - 4, name
+        qtbot.waitUntil(lambda field=field, text=text: (field.text() or field.placeholderText()) == text)
+        # The layout takes a turn of the event loop to follow the scroll bar.
+        qtbot.waitUntil(lambda field=field, text=text: field.fontMetrics().horizontalAdvance(text) <= room_of(field))
+
+
+def room_of(field):
+    """Width for the text of a line edit."""
+    option = QStyleOptionFrame()
+    field.initStyleOption(option)
+    room = field.style().subElementRect(QStyle.SubElement.SE_LineEditContents, option, field)
+    return room.width() - field.textMargins().left() - 4
 
 
 @pytest.mark.parametrize("size", [(960, 540), (100, 100)])
