@@ -54,8 +54,8 @@ class StatisticsDesk(QObject):
             return
         self._before = self._sizes()
         wanted = dict(self._before)
-        if pane.width() < _SHARES["metrics"] * window.pages.width():
-            wanted = {name: (round(_SHARES[name] * window.pages.width()), height) for name, (_, height) in wanted.items()}
+        if pane.width() < _SHARES["metrics"] * (whole := window.pages.width()):
+            wanted = {name: (round(_SHARES[name] * whole), height) for name, (_, height) in wanted.items()}
         width, height = wanted["metrics"]
         self._resize(wanted | {"metrics": (width, max(LEAST_HEIGHT, height))})
         self._taken = self._sizes()
