@@ -121,7 +121,7 @@ def read_series(path: Path) -> Series:
         if not acquired.has_full_kspace and any(name in file for name in ("reconstruction_rss", "reconstruction_esc")):
             notes.append("The stored reconstruction is not taken as a reference: it may be of the undersampled data.")
     matrix = shape[2:]
-    recon_size = _recon_size(matrix, stored_size, parsed.header)
+    recon_size = _recon_size(matrix, stored_size, parsed.header, notes)
     if acquired.note:
         notes.insert(0, acquired.note)
     is_stored = reference_name is not None
@@ -331,18 +331,20 @@ def _noise(file: Any, n_coils: int, notes: list[str]) -> NDArray[np.complex64] |
     return None
 
 
-def _recon_size(matrix: tuple[int, int], stored: tuple[int, int] | None, header: Header) -> tuple[int, int]:
+def _recon_size(
+    matrix: tuple[int, int], stored: tuple[int, int] | None, header: Header, notes: list[str]
+) -> tuple[int, int]:
     """``(y, x)`` of the final image: the stored reference's, else the header's, never more than was measured."""
     rows, columns = matrix
     if stored is not None:
         return min(stored[0], rows), min(stored[1], columns)
-    if header.recon_matrix is None:
-        return matrix
-    wanted_rows, wanted_columns, _ = header.recon_matrix
-    if columns < wanted_columns:
+    (height, _), (width, _) = geometry.image_axes(header, matrix)
+    wanted_rows, wanted_columns, _ = header.recon_matrix or (*matrix, 1)
+    if columns < wanted_columns and height == wanted_rows:
         # fastMRI's rule for volumes narrower than the crop, such as those 203 columns wide: a square of the width.
-        wanted_rows = wanted_columns = columns
-    return min(wanted_rows, rows), min(wanted_columns, columns)
+        return min(columns, height), columns
+    notes += geometry.other_size((height, width), header)
+    return height, width
 
 
 def _flips_rows(attributes: Mapping[str, str]) -> bool:

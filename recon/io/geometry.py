@@ -22,6 +22,60 @@ _ORIENTATIONS: dict[str, tuple[float, float, float, float, float, float]] = {
 _TOLERANCE = 0.02
 # Slices closer than this lie in one place.
 _SAME_PLACE_MM = 1e-3
+# A pixel of the image that differs from a measured one by more is made by interpolation, which is not done.
+_INTERPOLATED = 0.02
+
+
+def image_axis(size: int, wanted: int, encoded_mm: float, recon_mm: float) -> tuple[int, float]:
+    """Return the pixels shown of those measured along an axis, and the size of one in mm; 0 where it is not known.
+
+    Readouts are oversampled, phase encodes may be: the image is the centre of what was measured. An image that the
+    header wants in finer or coarser pixels than were measured keeps the measured ones, over the field of view of the
+    header.
+
+    Parameters
+    ----------
+    size
+        Samples of the k-space grid.
+    wanted
+        Pixels of the header's image; 0 where it does not say.
+    encoded_mm, recon_mm
+        Fields of view of that grid and of the header's image; 0 where they are not known.
+    """
+    measured_mm = encoded_mm / size
+    if encoded_mm and recon_mm and wanted and abs(recon_mm / wanted - measured_mm) > _INTERPOLATED * measured_mm:
+        return min(max(round(recon_mm / measured_mm), 1), size), measured_mm
+    if not wanted or wanted > size:
+        return size, measured_mm or recon_mm / size
+    return wanted, recon_mm / wanted or measured_mm
+
+
+def image_axes(header: Header, matrix: tuple[int, int]) -> tuple[tuple[int, float], tuple[int, float]]:
+    """Return rows and columns of the image of a header, each as `image_axis` does, on a k-space grid ``(y, x)``."""
+    # The header's x is the readout, which is the rows of the array.
+    encoded, wanted = header.encoded_matrix or (0, 0), header.recon_matrix or (0, 0)
+    encoded_mm, recon_mm = header.encoded_fov_mm or (0.0, 0.0), header.recon_fov_mm or (0.0, 0.0)
+
+    def of_axis(axis: int) -> tuple[int, float]:
+        size = matrix[axis]
+        # Where k-space was cut or padded since, the recon space is the better word on the size of a pixel.
+        is_of_grid = encoded[axis] in (0, size) or not recon_mm[axis]
+        return image_axis(size, wanted[axis], encoded_mm[axis] if is_of_grid else 0.0, recon_mm[axis])
+
+    return of_axis(0), of_axis(1)
+
+
+def other_size(shown: tuple[int, int], header: Header) -> list[str]:
+    """Return what a reader must know of an image ``(y, x)`` that has more or fewer pixels than the header asks for."""
+    wanted = header.recon_matrix
+    if wanted is None or shown == wanted[:2]:
+        return []
+    is_smaller = shown[0] < wanted[0] or shown[1] < wanted[1]
+    return [
+        f"The header asks for an image of {wanted[0]} × {wanted[1]} pixels, "
+        f"{'more than was' if is_smaller else 'coarser than were'} measured; it is shown in the "
+        f"{shown[0]} × {shown[1]} pixels that were."
+    ]
 
 
 def from_header(
@@ -40,23 +94,20 @@ def from_header(
     flip_rows
         See `Geometry`.
     """
-    spacing_mm = (1.0, 1.0)
+    (_, dy), (_, dx) = image_axes(header, matrix)
     fov_mm, size = header.recon_fov_mm, header.recon_matrix
     if fov_mm is None or size is None:
-        # Without a recon space, the k-space grid spans the encoded field of view.
+        # Without a recon space, a slice is as thick as the encoded one.
         fov_mm, size = header.encoded_fov_mm, (*matrix, 1)
-    if fov_mm is not None:
-        # The header's x is the readout, which is the rows of the array.
-        spacing_mm = (fov_mm[0] / size[0], fov_mm[1] / size[1])
     said_mm = fov_mm[2] / size[2] if fov_mm is not None else 0.0
     acquisition = (header.acquisition or "").upper()
     orientation = next((value for key, value in _ORIENTATIONS.items() if acquisition.startswith(key)), None)
     known = Geometry(
-        pixel_spacing_mm=spacing_mm,
+        pixel_spacing_mm=(dy, dx) if dy and dx else Geometry.pixel_spacing_mm,
         slice_thickness_mm=said_mm or Geometry.slice_thickness_mm,
         orientation=orientation or _ORIENTATIONS["AX"],
         flip_rows=flip_rows,
-        spacing_is_assumed=fov_mm is None,
+        spacing_is_assumed=not (dy and dx),
         thickness_is_assumed=not said_mm,
     )
     return made_up(known, recon_size, n_slices)

@@ -12,6 +12,7 @@ import numpy as np
 
 from recon.data import Geometry
 from recon.errors import FileError
+from recon.io.geometry import image_axis, other_size
 from recon.io.ismrmrd import acquisitions
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
     from recon.io.ismrmrd.header import ParsedHeader
 
-# A pixel of the image that differs from a measured one by more is made by interpolation, which is not done.
-_INTERPOLATED = 0.02
 # A header that claims a grid so many times larger than what was measured is damaged.
 _MAX_EMPTY = 64
 _MAX_SIZE = 32768
@@ -105,17 +104,7 @@ def of(lines: NDArray[Any], parsed: ParsedHeader, path: Path) -> Encoding:
             "Convert the raw data again.",
         )
     shown, geometry = _image((rows, columns, partitions), parsed, fits)
-    wanted = parsed.header.recon_matrix
-    if wanted is not None and (shown[0] < wanted[0] or shown[1] < wanted[1]):
-        notes.append(
-            f"The header asks for an image of {wanted[0]} × {wanted[1]} pixels, more than was measured; it is shown in "
-            f"the {shown[0]} × {shown[1]} pixels that were."
-        )
-    elif wanted is not None and (shown[0] > wanted[0] or shown[1] > wanted[1]):
-        notes.append(
-            f"The header asks for an image of {wanted[0]} × {wanted[1]} pixels, coarser than were measured; it is "
-            f"shown in the {shown[0]} × {shown[1]} pixels that were."
-        )
+    notes += other_size(shown[:2], parsed.header)
     return Encoding(
         matrix=(rows, columns),
         n_partitions=partitions,
@@ -236,7 +225,8 @@ def _image(matrix: tuple[int, int, int], parsed: ParsedHeader, fits: bool) -> tu
     recon_mm = header.recon_fov_mm or (0.0, 0.0, 0.0)
     recon = header.recon_matrix or (0, 0, 0)
     axes = [
-        _axis(matrix[axis], recon[axis], encoded_mm[axis] if axis or fits else 0.0, recon_mm[axis]) for axis in range(3)
+        image_axis(matrix[axis], recon[axis], encoded_mm[axis] if axis or fits else 0.0, recon_mm[axis])
+        for axis in range(3)
     ]
     if matrix[2] == 1:
         # A slice is as thick as the image's, not as the slab that was excited for it.
@@ -250,18 +240,3 @@ def _image(matrix: tuple[int, int, int], parsed: ParsedHeader, fits: bool) -> tu
         thickness_is_assumed=not dz,
     )
     return (height, width, depth), geometry
-
-
-def _axis(size: int, wanted: int, encoded_mm: float, recon_mm: float) -> tuple[int, float]:
-    """Pixels shown of those measured along an axis, and the size of one; 0 where it is not known.
-
-    Readouts are oversampled, phase encodes may be: the image is the centre of what was measured. An image that the
-    header wants in finer or coarser pixels than were measured keeps the measured ones, over the field of view of the
-    header.
-    """
-    measured_mm = encoded_mm / size
-    if encoded_mm and recon_mm and wanted and abs(recon_mm / wanted - measured_mm) > _INTERPOLATED * measured_mm:
-        return min(max(round(recon_mm / measured_mm), 1), size), measured_mm
-    if not wanted or wanted > size:
-        return size, measured_mm or recon_mm / size
-    return wanted, recon_mm / wanted or measured_mm

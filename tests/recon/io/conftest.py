@@ -20,7 +20,7 @@ HEADER = """<?xml version="1.0" encoding="utf-8"?>
 <experimentalConditions><H1resonanceFrequency_Hz>63646353</H1resonanceFrequency_Hz></experimentalConditions>
 <encoding>
 <encodedSpace><matrixSize><x>{encoded_x}</x><y>{encoded_y}</y><z>1</z></matrixSize>
-<fieldOfView_mm><x>440</x><y>220</y><z>7.5</z></fieldOfView_mm></encodedSpace>
+<fieldOfView_mm><x>440</x><y>300</y><z>7.5</z></fieldOfView_mm></encodedSpace>
 <reconSpace><matrixSize><x>{recon_x}</x><y>{recon_y}</y><z>1</z></matrixSize>
 <fieldOfView_mm><x>220</x><y>200</y><z>5</z></fieldOfView_mm></reconSpace>
 <encodingLimits><kspace_encoding_step_1><minimum>0</minimum><maximum>{maximum}</maximum><center>{centre}</center>

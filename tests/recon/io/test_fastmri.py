@@ -263,7 +263,7 @@ def test_header_is_read_without_what_identifies_the_patient(write, noise, header
     assert (head.repetition_time_ms, head.echo_time_ms, head.inversion_time_ms) == (6000, 120, 100)
     assert (head.flip_angle_deg, head.echo_train_length, head.patient_position) == (150, 9, "HFS")
     assert (head.encoded_matrix, head.recon_matrix) == ((64, 48, 1), (32, 32, 1))
-    assert (head.encoded_fov_mm, head.recon_fov_mm) == ((440, 220, 7.5), (220, 200, 5))
+    assert (head.encoded_fov_mm, head.recon_fov_mm) == ((440, 300, 7.5), (220, 200, 5))
     assert (head.patient_id, head.licence, head.source) == ("a1b2", "CC0", None)
     assert head.extra["max"] == "0.5" and head.extra["acceleration"] == "4" and head.extra["user.lRefs"] == "24"
     assert head.extra["acquisitionSystemInformation.coilLabel"] == "HE1, HE2"
@@ -283,6 +283,44 @@ def test_geometry_has_rows_first_and_is_centred(write, noise, header) -> None:
     np.testing.assert_allclose(np.diff(geometry.positions_mm, axis=0), [[0, 0, 5], [0, 0, 5]])
     knee = series_of(write(kspace=noise(1, 2, 64, 48), attributes={"acquisition": "CORPD_FBK"}))
     assert knee.geometry.orientation == (1, 0, 0, 0, 0, -1) and knee.geometry.pixel_spacing_mm == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("fov", "matrix", "wanted", "shown", "spacing_mm", "words"),
+    [
+        ((220, 200), (64, 48), (128, 96), (64, 48), (220 / 64, 200 / 48), "more than was measured"),
+        ((220, 200), (64, 48), (128, 48), (64, 48), (220 / 64, 200 / 48), "more than was measured"),
+        ((220, 200), (64, 48), (32, 24), (64, 48), (220 / 64, 200 / 48), "coarser than were measured"),
+        ((440, 200), (64, 40), (32, 32), (32, 40), (220 / 32, 200 / 40), "coarser than were measured"),
+        ((440, 200), (64, 20), (32, 32), (20, 20), (220 / 32, 200 / 20), ""),
+        ((440, 300), (64, 48), (32, 32), (32, 32), (220 / 32, 200 / 32), ""),
+    ],
+    ids=["finer", "finer rows", "coarser", "oversampled and coarser", "narrow", "as measured"],
+)
+def test_a_pixel_that_the_header_interpolates_keeps_its_measured_size(
+    write, noise, header, fov, matrix, wanted, shown, spacing_mm, words
+) -> None:
+    xml = header(encoded_x=matrix[0], encoded_y=matrix[1], recon_x=wanted[0], recon_y=wanted[1])
+    xml = xml.replace("<x>440</x><y>300</y>", f"<x>{fov[0]}</x><y>{fov[1]}</y>")
+    series = series_of(write(kspace=noise(1, 2, *matrix), ismrmrd_header=xml))
+    assert series.recon_size == shown
+    assert series.geometry.pixel_spacing_mm == pytest.approx(spacing_mm)
+    assert any("asks for an image" in note and words in note for note in series.notes) == bool(words)
+
+
+def test_a_stored_reference_decides_the_size_and_what_was_measured_the_pixel(write, noise, header) -> None:
+    xml = header(recon_x=64, recon_y=32).replace("<x>440</x><y>300</y>", "<x>440</x><y>200</y>")
+    stored = np.abs(noise(1, 32, 32, seed=1))
+    series = series_of(write(kspace=noise(1, 2, 64, 48), reconstruction_rss=stored, ismrmrd_header=xml))
+    assert series.recon_size == (32, 32)
+    assert series.geometry.pixel_spacing_mm == pytest.approx((440 / 64, 200 / 48))
+    assert not any("asks for an image" in note for note in series.notes)
+
+
+def test_kspace_of_another_width_than_its_header_has_the_pixels_of_the_image(write, noise, header) -> None:
+    series = series_of(write(kspace=noise(1, 2, 64, 40), ismrmrd_header=header(encoded_y=60)))
+    assert series.recon_size == (32, 32)
+    assert series.geometry.pixel_spacing_mm == (220 / 32, 200 / 32)
 
 
 def test_a_size_that_no_header_says_is_called_assumed(write, noise, header) -> None:
