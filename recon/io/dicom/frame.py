@@ -70,7 +70,7 @@ class Frame:
     b_value, trigger_time_ms
         What names a series of many volumes.
     slope, intercept, inverted
-        From stored value to signal; inverted where small values are shown bright.
+        From stored value to signal; inverted where small stored values are shown bright.
     bits_stored
         Low bits of a stored value that belong to the image; 0 means all.
     window
@@ -239,9 +239,8 @@ def read_image(frame: Frame) -> NDArray[np.float32]:
         stored = stored[top : top + rows, left : left + columns]
     if stored.shape != frame.size:
         raise FileError(frame.path, f"holds an image of shape {stored.shape}; {frame.size} was expected.")
-    image = _signal(stored, frame.bits_stored) * np.float32(frame.slope) + np.float32(frame.intercept)
-    if frame.inverted:
-        image = image.max() + image.min() - image
+    values = _values(stored, frame.bits_stored, is_inverted=frame.inverted)
+    image = values * np.float32(frame.slope) + np.float32(frame.intercept)
     # Noise of a magnitude image is never below zero; a scanner's filter may make it so.
     return np.ascontiguousarray(np.maximum(np.nan_to_num(image, posinf=0.0, neginf=0.0), 0.0), np.float32)
 
@@ -303,6 +302,7 @@ def _frame(path: Path, stamp: stamps.Stamp, index: int | None, said: Dataset, sy
     spacing = numbers(said, "PixelSpacing", 2)
     centre, width = number(said, "WindowCenter"), number(said, "WindowWidth")
     slope = number(said, "RescaleSlope") or 1.0
+    bits_stored = integer(said, "BitsStored") or 0  # floats have none
     return Frame(
         path=path,
         stamp=stamp,
@@ -325,8 +325,8 @@ def _frame(path: Path, stamp: stamps.Stamp, index: int | None, said: Dataset, sy
         trigger_time_ms=number(said, "TriggerTime"),
         slope=slope,
         intercept=number(said, "RescaleIntercept") or 0.0,
-        inverted=text(said, "PhotometricInterpretation") == "MONOCHROME1",
-        bits_stored=integer(said, "BitsStored") or 0,
+        inverted=text(said, "PhotometricInterpretation") == "MONOCHROME1" and bits_stored > 0,
+        bits_stored=bits_stored,
         window=(centre - width / 2, centre + width / 2) if centre is not None and width is not None else None,
     )
 
@@ -340,13 +340,21 @@ def _unit(values: tuple[float, ...]) -> tuple[float, float, float, float, float,
     return (values[0], values[1], values[2], values[3], values[4], values[5])
 
 
-def _signal(stored: NDArray[np.generic], bits: int) -> NDArray[np.float32]:
-    """Drop what old scanners kept in the unused high bits (overlays)."""
-    unused = stored.dtype.itemsize * 8 - bits if bits > 0 else 0
-    if stored.dtype.kind == "u" and unused > 0:
+def _values(stored: NDArray[np.generic], bits: int, *, is_inverted: bool) -> NDArray[np.float32]:
+    """Stored values, without what old scanners kept in the unused high bits (overlays).
+
+    Inverted ones are turned round in the range of their bits, which all slices share. Floats have no such range, and
+    the standard has no inverted ones: they stay as they are.
+    """
+    kind, all_bits = stored.dtype.kind, stored.dtype.itemsize * 8
+    unused = all_bits - bits if 0 < bits < all_bits else 0
+    if kind == "u" and unused > 0:
         stored = stored & np.array((1 << bits) - 1, stored.dtype)
-    elif stored.dtype.kind == "i" and unused > 0:
+    elif kind == "i" and unused > 0:
         stored = np.right_shift(np.left_shift(stored, unused), unused)
+    if is_inverted and kind in "ui":
+        # Of n bits, unsigned v becomes 2^n - 1 - v, and signed v becomes -1 - v: all its bits the other way.
+        stored = np.invert(stored) if kind == "i" else np.array((1 << (all_bits - unused)) - 1, stored.dtype) - stored
     return stored.astype(np.float32)
 
 

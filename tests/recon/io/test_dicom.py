@@ -220,8 +220,47 @@ def test_rescale_sign_and_unused_bits(tmp_path, write_dicom, only):
     assert np.array_equal(only(read(signed)).source.image(0), np.maximum(ramp - 50, 0))
     overlay = write_dicom(tmp_path / "c", (ramp + 0x8000).astype(np.uint16), BitsStored=12, HighBit=11)
     assert np.array_equal(only(read(overlay)).source.image(0), ramp)
-    inverted = write_dicom(tmp_path / "d", ramp.astype(np.uint16), PhotometricInterpretation="MONOCHROME1")
-    assert np.array_equal(only(read(inverted)).source.image(0), ramp.max() - ramp)
+
+
+@pytest.mark.parametrize(
+    ("stored", "changes", "scale"),
+    [
+        (lambda signal: (4095 - signal).astype(np.uint16), {"BitsStored": 12, "HighBit": 11}, (1, 0)),
+        (lambda signal: (4095 - signal + 0x8000).astype(np.uint16), {"BitsStored": 12, "HighBit": 11}, (1, 0)),
+        (lambda signal: (65535 - signal).astype(np.uint16), {}, (0.5, -10)),
+        (lambda signal: (255 - signal // 2).astype(np.uint8), {}, (2, 0)),
+        (lambda signal: (-1 - signal).astype(np.int16), {}, (1, 0)),
+        (lambda signal: (-1 - signal).astype(np.int16), {"BitsStored": 12, "HighBit": 11}, (1, 0)),
+    ],
+    ids=["12 bits", "overlay", "rescaled", "8 bits", "signed", "signed 12 bits"],
+)
+def test_inverted_values_are_turned_round_in_the_range_of_their_bits(
+    tmp_path, write_dicom, only, stored, changes, scale
+):
+    y, x = np.mgrid[:16, :17]
+    signals = [2 * (y * 8 + x), 100 + y * 8 + 2 * x]  # of other ranges: the offset of slices must not follow them
+    slope, intercept = scale
+    said = {"PhotometricInterpretation": "MONOCHROME1", "RescaleSlope": slope, "RescaleIntercept": intercept} | changes
+    for number, signal in enumerate(signals):
+        write_dicom(tmp_path / str(number), stored(signal), slice=number, **said)
+    series = only(read(tmp_path))
+    for number, signal in enumerate(signals):
+        expected = signal // 2 if stored(signal).dtype == np.uint8 else signal
+        assert np.array_equal(series.source.image(number), np.maximum(expected * slope + intercept, 0))
+    assert any("MONOCHROME1" in note for note in series.notes)
+
+
+def test_floats_have_no_range_to_be_turned_round_in(tmp_path, write_dicom, only):
+    signal = np.arange(16.0 * 17).reshape(16, 17).astype(np.float32)
+
+    def as_floats(dataset):
+        del dataset.PixelData, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation
+        dataset.FloatPixelData = signal.tobytes()
+
+    path = write_dicom(tmp_path / "f", signal, prepare=as_floats, PhotometricInterpretation="MONOCHROME1")
+    series = only(read(path))
+    assert np.array_equal(series.source.image(0), signal)
+    assert not any("MONOCHROME1" in note for note in series.notes)
 
 
 def enhanced(path, write_dicom, n_frames=4, size=(24, 32), order=None, component=None):
