@@ -255,7 +255,7 @@ def from_array(mask: NDArray[Any], shape: tuple[int, int], name: str) -> NDArray
     if array.shape not in ((1, columns), (rows, columns)):
         raise FileError(
             name,
-            f"the mask has shape {tuple(np.shape(mask))}, but the k-space is {rows} × {columns}; "
+            f"the mask has shape {tuple(np.shape(mask))}, but the grid that it is for is {rows} × {columns}; "
             f"expected ({columns},) or ({rows}, {columns}).",
         )
     if array.dtype.kind == "f" and not np.isfinite(array).all():

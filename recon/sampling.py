@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from recon import fourier, masks
+from recon.errors import FileError
 from recon.io.check import overflow
 
 if TYPE_CHECKING:
     from recon.data import Series
-    from recon.masks import SamplingMask
+    from recon.masks import MaskSpec, SamplingMask
     from recon.request import Request
 
 # Coils whose zero-filled images are computed together.
@@ -25,18 +26,44 @@ def sampling_mask(series: Series, request: Request) -> SamplingMask:
 
     The scanner's own pattern wins over the request's, as in fastMRI. On the native grid, columns that were never
     acquired do not count as sampled.
+
+    Raises
+    ------
+    RequestError
+        If the pattern is impossible for this grid.
+    FileError
+        If a mask file cannot be read or does not fit.
     """
     if series.acquired_mask is not None:
         return masks.SamplingMask(series.acquired_mask, masks.count_low_frequency(series.acquired_mask))
     native = uses_native_grid(series, request)
     size = series.matrix if native else series.recon_size
-    sampling = masks.make(request.mask, size, filename=series.name)
+    try:
+        sampling = masks.make(request.mask, size, filename=series.name)
+    except FileError as error:
+        if size == series.matrix or not _fits(request.mask, series):
+            raise
+        raise FileError(
+            error.path,
+            f"the mask is for the {series.matrix[0]} × {series.matrix[1]} that were measured, but the cropped grid has "
+            f"{size[1]} columns of these {series.matrix[1]} and {size[0]} rows; choose the grid “As measured” (native) "
+            f"or a mask of shape ({size[1]},) or ({size[0]}, {size[1]}).",
+        ) from None
     if not native or series.padding is None:
         return sampling
     first, last = series.padding
     inside = np.zeros(size[1], bool)
     inside[first:last] = True
     return masks.SamplingMask(sampling.mask & inside, sampling.n_low_frequency)
+
+
+def _fits(mask: MaskSpec, series: Series) -> bool:
+    """Tell whether a mask file is for the k-space as it was measured."""
+    try:
+        masks.make(mask, series.matrix, filename=series.name)
+    except FileError:
+        return False
+    return True
 
 
 def on_grid(kspace: Tensor, series: Series, *, native: bool) -> Tensor:

@@ -255,6 +255,28 @@ def test_prospective_sampling_wins(tmp_path):
     assert any("own sampling" in warning for warning in result.warnings)
 
 
+def test_a_mask_of_what_was_measured_names_the_native_grid(tmp_path):
+    path = write_scan(tmp_path / "scan.h5", reconstruction_rss=np.ones((3, 20, 16), np.float32))
+    series = recon.open_study(path).series[0]
+    for name, shape in (("measured", 32), ("points", (40, 32)), ("cropped", 16), ("other", 30)):
+        np.save(tmp_path / f"{name}.npy", np.arange(np.prod(shape)).reshape(shape) % 3 < 2)
+
+    def sampled(name, grid="cropped"):
+        mask = recon.MaskSpec(f"file:{tmp_path / name}.npy")
+        return sampling_mask(series, recon.Request(model="zero-filled", mask=mask, grid=grid)).mask.shape
+
+    assert sampled("cropped") == (1, 16) and sampled("measured", "native") == (1, 32)
+    for name in ("measured", "points"):
+        with pytest.raises(
+            FileError, match=f"{name}.npy: the mask is for the 40 × 32 that were measured, but the"
+        ) as e:
+            sampled(name)
+        assert "cropped grid has 16 columns of these 32" in str(e.value)
+        assert "“As measured” (native)" in str(e.value) and "(16,) or (20, 16)" in str(e.value)
+    with pytest.raises(FileError, match=r"shape \(30,\), but the grid that it is for is 20 × 16; expected \(16,\)"):
+        sampled("other")
+
+
 def test_cropped_and_native_grid(tmp_path):
     rss = np.ones((3, 20, 16), np.float32)
     path = write_scan(tmp_path / "large.h5", reconstruction_rss=rss)
