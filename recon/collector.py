@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -55,9 +55,16 @@ class Collector:
         What is computed.
     keep
         Which stages stay in the result, see `recon.run`; the others are forgotten as soon as the next one is there.
+
+    Raises
+    ------
+    RequestError
+        If ``keep`` is none of `Keep`.
     """
 
     def __init__(self, plan: Plan, keep: Keep = "thinned") -> None:
+        if keep not in get_args(Keep):
+            raise RequestError(f"keep is {keep!r}; choose {', '.join(get_args(Keep))}.")
         self.plan = plan
         self._keep: Keep = keep
         if keep == "thinned" and not is_thinned(plan.card, len(plan.indices)):

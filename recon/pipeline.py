@@ -169,7 +169,7 @@ def run(
     Raises
     ------
     RequestError
-        If the callback stopped before the first slice was done.
+        If the callback stopped before the first slice was done, is no function, or nothing is called as ``keep`` is.
     """
     return Plan(series, request).run(callback, keep)
 
@@ -265,6 +265,8 @@ class Plan:
         spares_others: bool = False,
     ) -> Reconstruction:
         """Exhaust the stages of all slices and collect them; see the function `run` and `stages`."""
+        if callback is not None and not callable(callback):
+            raise RequestError(f"the callback is {callback!r}; give a function of a stage, or None.")
         collector = Collector(self, keep)
         with torch.inference_mode(), closing(self.stages(spares_others=spares_others)) as stages:
             for stage in stages:

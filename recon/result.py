@@ -250,6 +250,8 @@ class Reconstruction:
         """
         if not isinstance(folder, (str, os.PathLike)):
             raise RequestError(f"the folder is {folder!r}; give its path.")
+        if not hasattr(formats, "__iter__") and formats is not None:
+            raise RequestError(f"the formats are {formats!r}; give any of {', '.join(FORMATS)}.")
         formats = [formats] if isinstance(formats, str) else list(formats or ())
         unknown = [one for one in formats if one not in FORMATS]
         if unknown:

@@ -344,6 +344,20 @@ def test_the_iterates_of_a_volume_are_thinned_and_those_of_a_slice_are_not(serie
     assert iterates(80) == [5, 10, 20, 40, 75]
 
 
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"callback": 3}, "callback is 3; give a function"),
+        ({"keep": "x"}, "keep is 'x'; choose all, thinned, modules, none"),
+        ({"keep": None}, "keep is None"),
+    ],
+)
+def test_what_a_run_cannot_call_or_keep_is_refused_before_a_slice_is_read(series, monkeypatch, values, words):
+    monkeypatch.setattr(type(series), "read", lambda *_: pytest.fail("a slice was read"))
+    with pytest.raises(RequestError, match=words):
+        recon.run(series, recon.Request(model="zero-filled"), **values)
+
+
 def test_what_is_thinned_is_forgotten_at_once(series):
     plan = recon.pipeline.Plan(series, replace(SOLVER, overrides={"n_iterations": 60, "tolerance": 0.0}))
     collector = Collector(plan)

@@ -3,8 +3,11 @@
 import json
 from dataclasses import replace
 
+import pytest
+
 import recon
 from recon import phantom
+from recon.errors import RequestError
 
 
 def test_a_result_of_another_recipe_keeps_its_files(tmp_path):
@@ -47,3 +50,13 @@ def test_names_leave_room_for_what_outputs_add(tmp_path):
     short = [shortened(name) for name in long]
     assert all(len(name.encode()) <= 160 for name in short) and len(set(short)) == 3
     assert short == [shortened(name) for name in long]
+
+
+def test_formats_that_are_none_are_refused_by_name(tmp_path):
+    spec = phantom.PhantomSpec(n_slices=1, n_coils=2, matrix=(48, 40), fov_mm=(240.0, 200.0))
+    series = recon.open_study(phantom.write(tmp_path / "scan.h5", spec)).series[0]
+    result = recon.run(series, recon.Request("zero-filled", device="cpu"))
+    for formats, words in ((3, "formats are 3; give any of hdf5"), (["tiff"], "format 'tiff' is unknown")):
+        with pytest.raises(RequestError, match=words):
+            result.save(tmp_path / "out", formats=formats)
+    assert not (tmp_path / "out").exists()
