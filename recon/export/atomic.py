@@ -1,17 +1,23 @@
 """Files and folders that appear whole or not at all.
 
 Everything is written under a temporary name beside its destination and renamed when it is complete, so that a crash,
-a full disk or an impatient user leaves what was there before.
+a full disk or an impatient user leaves what was there before. What a killed process could not take away goes when its
+destination is next written.
 """
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import re
 import shutil
+import socket
+import time
 import uuid
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +28,8 @@ if TYPE_CHECKING:
 
 # What file managers leave behind in any folder; it is nobody's work.
 _LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
+# Nobody writes for so long without a change to the file.
+_STALE_SECONDS = 24 * 3600.0
 
 _SENTENCES = {
     errno.ENOSPC: "the disk is full; free some space or choose another folder",
@@ -82,6 +90,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+        _sweep(path)
     except OSError as error:
         raise describe(path, error) from error
     except RuntimeError as error:
@@ -130,6 +139,7 @@ def atomic_folder(path: Path, replaces: str = "*") -> Iterator[Path]:
             if former.exists():
                 former.replace(path)
             raise
+        _sweep(path)
     except OSError as error:
         raise describe(path, error) from error
     finally:
@@ -160,9 +170,55 @@ def _real(path: Path) -> Path:
 
 
 def _temporary_name(path: Path) -> str:
-    # Long names leave no room for a token: file systems allow 255 bytes.
+    # It says whose it is, see `_sweep`.
+    start, end = _around(path)
+    return f"{start}{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}{end}"
+
+
+def _around(path: Path) -> tuple[str, str]:
+    # Long names leave no room for the rest: file systems allow 255 bytes.
     stem = path.stem.encode()[:150].decode(errors="ignore")
-    return f".{stem}.{uuid.uuid4().hex[:8]}.partial{path.suffix[:40]}"
+    return f".{stem}.", f".partial{path.suffix[:40]}"
+
+
+@cache
+def _machine() -> str:
+    """Name the processes among which a number means one: those of a running system, or of a container in it."""
+    parts = [socket.gethostname()]
+    with suppress(OSError):  # elsewhere than on Linux the name has to do
+        parts += [Path("/proc/sys/kernel/random/boot_id").read_text(), str(Path("/proc/self/ns/pid").readlink())]
+    return hashlib.sha256("/".join(parts).encode()).hexdigest()[:8]
+
+
+def _sweep(path: Path) -> None:
+    """Delete what was to become this file or folder, of writers that were killed.
+
+    On this machine the process tells; in a folder that several share, those elsewhere are known by their age alone.
+    """
+    start, end = map(re.escape, _around(path))
+    pattern = re.compile(rf"{start}([0-9a-f]{{8}})-(\d+)-[0-9a-f]{{8}}{end}(\.former)?")
+    with suppress(OSError), os.scandir(path.parent) as entries:
+        for entry in entries:
+            found = pattern.fullmatch(entry.name)
+            if found is None:
+                continue
+            left = Path(entry.path)
+            if not _is_running(int(found[2])) if found[1] == _machine() else _is_stale(left):
+                shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
+
+
+def _is_stale(path: Path) -> bool:
+    return time.time() - path.stat().st_mtime > _STALE_SECONDS
 
 
 def _errno(error: BaseException) -> int | None:

@@ -2,6 +2,11 @@
 
 import errno
 import os
+import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -175,3 +180,51 @@ def test_long_names_fit(tmp_path):
     with atomic_file(target) as temporary:
         temporary.write_text("x")
     assert names(tmp_path) == [target.name]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from recon.export.atomic import atomic_file, atomic_folder
+with atomic_file(Path(sys.argv[1])) as file, atomic_folder(Path(sys.argv[2])) as folder:
+    file.write_text("half")
+    (folder / "half").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_one(tmp_path):
+    file, folder = tmp_path / "scan.zero-filled.h5", tmp_path / "scan.dcm"
+    ended = subprocess.run([sys.executable, "-c", KILLED, file, folder], check=False, timeout=60)
+    assert ended.returncode == -signal.SIGKILL
+    left = names(tmp_path)
+    assert len(left) == 2 and all(".partial" in name for name in left)
+    with atomic_file(tmp_path / "scan.h5") as temporary:  # another file says nothing of these
+        temporary.write_text("other")
+    assert names(tmp_path) == sorted([*left, "scan.h5"])
+    with pytest.raises(ExportError), atomic_file(file):
+        raise ExportError("failed again")
+    assert names(tmp_path) == sorted([*left, "scan.h5"])
+    with atomic_file(file) as temporary:
+        temporary.write_text("whole")
+    with atomic_folder(folder) as temporary:
+        (temporary / "whole").write_text("whole")
+    assert names(tmp_path) == ["scan.dcm", "scan.h5", "scan.zero-filled.h5"]
+
+
+def test_writers_that_live_or_may_live_elsewhere_keep_what_they_write(tmp_path):
+    target = tmp_path / "scan.h5"
+    with atomic_file(target) as mine:
+        mine.write_text("half")
+        machine, pid = re.fullmatch(r"\.scan\.(\w{8})-(\d+)-\w{8}\.partial\.h5", mine.name).groups()
+        assert int(pid) == os.getpid()
+        elsewhere = "0" * 8 if machine != "0" * 8 else "1" * 8
+        fresh, stale = (tmp_path / f".scan.{elsewhere}-{2**22 + 1}-{word * 8}.partial.h5" for word in "ab")
+        unknown = tmp_path / ".scan.12345678.partial.h5"
+        for path in (fresh, stale, unknown):
+            path.write_text("half")
+        os.utime(stale, (time.time() - 2 * 86400,) * 2)
+        with atomic_file(target) as temporary:
+            temporary.write_text("whole")
+        assert names(tmp_path) == sorted([mine.name, fresh.name, unknown.name, "scan.h5"])
+    assert names(tmp_path) == sorted([fresh.name, unknown.name, "scan.h5"])
