@@ -175,7 +175,9 @@ def compare(first: Mapping[Any, float], second: Mapping[Any, float]) -> Comparis
     finite = [(a, b) for a, b in pairs if math.isfinite(a) and math.isfinite(b)]
     notes = []
     if len(finite) < len(pairs):
-        notes.append(f"{len(pairs) - len(finite)} pairs with an infinite or undefined score were left out")
+        n_left_out = len(pairs) - len(finite)
+        what = "1 pair" if n_left_out == 1 else f"{n_left_out} pairs"
+        notes.append(f"{what} with an infinite or undefined score {'was' if n_left_out == 1 else 'were'} left out")
     differences = np.array([a - b for a, b in finite], np.float64)
     n, n_zero = differences.size, int((differences == 0).sum())
     if not n:
@@ -187,7 +189,8 @@ def compare(first: Mapping[Any, float], second: Mapping[Any, float]) -> Comparis
     statistic, p = signed_rank_test(different)
     if different.size < N_LEAST:
         least = 2.0 ** (1 - different.size)
-        notes.append(f"{different.size} pairs cannot give a p below {least:.3g}: no conclusion either way")
+        what = "1 pair" if different.size == 1 else f"{different.size} pairs"
+        notes.append(f"{what} cannot give a p below {least:.3g}: no conclusion either way")
     return Comparison(n, n_zero, median, statistic, p, "; ".join(notes))
 
 

@@ -268,7 +268,8 @@ def _scan(series: Series, origin: Mapping[str, Any], named: Path | None) -> Seri
     if titled or (named is not None and len(candidates) == 1):
         return (titled or candidates)[0]
     if named is not None:
-        raise FileError(named, f"holds no scan like {series.title} of {series.n_slices} slices; give the one it was.")
+        slices = "1 slice" if series.n_slices == 1 else f"{series.n_slices} slices"
+        raise FileError(named, f"holds no scan like {series.title} of {slices}; give the one it was.")
     return None
 
 

@@ -179,8 +179,8 @@ def _card_of(entry: metadata.EntryPoint) -> ModelCard:
         found = ModelCard(**{"name": entry.name, **found})
     if not isinstance(found, ModelCard):
         raise ModelError(
-            f"{entry.value} leads to a {type(found).__name__}; a recon.models.ModelCard, a mapping of its fields or a "
-            "function that returns one was expected"
+            f"{entry.value} leads to an object of type {type(found).__name__}; a recon.models.ModelCard, a mapping of "
+            "its fields or a function that returns one was expected"
         )
     _check(found, entry.name)
     # What a card has brought along costs nothing to look at.

@@ -267,7 +267,7 @@ def test_a_plugin_with_weights_is_loaded_from_them(monkeypatch, tmp_path):
     ("name", "value", "words"),
     [
         ("mine", "nothing", "AttributeError"),
-        ("mine", "NUMBER", "leads to a int"),
+        ("mine", "NUMBER", "leads to an object of type int; a recon.models.ModelCard"),
         ("other", "card", "the card is called 'mine' and its entry point 'other'"),
         ("../mine", "as_mapping", "cannot be part of a file name"),
         ("oucr", "as_mapping", "the workstation has the name oucr already"),
