@@ -353,8 +353,11 @@ def _values(stored: NDArray[np.generic], bits: int, *, is_inverted: bool) -> NDA
     elif kind == "i" and unused > 0:
         stored = np.right_shift(np.left_shift(stored, unused), unused)
     if is_inverted and kind in "ui":
-        # Of n bits, unsigned v becomes 2^n - 1 - v, and signed v becomes -1 - v: all its bits the other way.
-        stored = np.invert(stored) if kind == "i" else np.array((1 << (all_bits - unused)) - 1, stored.dtype) - stored
+        # Of n bits, unsigned v becomes 2^n - 1 - v, and signed v becomes -1 - v: all its bits the other way. Signed
+        # ones that use no sign would all be below zero then, and have one bit less.
+        n_bits = all_bits - unused - (kind == "i")
+        is_below = kind == "i" and bool((stored < 0).any())
+        stored = np.invert(stored) if is_below else np.array((1 << n_bits) - 1, stored.dtype) - stored
     return stored.astype(np.float32)
 
 

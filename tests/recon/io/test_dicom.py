@@ -231,8 +231,9 @@ def test_rescale_sign_and_unused_bits(tmp_path, write_dicom, only):
         (lambda signal: (255 - signal // 2).astype(np.uint8), {}, (2, 0)),
         (lambda signal: (-1 - signal).astype(np.int16), {}, (1, 0)),
         (lambda signal: (-1 - signal).astype(np.int16), {"BitsStored": 12, "HighBit": 11}, (1, 0)),
+        (lambda signal: (4095 - signal).astype(np.int16), {"BitsStored": 13, "HighBit": 12}, (1, 0)),
     ],
-    ids=["12 bits", "overlay", "rescaled", "8 bits", "signed", "signed 12 bits"],
+    ids=["12 bits", "overlay", "rescaled", "8 bits", "signed", "signed 12 bits", "signed without a sign"],
 )
 def test_inverted_values_are_turned_round_in_the_range_of_their_bits(
     tmp_path, write_dicom, only, stored, changes, scale
