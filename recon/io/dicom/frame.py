@@ -356,7 +356,7 @@ def _values(stored: NDArray[np.generic], bits: int, *, is_inverted: bool) -> NDA
         # Of n bits, unsigned v becomes 2^n - 1 - v, and signed v becomes -1 - v: all its bits the other way. Signed
         # ones that use no sign would all be below zero then, and have one bit less.
         n_bits = all_bits - unused - (kind == "i")
-        is_below = kind == "i" and bool((stored < 0).any())
+        is_below = kind == "i" and bool(np.less(stored, 0).any())
         stored = np.invert(stored) if is_below else np.array((1 << n_bits) - 1, stored.dtype) - stored
     return stored.astype(np.float32)
 
