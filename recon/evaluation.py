@@ -2,7 +2,7 @@
 
 A `Task` is one volume and one request. Its row (`recon.evaluation_work`) holds every score of the volume and of its
 slices; `recon.export.evaluation` makes the tables from the rows. A task whose row is there is not done again; anything
-that changes a result (request, data, weights, program) changes the key of the row.
+that changes a result (request, data, weights, program, plug-in) changes the key of the row.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -232,6 +233,7 @@ def plan(evaluation: Evaluation, collection: Collection) -> list[Task]:
     """Return a task for each volume and request, in the order of the tables; files that cannot be read have theirs."""
     requests = evaluation.requests()
     methods = method_names(requests)
+    plugin_of = cache(_plugin)
     tasks = []
     for volume in collection.volumes:
         series = volume.series
@@ -250,7 +252,8 @@ def plan(evaluation: Evaluation, collection: Collection) -> list[Task]:
                 if problem or weights is None or weights.n_coils != 1:
                     continue
                 problem = "there is one coil, so there is nothing to join."
-            key = _key(identity, _about(evaluation, request, weights))
+            plugin = plugin_of(request.model if weights is None else weights.preset)
+            key = _key(identity, _about(evaluation, request, weights, plugin))
             tasks.append(
                 Task(key, names | _names(request, method), volume, request, problem=problem, exit_status=status)
             )
@@ -366,18 +369,34 @@ def _of_study(series: Series, n_virtual: int | None) -> str:
     return f"the scan has {series.n_coils} coil{'s' * (series.n_coils > 1)}; {n_virtual} would compress nothing."
 
 
-def _about(evaluation: Evaluation, request: Request, weights: Weights | None) -> dict[str, Any]:
+def _about(
+    evaluation: Evaluation, request: Request, weights: Weights | None, plugin: dict[str, Any] | None
+) -> dict[str, Any]:
     mask_file = Path(request.mask.kind.removeprefix("file:"))
     asked = request.to_dict()
     if request.join_coils is None:
         del asked["join_coils"]  # rows from before there was such a thing stay good
     else:
         asked["joining"] = _JOINING
-    return {
+    about = {
         "request": asked,
         "weights": None if weights is None else weights.sha256,
         "mask_file": _stamp(mask_file) if request.mask.kind.startswith("file:") else None,
-    } | _scored(evaluation)
+    }
+    if plugin is not None:  # rows of the workstation's own methods stay good
+        about["plugin"] = plugin
+    return about | _scored(evaluation)
+
+
+def _plugin(model: str) -> dict[str, Any] | None:
+    """What tells a plug-in from itself before it was changed."""
+    from recon.models import get_card
+    from recon.models.plugins import identity
+
+    try:
+        return identity(get_card(model))
+    except (MRIError, OSError):  # there is none; the row says so
+        return None
 
 
 def _scored(evaluation: Evaluation) -> dict[str, Any]:

@@ -14,12 +14,15 @@ goes wrong becomes the `problem` of a card that is listed and refused, and never
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import sys
 from collections.abc import Mapping
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import asdict, fields, is_dataclass, replace
+from importlib.machinery import EXTENSION_SUFFIXES, SOURCE_SUFFIXES
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -120,6 +123,42 @@ def _check_classes(card: ModelCard, module: object) -> None:
             )
     if not is_dataclass(getattr(module, f"{class_name}Parameters")):
         raise ModelError(f"{described(card)}: {class_name}Parameters of {module_name} is no dataclass.")
+
+
+def identity(card: ModelCard) -> dict[str, Any] | None:
+    """Return what a plug-in's results depend on beside its weights: its card with the version of its package, and a
+    hash of its code, which somebody who works on it changes without either. None for the workstation's own methods.
+
+    Nothing is imported.
+    """
+    if not card.source:
+        return None
+    digest = hashlib.sha256()
+    for place, path in _code(card.family.partition(":")[0]) if ":" in card.family else ():
+        digest.update(f"{place}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return {"card": asdict(card), "code": digest.hexdigest()}
+
+
+def _code(module_name: str) -> list[tuple[str, Path]]:
+    """The files of a module, or of the whole package that it is a part of, each with its place in there."""
+    from importlib.util import find_spec
+
+    try:
+        spec = find_spec(module_name.partition(".")[0])
+    except ValueError:  # a module that something else than a file made
+        spec = None
+    if spec is None:
+        return []
+    if spec.submodule_search_locations is None:
+        return [("", Path(spec.origin))] if spec.origin and Path(spec.origin).is_file() else []
+    kinds = (*SOURCE_SUFFIXES, *EXTENSION_SUFFIXES)
+    folders = [Path(folder) for folder in spec.submodule_search_locations]
+    return [
+        (path.relative_to(folder).as_posix(), path)
+        for folder in folders
+        for path in sorted(folder.rglob("*"))
+        if path.name.endswith(kinds) and path.is_file()
+    ]
 
 
 def check_names(family: str, parameters_class: type, values: Mapping[str, Any]) -> None:

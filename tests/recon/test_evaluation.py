@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import shutil
 import statistics as stdlib_statistics
+import sys
 
 import h5py
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 import torch
 
 import recon
-from recon import coils, memory, metrics, phantom, pipeline
+from recon import coils, memory, metrics, models, phantom, pipeline
 from recon.errors import DeviceError
 from recon.evaluation import Evaluation, method_names
 from recon.evaluation_work import EvaluationWork
@@ -231,6 +233,35 @@ def test_what_changes_a_result_changes_its_key(scans, tmp_path, monkeypatch):
     assert [a == b for a, b in zip(before, keys(copy), strict=True)] == [False, True, True]
     monkeypatch.setattr("recon.evaluation.__version__", "99")
     assert not set(keys()) & set(base)
+
+
+def test_a_plugin_that_was_changed_is_scored_anew(scans, tmp_path, monkeypatch):
+    def key():
+        # A new program each time, since one reads the installed packages once.
+        models._cards.cache_clear()
+        monkeypatch.delitem(sys.modules, "mri_mine", raising=False)
+        importlib.invalidate_caches()
+        work = EvaluationWork(Evaluation(("mine",)), (scans / "head0.h5",), tmp_path / "out")
+        return work.tasks[0].key
+
+    package, about = tmp_path / "site" / "mri_mine", tmp_path / "site" / "mine.dist-info"
+    package.mkdir(parents=True), about.mkdir()
+    card = dict.fromkeys(("title", "group", "paper", "summary"), "Mine")
+    card |= {"family": "mri_mine.net:Mine", "needs_training": False}
+    (package / "__init__.py").write_text(f"CARD = {card!r}")
+    (package / "net.py").write_text("STEP = 1")
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[mri_workstation.models]\nmine = mri_mine:CARD\n")
+    monkeypatch.syspath_prepend(package.parent)
+    try:
+        first = key()
+        assert key() == first
+        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 2.0\n")
+        second = key()
+        (package / "net.py").write_text("STEP = 2")  # as of an editable install
+        assert len({first, second, key()}) == 3
+    finally:
+        models._cards.cache_clear()
 
 
 def test_journal_survives_a_crash_at_any_byte(tmp_path):
