@@ -1,4 +1,4 @@
-"""Why rows of an evaluation have no scores: one problem of a file or of a method stands behind many rows."""
+"""Why rows of an evaluation have no scores, and what to mind of those that have: one reason stands behind many rows."""
 
 from __future__ import annotations
 
@@ -61,6 +61,60 @@ def group_problems(rows: Iterable[Row]) -> list[Problem]:
         if row["status"] != "done":
             found.setdefault((row["status"], row["reason"]), []).append(row)
     return [Problem(*about, tuple(members)) for about, members in found.items()]
+
+
+@dataclass(frozen=True, eq=False)
+class Caution:
+    """A warning that reconstructions have in common.
+
+    Attributes
+    ----------
+    warning
+        A sentence.
+    rows
+        That have it; at least one.
+    is_general
+        Whether all scores of these volumes have it.
+    """
+
+    warning: str
+    rows: tuple[Row, ...]
+    is_general: bool
+
+    @property
+    def volumes(self) -> str:
+        """Names of the volumes, or the first of them and a number."""
+        return named([row["volume"] for row in self.rows], "volumes")
+
+    @property
+    def methods(self) -> str:
+        """Names of the methods, or the first of them and a number."""
+        return named([row["method"] for row in self.rows], "methods")
+
+    @property
+    def sentence(self) -> str:
+        """The warning, and what it concerns, as `reconstruct` says it."""
+        methods = [] if self.is_general else [self.methods]
+        if len({row["volume"] for row in self.rows}) == 1:
+            return f"{' · '.join([self.volumes, *methods])}: {self.warning}"
+        return f"{self.warning.rstrip('.')} ({'; '.join([self.volumes, *methods])})."
+
+
+def group_warnings(rows: Iterable[Row]) -> list[Caution]:
+    """Return the warnings of those rows that have scores, in the order in which they were met."""
+    found: dict[str, list[Row]] = {}
+    n_rows: dict[str, int] = {}
+    for row in rows:
+        if row["status"] == "done" and row["kind"] == "scores":
+            n_rows[row["volume"]] = n_rows.get(row["volume"], 0) + 1
+            for warning in dict.fromkeys(row.get("warnings", ())):
+                found.setdefault(warning, []).append(row)
+    return [
+        Caution(
+            warning, tuple(members), len(members) == sum(n_rows[name] for name in {row["volume"] for row in members})
+        )
+        for warning, members in found.items()
+    ]
 
 
 def named(names: Sequence[str], noun: str) -> str:

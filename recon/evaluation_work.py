@@ -15,7 +15,7 @@ from recon.batch import Collection, collect, explain, on_device
 from recon.data import check_scale
 from recon.errors import MRIError, RequestError
 from recon.evaluation import Evaluation, Task, count_slices, indices_of, is_of_study, plan
-from recon.evaluation_problems import group_problems
+from recon.evaluation_problems import group_problems, group_warnings
 from recon.journal import Journal
 from recon.lock import locked
 from recon.result import is_usable
@@ -186,6 +186,8 @@ class EvaluationWork:
         # Once all are done: what a hundred small scans have in common is said once, and not by each process.
         new = {task.key for task in self.tasks if not task.problem} - self._known
         self._say([row for row in rows if row["key"] in new])
+        for caution in group_warnings(rows):  # also of rows from before: their scores are in the tables
+            logger.info("%s", caution.sentence)
         write(self.out, self.evaluation, rows)
         self.save()
         status = max([0, *(int(row.get("exit_status", 0)) for row in rows)])

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from recon import frequency_bands, statistics
-from recon.evaluation_problems import group_problems, named
+from recon.evaluation_problems import group_problems, group_warnings, named
 from recon.export.atomic import atomic_file
 from recon.export.evaluation import (
     REGION_NAMES,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from recon.evaluation import Evaluation
-    from recon.evaluation_problems import Problem
+    from recon.evaluation_problems import Caution, Problem
 
     Row = Mapping[str, Any]
     # (region, mask, grid) -> sequence -> method -> acceleration -> metric -> Spread
@@ -118,6 +118,10 @@ def _page(
     sizes = _sizes(done)
     yield "# Evaluation"
     yield "\n".join(f"- {line}" for line in _settings(evaluation, rows, done))
+    cautions = group_warnings(rows)
+    if cautions:
+        yield "## Warnings"
+        yield _warning_table(cautions)
     for (region, mask, grid), table in tables.items():
         where = "whole image (unmasked)" if region == "whole" else "inside the support of the coils (masked)"
         yield f"## {mask}, {grid} grid: {where}"
@@ -292,6 +296,11 @@ def _parameter_table(rows: Sequence[Row]) -> str:
         for cells, names in sorted(volumes.items(), key=lambda item: order.index(item[0][0]))
     ]
     return markdown(lines, ["Method", "Parameters", "From", "Volumes"], n_text=3)
+
+
+def _warning_table(cautions: Sequence[Caution]) -> str:
+    lines = [[one.warning, one.volumes, one.methods, str(len(one.rows))] for one in cautions]
+    return markdown(lines, ["Warning", "Volumes", "Methods", "Scores"], n_text=3)
 
 
 def _problem_table(problems: Sequence[Problem]) -> str:

@@ -12,7 +12,7 @@ import pytest
 from recon import phantom, statistics
 from recon.batch import places
 from recon.evaluation import PAIRS, Evaluation
-from recon.evaluation_problems import group_problems, named
+from recon.evaluation_problems import group_problems, group_warnings, named
 from recon.evaluation_work import EvaluationWork
 from recon.export import box_plot
 from recon.export.evaluation import costs, model_lines, wilcoxon_lines
@@ -175,6 +175,30 @@ def test_one_problem_of_many_rows_is_said_once(tmp_path):
     table = page_of(rows, tmp_path).partition("## Without a score")[2].partition("##")[0]
     assert "| failed | no weights yet. | v0, v1 and 11 more volumes | net | random 4x, random 8x | 26 |" in table
     assert len(table.strip().splitlines()) == 2 + 2
+
+
+def test_a_warning_of_many_rows_is_said_once_and_stands_beside_the_means(tmp_path, caplog):
+    import h5py
+
+    caplog.set_level("INFO", "recon")
+    scans = [write_scan(tmp_path / f"head{number}.h5") for number in range(4)]
+    for path in scans[1:]:
+        with h5py.File(path, "r+") as file:
+            file["kspace"][:, 1] = 0
+    for _ in ("new", "resumed"):
+        caplog.clear()
+        _, page = evaluate(scans, tmp_path / "out", "zero-filled", "cg-sense", center_fraction=0.2)
+        said = [one.getMessage() for one in caplog.records if "measured nothing" in one.getMessage()]
+        assert len(said) == 1 and said[0].endswith("(head1, head2, head3)."), said
+        lines = [line for line in page.splitlines() if "measured nothing" in line]
+        assert len(lines) == 1 and lines[0].endswith("| head1, head2, head3 | zero-filled, cg-sense | 6 |")
+        assert page.index("## Warnings") < page.index("whole image (unmasked)")
+
+
+def test_a_warning_names_its_methods_where_others_have_none():
+    rows = [row(name, method, 1, warnings=["Odd."] * (method == "a")) for name in "xyz" for method in "ab"]
+    assert [one.sentence for one in group_warnings(rows)] == ["Odd (x, y, z; a)."]
+    assert [one.sentence for one in group_warnings(rows[:2])] == ["x · a: Odd."]
 
 
 def test_names_that_are_few_are_all_written():

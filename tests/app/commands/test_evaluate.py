@@ -51,7 +51,8 @@ def test_models_are_compared(run, scan, tmp_path):
         "--acceleration", 4, "--acceleration", 8, "--center-fraction", 0.1, "--seed", "1", "--slices", "0",
         "--precision", "fp32", "--device", "cpu", "--grid", "native", "--out", tmp_path,
     )  # fmt: skip
-    assert (status, err) == (0, "")
+    assert status == 0
+    assert err.count("K-space is simulated") == 1 and "error" not in err
     lines = volumes(tmp_path)
     assert len(lines) == 2 * 2 * 2
     assert {line["grid"] for line in lines} == {"native"}
@@ -146,7 +147,7 @@ def test_an_interrupt_leaves_tables_of_what_is_done(run, scan, tmp_path, monkeyp
     words = ["evaluate", scan, "--model", "zero-filled", "--acceleration", 4, "--acceleration", 8, "--out", tmp_path]
     status, _, said = run(*words)
     assert status == 130
-    assert said == f"mri-workstation: interrupted; {tmp_path} holds what is done, and the same command goes on.\n"
+    assert said.endswith(f"interrupted; {tmp_path} holds what is done, and the same command goes on.\n")
     assert [line["acceleration"] for line in volumes(tmp_path)] == ["4"]
     assert run(*words)[0] == 0
     assert [line["acceleration"] for line in volumes(tmp_path)] == ["4", "8"]
