@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from recon.collector import Keep
     from recon.data import Declined, Series
-    from recon.journal import Journal, MemoryJournal
+    from recon.journal import MemoryJournal, RunJournal
     from recon.request import Request
     from recon.stage import Stage
 
@@ -67,12 +67,12 @@ class Work(Protocol):
         """How long each item takes, in any unit; 0 where nothing is left to do."""
         ...
 
-    def prepare(self) -> None:
-        """Clear the way; called once, by the first process, before any begins."""
+    def prepare(self) -> str:
+        """Clear the way; called once, by the first process, before any begins. Returns the name of the run."""
         ...
 
-    def begin(self, part: int, device: str | None) -> None:
-        """Prepare this process: the number of its part, and the device that it was given."""
+    def begin(self, part: int, device: str | None, run: str = "") -> None:
+        """Prepare this process: the number of its part, the device that it was given, what `prepare` returned."""
         ...
 
     def process(self, item: int, show: Show) -> None:
@@ -276,11 +276,11 @@ class ReconstructionWork:
     job
         ``paths``, ``requests``, ``formats``, ``stages``, ``slices``, ``out``.
     journal
-        Where the processes put their rows; one beside the results when None.
+        Where the processes put their rows; one of this run's own beside the results when None.
     """
 
-    def __init__(self, job: Mapping[str, Any], journal: Journal | MemoryJournal | None = None) -> None:
-        from recon.journal import Journal
+    def __init__(self, job: Mapping[str, Any], journal: RunJournal | MemoryJournal | None = None) -> None:
+        from recon.journal import RunJournal
         from recon.request import Request
 
         self.out = Path(job["out"])
@@ -291,7 +291,7 @@ class ReconstructionWork:
         # Weights of two runs are often called the same.
         self.models = distinct([request.model_name for request in self.requests])
         self.collection = collect(job["paths"])
-        self.journal = journal or Journal(self.out / ".mri-workstation-parts")
+        self.journal = journal or RunJournal(self.out)
         self._device: str | None = None
         self._outcome: list[dict[str, Any]] = []
 
@@ -306,9 +306,8 @@ class ReconstructionWork:
         except RequestError:
             return 1  # a volume that lacks them fails at once
 
-    def prepare(self) -> None:
-        """Forget what a run that was stopped left; report what could not be opened."""
-        self.journal.remove()
+    def prepare(self) -> str:
+        """See `Work`; reports what could not be opened."""
         for path, error in self.collection.errors:
             report(error, path)
         for declined in self.collection.declined:
@@ -316,11 +315,13 @@ class ReconstructionWork:
         if any(volume.series.kind == "dicom" for volume in self.collection.volumes):
             for name in sorted({"dicom", "dicom-anonymous"}.intersection(self.formats)):
                 logger.warning("%s: %s", name, said_of_the_patient("dicom", [name]))
+        # Where nothing can be done nothing is left, not even a folder.
+        return self.journal.open() if self.collection.volumes else ""
 
-    def begin(self, part: int, device: str | None) -> None:
+    def begin(self, part: int, device: str | None, run: str = "") -> None:
         """See `Work`."""
         self._device = device
-        self.journal.part = part
+        self.journal.join(run, part)
 
     def process(self, item: int, show: Show) -> None:
         """See `Work`."""

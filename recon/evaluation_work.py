@@ -140,7 +140,7 @@ class EvaluationWork:
         """Tasks whose rows an earlier run left."""
         return sum(self._is_done(task) for task in self.tasks)
 
-    def prepare(self) -> None:
+    def prepare(self) -> str:
         """Give what cannot be scored its rows, and report it: files, models without weights."""
         hopeless = [task for task in self.tasks if task.problem and not self._is_done(task)]
         for task in hopeless:
@@ -149,8 +149,9 @@ class EvaluationWork:
         joined = (task for task in self.tasks if task.request is not None and task.request.join_coils is not None)
         if self.evaluation.join_coils is not None and all(task.problem for task in joined):
             logger.warning("none of the methods takes the coils of any scan one by one, so nothing is joined.")
+        return ""  # it has the folder for itself
 
-    def begin(self, part: int, device: str | None) -> None:
+    def begin(self, part: int, device: str | None, run: str = "") -> None:  # noqa: ARG002  that of all runs there
         """See `recon.batch.Work`."""
         self._device = device
         self.journal.part = part

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import uuid
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from recon.export.atomic import describe
+from recon.lock import is_abandoned, locked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,12 +87,58 @@ class Journal:
             self.folder.rmdir()
 
 
+class RunJournal(Journal):
+    """The rows of a run that begins anew after a stop, apart from those of others that write into the same folder.
+
+    Parameters
+    ----------
+    out
+        Folder of the results. A lock file beside the parts says that the run goes on.
+    """
+
+    _PREFIX = ".mri-workstation-parts-"
+
+    def __init__(self, out: Path) -> None:
+        super().__init__(out / f"{self._PREFIX}{uuid.uuid4().hex[:12]}")
+        self._held = ExitStack()
+
+    def open(self) -> str:
+        """Begin, in the first process, and sweep up what runs that were killed left; returns what `join` needs.
+
+        Raises
+        ------
+        ExportError
+            If the disk or the folder does not let the lock be written.
+        """
+        for lock in self.folder.parent.glob(f"{self._PREFIX}*.lock"):
+            if is_abandoned(lock):
+                Journal(lock.with_suffix("")).remove()
+                lock.unlink(missing_ok=True)
+        self._held.enter_context(locked(self.folder.with_suffix(".lock"), "reconstruct"))
+        return self.folder.name
+
+    def join(self, name: str, part: int) -> None:
+        """Write a part of the run that the first process opened; nothing is written where that opened none."""
+        self.folder, self.part = self.folder.with_name(name or self.folder.name), part
+
+    def remove(self) -> None:
+        """Delete the parts, their folder and the lock."""
+        super().remove()
+        self._held.close()
+
+
 class MemoryJournal:
-    """The rows of one process that begins anew after a stop: in memory, so that it leaves nothing; see `Journal`."""
+    """The rows of one process that begins anew after a stop: in memory, so that it leaves nothing; see `RunJournal`."""
 
     def __init__(self) -> None:
-        self.part = 0
         self._rows: dict[str, dict[str, Any]] = {}
+
+    def open(self) -> str:
+        """Begin; nobody can join."""
+        return ""
+
+    def join(self, name: str, part: int) -> None:
+        """Stay alone."""
 
     def append(self, row: dict[str, Any]) -> None:
         """Keep one row."""

@@ -69,6 +69,27 @@ def locked(path: Path, doing: str) -> Iterator[None]:
             os.close(descriptor)
 
 
+def is_abandoned(path: Path) -> bool:
+    """Tell whether a lock file is of a process that was killed; where that cannot be told, it is not.
+
+    Parameters
+    ----------
+    path
+        The file, see `locked`.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.fstat(descriptor).st_size > 0  # an empty one was just made, and is about to be held
+    except OSError:  # it is held, or the file system has no locks
+        return False
+    finally:
+        os.close(descriptor)
+
+
 def _open(path: Path, doing: str) -> int:
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)

@@ -49,12 +49,12 @@ class Shards(lightning.LightningModule):
     def setup(self, stage: str) -> None:  # noqa: ARG002  lightning's signature
         """Share the volumes out; the first process decides, since what is left to do may look different to others."""
         trainer = self.trainer
+        run, shares = "", []
         if trainer.is_global_zero:
-            self.work.prepare()
-        shares = share_out(self.work.costs, trainer.world_size) if trainer.is_global_zero else []
-        self._share = trainer.strategy.broadcast(shares)[trainer.global_rank]
-        device = trainer.strategy.root_device
-        self.work.begin(trainer.global_rank, str(device))
+            run, shares = self.work.prepare(), share_out(self.work.costs, trainer.world_size)
+        run, shares = trainer.strategy.broadcast((run, shares))
+        self._share = shares[trainer.global_rank]
+        self.work.begin(trainer.global_rank, str(trainer.strategy.root_device), run)
 
     def predict_dataloader(self) -> DataLoader[int]:
         """Return the numbers of this process's volumes."""

@@ -18,7 +18,6 @@ from app.progress import Progress
 from recon import phantom
 from recon.batch import SliceList, distinct
 from recon.errors import ExportError, RequestError
-from recon.journal import Journal
 from recon.request import JOIN_WEIGHT
 
 
@@ -210,16 +209,6 @@ def test_an_interrupt_leaves_what_is_whole_and_nothing_else(run, scan, tmp_path,
     words = ["reconstruct", scan, scan, scan, "--model", "zero-filled", "--slices", 0, "--out", tmp_path, "-q"]
     assert run(*words) == (130, "", "mri-workstation: interrupted\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["head.zero-filled.h5", "head.zero-filled.json"]
-
-
-def test_one_folder_serves_several_runs_at_a_time(run, scan, tmp_path):
-    other = Journal(tmp_path / ".mri-workstation-parts")
-    row = {"key": "0/0", "status": "failed", "exit_status": 2}
-    other.append(row)
-    words = ["reconstruct", scan, "--model", "zero-filled", "--slices", 0, "--out", tmp_path, "--json"]
-    status, out, _ = run(*words)
-    assert (status, len(json.loads(out))) == (0, 1)
-    assert other.read() == {"0/0": row}
 
 
 @pytest.mark.parametrize(
