@@ -242,12 +242,13 @@ def reconstruct_volume(
     stages: bool = False,
     slices: str | None = None,
     callback: Callable[[Stage], Any] | None = None,
-) -> tuple[dict[str, Any], list[FileError]]:
+) -> tuple[dict[str, Any] | None, list[Exception]]:
     """Reconstruct a volume with one model and write its files, called by ``model`` where the request's is not enough.
 
     Returns
     -------
-    The record, and why slices were left out: one whose data cannot be used does not stop the others.
+    The record, None where no file could be written; and what did not stop the rest: why slices were left out, whose
+    data cannot be used, and why formats could not be written.
 
     Raises
     ------
@@ -263,9 +264,9 @@ def reconstruct_volume(
     keep: Keep = "all" if stages else "thinned" if "movie" in formats else "modules"
     result = plan.run(callback, keep, spares_others=True)
     name = f"{volume.stem}.{model}" if model else volume.stem + result.name.removeprefix(volume.series.stem)
-    files = result.save(out, formats=formats, stages=stages, name=name)
-    record: dict[str, Any] = json.loads(files[-1].read_text("utf-8"))
-    return record, list(plan.left_out.values())
+    problems: list[Exception] = [*plan.left_out.values()]
+    files = result.save(out, formats=formats, stages=stages, name=name, problems=problems)
+    return json.loads(files[-1].read_text("utf-8")) if files else None, problems
 
 
 class ReconstructionWork:
@@ -336,18 +337,17 @@ class ReconstructionWork:
 
             show(label, position / len(self.requests))
             asked = on_device(request, self._device)
-            row: dict[str, Any] = {"key": f"{item}/{position}", "status": "done"}
+            record = None
             try:
-                row["record"], left_out = reconstruct_volume(
+                record, problems = reconstruct_volume(
                     volume, asked, self.out, self.formats, model=model, stages=self.stages, slices=self.slices,
                     callback=show_stage,
                 )  # fmt: skip
-                for lost in left_out:
-                    _, row["exit_status"] = report(lost, volume.series.path, volume.series.part)
             except Exception as error:  # noqa: BLE001  one bad volume must not stop a night's batch
-                reason, status = report(error, volume.series.path, volume.series.part)
-                row |= {"status": "failed", "reason": reason, "exit_status": status}
-            self.journal.append(row)
+                problems = [error]
+            said = [report(error, volume.series.path, volume.series.part) for error in problems]
+            row = {"key": f"{item}/{position}", "status": "failed" if record is None else "done", "record": record}
+            self.journal.append(row | {"exit_status": max([0, *(status for _, status in said)])})
 
     def finish(self) -> int:
         """See `Work`; the records stand in `outcome`."""
@@ -356,13 +356,13 @@ class ReconstructionWork:
             (volume.series.path, row["record"])
             for item, volume in enumerate(self.collection.volumes)
             for position in range(len(self.requests))
-            if "record" in (row := rows.get(f"{item}/{position}", {}))
+            if (row := rows.get(f"{item}/{position}", {})).get("record") is not None
         ]
         self._outcome = [record for _, record in done]
         # Once all are done: what the models and files have in common is said once, and not by each process.
         self._say_warnings(done)
         self.journal.remove()
-        statuses = [int(row["exit_status"]) for row in rows.values() if "exit_status" in row]
+        statuses = [int(row["exit_status"]) for row in rows.values()]
         return max([0, *statuses, *(error.exit_status for _, error in self.collection.errors)])
 
     def _say_warnings(self, done: Iterable[tuple[Path, Mapping[str, Any]]]) -> None:

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 # Packages that are installed under another name than they are imported by.
@@ -114,6 +114,15 @@ class MissingPackageError(MRIError):
             "use `make run`."
         )
         self.name = name
+
+
+def together(errors: Sequence[Exception]) -> Exception:
+    """Return one error for several of which each could be said alone; a single one stays itself."""
+    if len(errors) == 1:
+        return errors[0]
+    error = ExportError(" ".join(map(str, errors)))
+    error.exit_status = max(getattr(one, "exit_status", 1) for one in errors)
+    return error
 
 
 @contextmanager

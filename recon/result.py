@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shutil
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recon import __version__
-from recon.errors import ExportError, RequestError, needs_package
+from recon.errors import ExportError, RequestError, needs_package, together
+from recon.export.atomic import is_full
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -214,8 +216,9 @@ class Reconstruction:
         stages: bool = False,
         name: str | None = None,
         slice_index: int | None = None,
+        problems: list[Exception] | None = None,
     ) -> list[Path]:
-        """Write the result and its record.
+        """Write the result and its record, which goes on to name the files that this result has there already.
 
         The phase, where there is one, stands in the HDF5 file too; DICOM and NIfTI have it as ``STEM.MODEL.phase…``.
         Movies are ``STEM.MODEL.iterations.gif`` and ``STEM.MODEL.slices.gif``, see `recon.export.movie`.
@@ -233,18 +236,21 @@ class Reconstruction:
         slice_index
             Slice of the series that the figure and the iterations of a movie show, which their names say where there
             are others; None, and one that was not reconstructed, mean the middle one of those that were.
+        problems
+            Takes why formats could not be written; None raises it.
 
         Returns
         -------
-        The paths that were written; the last one is the record.
+        The paths that were written; the last one is the record. None where no format could be written.
 
         Raises
         ------
         RequestError
-            If a format is unknown, or a movie was wanted and nothing moves; the other formats are written then.
+            If a format is unknown, or a movie was wanted and nothing moves.
         ExportError
-            If something cannot be written; nothing is half-written. What was complete before stays, and the record
-            names it; a new file that the record cannot name, because the disk has no room for that, goes.
+            If something cannot be written; nothing is half-written. What is complete stays, and the record names it;
+            a new file that the record cannot name, because the disk has no room for that, goes. All formats are tried
+            before this is raised, unless the disk is full.
         MissingPackageError
             If the Python package that writes a format is not installed.
         """
@@ -258,55 +264,62 @@ class Reconstruction:
             raise RequestError(f"format {unknown[0]!r} is unknown; choose among {', '.join(FORMATS)}.")
         folder = Path(folder)
         name = name or self.name
-        written: list[Path] = []
         record = folder / f"{name}.json"
-        for ending, one, how in self._outputs(formats, slice_index if slice_index in self.indices else None):
-            file = f"{name}{ending}"
-            is_new = not (folder / file).exists()
-            self.write(folder / file, one, stages=stages, **how)
-            written.append(folder / file)
-            try:  # at once: the disk may be full before the next one is complete
-                self._write_record(record, name, written)
-            except ExportError:
-                if is_new:
-                    _remove(folder / file)
-                raise
+        earlier = [folder / one for one in files_of(record)] if _is_same(record, self.record()) else []
+        written: list[Path] = []
+        failed: list[Exception] = []
+        shown = slice_index if slice_index in self.indices else None
+        for one in sorted(dict.fromkeys(formats), key="movie".__eq__):  # a movie takes the longest
+            try:
+                for ending, how in self._outputs(one, shown):
+                    file = folder / f"{name}{ending}"
+                    is_new = not file.exists()
+                    self.write(file, one, stages=stages, **how)
+                    try:  # at once: the disk may be full before the next one is complete
+                        self._write_record(record, name, [*earlier, *written, file])
+                    except ExportError:
+                        if is_new:
+                            _remove(file)
+                        raise
+                    written.append(file)
+            except Exception as error:  # noqa: BLE001  one format must not cost the others
+                failed.append(error)
+                if is_full(error):
+                    break
+        if failed and problems is None:
+            raise together(failed)
+        if problems is not None:
+            problems += failed
+        if failed and not written:
+            return []
         if not written:
-            self._write_record(record, name, written)
+            self._write_record(record, name, earlier)
         return [*written, record]
 
-    def _outputs(self, formats: Sequence[str], shown: int | None) -> Iterator[tuple[str, str, dict[str, Any]]]:
-        """Yield what the name of each file ends in, its format and how it is written, as `write` wants to know it."""
+    def _outputs(self, format_: str, shown: int | None) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield what the name of each file of a format ends in, and how it is written, as `write` wants to know it."""
         # Pictures of several slices stand side by side.
         of_slice = "" if shown is None or len(self.indices) == 1 else f".slice{shown}"
-        for one in dict.fromkeys(formats):
-            if one == "png":
-                yield f"{of_slice}{ENDINGS[one]}", one, {"slice_index": shown}
-            elif one != "movie":
-                yield ENDINGS[one], one, {}
-                if self.phase is not None and one not in _WITHOUT_PHASE_FILE:
-                    yield f".phase{ENDINGS[one]}", one, {"is_phase": True}
-        if "movie" in formats:  # the last one: where nothing moves it is refused, and the others are there
+        if format_ == "movie":
             from recon.export import movie
 
             for kind in movie.check(self):
                 ending = movie_ending(kind)
-                yield (
-                    f"{of_slice}{ending}" if kind == "iterations" else ending,
-                    "movie",
-                    {
-                        "kind": kind,
-                        "slice_index": shown,
-                    },
-                )
+                ending = f"{of_slice}{ending}" if kind == "iterations" else ending
+                yield ending, {"kind": kind, "slice_index": shown}
+        elif format_ == "png":
+            yield f"{of_slice}{ENDINGS[format_]}", {"slice_index": shown}
+        else:
+            yield ENDINGS[format_], {}
+            if self.phase is not None and format_ not in _WITHOUT_PHASE_FILE:
+                yield f".phase{ENDINGS[format_]}", {"is_phase": True}
 
     def _write_record(self, path: Path, name: str, files: Sequence[Path]) -> None:
-        """Write the record of these files."""
-        import json
-
+        """Write the record of those of these files that are there."""
         from recon.export.atomic import atomic_file
 
-        record = self.record() | {"name": name, "files": [file.name for file in files]}
+        names = list(dict.fromkeys(file.name for file in files if file.exists()))
+        record = self.record() | {"name": name, "files": names}
         with atomic_file(path) as temporary:
             temporary.write_text(json.dumps(record, indent=2), "utf-8")
 
@@ -393,17 +406,28 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _is_same(file: Path, record: Mapping[str, Any]) -> bool:
-    """Tell whether a stored record is of the same recipe and data as another."""
-    import json
+def files_of(record: Path) -> list[str]:
+    """Return the names of the files beside a record that it lists; none where it is missing or damaged."""
+    files = read_record(record).get("files")
+    # A record is a file that somebody may have changed: it names what lies beside it, and nothing elsewhere.
+    return [one for one in files if isinstance(one, str) and Path(one).name == one] if isinstance(files, list) else []
 
+
+def read_record(file: Path) -> dict[str, Any]:
+    """Return a stored record; an empty one where it is missing or damaged."""
     try:
         stored = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError):
-        return False
+        return {}
+    return stored if isinstance(stored, dict) else {}
+
+
+def _is_same(file: Path, record: Mapping[str, Any]) -> bool:
+    """Tell whether a stored record is of the same recipe and data as another."""
+    stored = read_record(file)
     deciding = ("input", "fingerprint", "slices", "request", "weights_sha256")
     plain = json.loads(json.dumps({key: record[key] for key in deciding}))
-    return isinstance(stored, dict) and all(stored.get(key) == value for key, value in plain.items())
+    return all(stored.get(key) == value for key, value in plain.items())
 
 
 def versions() -> dict[str, str]:

@@ -47,15 +47,17 @@ def run(arguments: argparse.Namespace) -> int:
     with Progress.of(arguments) as progress:
         for position, path in enumerate(arguments.results):
             progress.update(path.name, position / len(arguments.results))
+            problems: list[Exception] = []
+            written: list[Path] = []
             try:
                 result = stored.read(path, arguments.scan)
-                written = result.export(arguments.out or result.path.parent, wanted)
-                records.append(json.loads(written[-1].read_text("utf-8")))
+                written = result.export(arguments.out or result.path.parent, wanted, problems)
+                records += [json.loads(record.read_text("utf-8")) for record in written[-1:]]
             except Exception as error:  # noqa: BLE001  one bad file must not stop the others
-                status = max(status, report(error, path)[1])
-                continue
-            if not (arguments.json or arguments.quiet):
+                problems.append(error)
+            if written and not (arguments.json or arguments.quiet):
                 write_line("\n".join(map(str, written)))
+            status = max([status, *(report(error, path)[1] for error in problems)])
     if arguments.json:
         write_json(records)
     return status

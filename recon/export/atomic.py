@@ -63,6 +63,11 @@ def describe(path: Path | str, error: BaseException) -> ExportError:
     return ExportError(f"{path}: could not be written: {sentence}.")
 
 
+def is_full(error: BaseException) -> bool:
+    """Tell whether an error of `describe` is of a disk on which nothing more has room."""
+    return error.__cause__ is not None and _errno(error.__cause__) in (errno.ENOSPC, errno.EDQUOT)
+
+
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Give a temporary path in the same folder; move it to ``path`` when the block ends well.

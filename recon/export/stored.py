@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recon.data import Geometry, Header, Series
-from recon.errors import FileError, ModelError, MRIError
+from recon.errors import FileError, ModelError, MRIError, together
 from recon.io import hdf5, sniff
 from recon.masks import SamplingMask
 from recon.request import Request
@@ -59,7 +59,7 @@ class StoredReconstruction(Reconstruction):
     def record(self) -> dict[str, Any]:
         return dict(self.stored_record)
 
-    def export(self, folder: Path, formats: Sequence[str]) -> list[Path]:
+    def export(self, folder: Path, formats: Sequence[str], problems: list[Exception] | None = None) -> list[Path]:
         """Write the result in more formats, and add them to its record.
 
         Parameters
@@ -68,34 +68,42 @@ class StoredReconstruction(Reconstruction):
             Where.
         formats
             Any of `recon.result.FORMATS`.
+        problems
+            Takes why formats could not be written; None raises it.
 
         Returns
         -------
-        The paths that were written; the last one is the record.
+        The paths that were written; the last one is the record. None where no format could be written.
 
         Raises
         ------
         FileError
-            If a format needs the scan, and it was not found.
+            If a format needs the scan, and it was not found; the others are written.
         ExportError
             If something cannot be written; see `recon.result.Reconstruction.save`.
         """
         needing = {"png", "movie"} | ({"dicom", "dicom-anonymous"} if self.series.kind == "dicom" else set())
-        if self.scan is None and (lacking := needing & set(formats)):
-            raise FileError(
-                self.path,
-                f"the scan that it was made of, {self.series.path}, was not found as it was, and {min(lacking)} needs "
-                "it; say where it is with --scan.",
+        lacking = needing & set(formats) if self.scan is None else set()
+        failed: list[Exception] = []
+        if lacking:
+            failed.append(
+                FileError(
+                    self.path,
+                    f"the scan that it was made of, {self.series.path}, was not found as it was, and "
+                    f"{' and '.join(sorted(lacking))} {'needs' if len(lacking) == 1 else 'need'} it; say where it is "
+                    "with --scan.",
+                )
             )
-        name = self.path.name.removesuffix(ENDINGS["hdf5"])
-        record = folder / f"{name}.json"
-        # What lies beside the record of another run is not this result.
-        earlier = _files_of(record) if _is_of(record, self.stored_record) else []
-        try:
-            return self.save(folder, formats, stages=self.has_stages, name=name)
-        finally:
-            if earlier:
-                _update(record, [file for file in earlier if (folder / file).exists()])
+        possible = [one for one in formats if one not in lacking]
+        written = []
+        if possible or not lacking:
+            name = self.path.name.removesuffix(ENDINGS["hdf5"])
+            written = self.save(folder, possible, stages=self.has_stages, name=name, problems=failed)
+        if failed and problems is None:
+            raise together(failed)
+        if problems is not None:
+            problems += failed
+        return written
 
 
 def find(path: Path) -> Path:
@@ -108,7 +116,7 @@ def find(path: Path) -> Path:
     """
     if path.suffix != ".json":
         return path
-    for name in _files_of(path):
+    for name in _listed(path):
         if name.endswith(ENDINGS["hdf5"]) and (path.parent / name).exists():
             return path.parent / name
     raise FileError(path, "names no HDF5 file beside it, which holds the images; reconstruct again with --format hdf5.")
@@ -302,29 +310,9 @@ def _with_tuples(value: Any) -> Any:
     return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
 
 
-def _files_of(record: Path) -> list[str]:
+def _listed(record: Path) -> list[str]:
     try:
         files = json.loads(record.read_text("utf-8"))["files"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FileError(record, f"is no record of a result ({error}).") from None
     return [str(file) for file in files]
-
-
-def _is_of(record: Path, stored: Mapping[str, Any]) -> bool:
-    """Tell whether a record is there and belongs to the same run."""
-    try:
-        found = json.loads(record.read_text("utf-8"))
-    except (OSError, ValueError):
-        return False
-    same = ("request", "slices", "seconds", "weights_sha256")
-    return isinstance(found, dict) and all(found.get(name) == stored.get(name) for name in same)
-
-
-def _update(record: Path, files: Sequence[str]) -> None:
-    """Name files in a record besides those that it names."""
-    from recon.export.atomic import atomic_file
-
-    values = json.loads(record.read_text("utf-8"))
-    values["files"] = list(dict.fromkeys([*files, *values["files"]]))
-    with atomic_file(record) as temporary:
-        temporary.write_text(json.dumps(values, indent=2), "utf-8")

@@ -15,6 +15,18 @@ def test_a_stored_result_is_exported(run, scan, tmp_path):
     assert record == json.loads((tmp_path / "head.zero-filled.json").read_text())
 
 
+def test_a_format_that_fails_does_not_cost_the_others(run, scan, tmp_path):
+    copy = tmp_path / "scan.h5"
+    copy.write_bytes(scan.read_bytes())
+    assert run("reconstruct", copy, "--model", "zero-filled", "--slices", "0:2", "--out", tmp_path)[0] == 0
+    copy.unlink()
+    status, out, err = run("export", tmp_path / "scan.zero-filled.h5", "--format", "png,nifti,movie", "--json")
+    assert status == 2
+    assert "movie and png need it; say where it is with --scan" in err and len(err.splitlines()) == 1
+    [record] = json.loads(out)
+    assert record["files"] == ["scan.zero-filled.h5", "scan.zero-filled.nii.gz"]
+
+
 def test_a_bad_result_does_not_stop_the_others(run, scan, tmp_path):
     assert run("reconstruct", scan, "--model", "zero-filled", "--slices", "0", "--out", tmp_path)[0] == 0
     words = [scan, tmp_path / "missing.h5", tmp_path / "head.zero-filled.h5", "--format", "nifti", "--out"]
@@ -51,6 +63,7 @@ def test_a_result_in_which_nothing_moves_does_not_stop_the_others(run, scan, tmp
     (line,) = err.splitlines()
     assert "head.cs-tv: nothing moves in a single image" in line and "--stages" in line and "more slices" in line
     assert [path.rpartition("/")[2] for path in out.splitlines()] == [
+        "head.cs-tv.nii.gz", "head.cs-tv.json",
         "head.zero-filled.nii.gz", "head.zero-filled.slices.gif", "head.zero-filled.json",
     ]  # fmt: skip
     assert (tmp_path / "out" / "head.cs-tv.nii.gz").exists()

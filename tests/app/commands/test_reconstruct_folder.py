@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import json
 
+import h5py
+import numpy as np
+import pytest
+
+from recon import phantom
 from recon.batch import ReconstructionWork
 from recon.journal import RunJournal
 from recon.request import Request
@@ -37,6 +42,21 @@ def test_what_a_killed_run_left_is_swept_up_and_what_goes_on_is_not(tmp_path):
     assert alive.read() == {"0/1": {"key": "0/1"}}
     alive.remove()
     assert not list(tmp_path.glob(f"{name}*"))
+
+
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_format_that_fails_costs_neither_the_others_nor_the_record(run, tmp_path, processes):
+    scan = phantom.write(tmp_path / "head.h5", phantom.PhantomSpec(n_slices=4, n_coils=2, matrix=(32, 32)))
+    with h5py.File(scan, "r+") as file:
+        file["kspace"][1, 0, 5, 5] = np.nan
+    words = ["--format", "hdf5,nifti,csv", "--processes", processes, "--out", tmp_path / "out"]
+    status, out, err = run("reconstruct", scan, "--model", "zero-filled", *words)
+    assert status == 2  # the greater of that of the data, 2, and that of the writing, 1
+    assert "head.zero-filled.h5, head.zero-filled.csv, head.zero-filled.json" in out
+    if processes == 1:  # others write to stderr themselves
+        errors = [line for line in err.splitlines() if "error: " in line]
+        assert ["slice 1" in errors[0], "not evenly spaced" in errors[1], len(errors)] == [True, True, 2]
+    assert sorted(path.name.rpartition(".")[2] for path in (tmp_path / "out").iterdir()) == ["csv", "h5", "json"]
 
 
 def test_a_refused_run_leaves_no_empty_folders(run, tmp_path):
