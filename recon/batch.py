@@ -256,6 +256,7 @@ def reconstruct_volume(
         If the request, the data, the device or the disk does not allow it.
     """
     from recon.pipeline import Plan
+    from recon.replacement import Former
 
     if slices is not None:
         request = replace(request, slices=SliceList(slices).resolve(volume.series))
@@ -265,7 +266,10 @@ def reconstruct_volume(
     result = plan.run(callback, keep, spares_others=True)
     name = f"{volume.stem}.{model}" if model else volume.stem + result.name.removeprefix(volume.series.stem)
     problems: list[Exception] = [*plan.left_out.values()]
+    former = Former.find(out / f"{name}.json", result.record())
     files = result.save(out, formats=formats, stages=stages, name=name, problems=problems)
+    if files and former is not None:
+        logger.warning("%s", former.give_way(files))
     return json.loads(files[-1].read_text("utf-8")) if files else None, problems
 
 

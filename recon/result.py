@@ -202,7 +202,7 @@ class Reconstruction:
         record, name, number = self.record(), self.name, 1
         endings = (*ENDINGS.values(), *map(movie_ending, MOVIES), ".json")
         while any((folder / f"{name}{ending}").exists() for ending in endings):
-            if _is_same(folder / f"{name}.json", record):
+            if is_same(read_record(folder / f"{name}.json"), record):
                 break
             number += 1
             name = f"{self.name}-{number}"
@@ -265,7 +265,7 @@ class Reconstruction:
         folder = Path(folder)
         name = name or self.name
         record = folder / f"{name}.json"
-        earlier = [folder / one for one in files_of(record)] if _is_same(record, self.record()) else []
+        earlier = [folder / one for one in files_of(record)] if is_same(read_record(record), self.record()) else []
         written: list[Path] = []
         failed: list[Exception] = []
         shown = slice_index if slice_index in self.indices else None
@@ -422,11 +422,17 @@ def read_record(file: Path) -> dict[str, Any]:
     return stored if isinstance(stored, dict) else {}
 
 
-def _is_same(file: Path, record: Mapping[str, Any]) -> bool:
-    """Tell whether a stored record is of the same recipe and data as another."""
-    stored = read_record(file)
+def is_same(stored: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
+    """Tell whether a stored record is of the same recipe and data as another.
+
+    A recipe is for any device, and it is the slices that were done that count, however they were asked for.
+    """
     deciding = ("input", "fingerprint", "slices", "request", "weights_sha256")
     plain = json.loads(json.dumps({key: record[key] for key in deciding}))
+    request = stored.get("request")
+    if isinstance(request, dict):
+        free = {name: plain["request"][name] for name in ("device", "slices")}
+        stored = {**stored, "request": request | free}
     return all(stored.get(key) == value for key, value in plain.items())
 
 

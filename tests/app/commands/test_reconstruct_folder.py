@@ -59,6 +59,60 @@ def test_a_format_that_fails_costs_neither_the_others_nor_the_record(run, tmp_pa
     assert sorted(path.name.rpartition(".")[2] for path in (tmp_path / "out").iterdir()) == ["csv", "h5", "json"]
 
 
+def names(folder):
+    return sorted(path.name.removeprefix("head.zero-filled") for path in folder.iterdir())
+
+
+def test_a_result_of_another_recipe_takes_the_place_of_the_former_and_says_so(run, scan, tmp_path):
+    out = tmp_path / "out"
+    words = ["reconstruct", scan, "--model", "zero-filled", "--out", out, "--slices"]
+    assert "replaces" not in run(*words, "0:3", "--format", "hdf5,dicom,csv,nifti,png")[2]
+    (out / "head.zero-filled.dcm" / "notes.txt").write_text("mine")
+    (out / "head.zero-filled.mine.txt").write_text("mine")
+    before = json.loads((out / "head.zero-filled.json").read_text())
+    status, _, err = run(*words, "0:2", "--acceleration", 8, "--format", "hdf5,csv")
+    assert status == 0
+    (said,) = [line for line in err.splitlines() if "replaces" in line]
+    assert "replaces the result of the same scan with acceleration 4, slices unlike now, written 20" in said
+    assert "its head.zero-filled.dcm, head.zero-filled.nii.gz, head.zero-filled.png are removed." in said
+    assert names(out) == [".csv", ".dcm", ".h5", ".json", ".mine.txt"]
+    assert [path.name for path in (out / "head.zero-filled.dcm").iterdir()] == ["notes.txt"]
+    assert json.loads((out / "head.zero-filled.json").read_text())["files"] == [
+        "head.zero-filled.h5", "head.zero-filled.csv",
+    ]  # fmt: skip
+    assert "head.zero-filled.dcm" in before["files"]
+
+
+def test_the_same_recipe_adds_formats_to_its_result(run, scan, tmp_path):
+    words = ["reconstruct", scan, "--model", "zero-filled", "--out", tmp_path, "--slices", "0:2", "--format"]
+    assert run(*words, "hdf5,csv")[0] == 0
+    words[words.index("0:2")] = "0,1"
+    status, _, err = run(*words, "nifti,csv", "--device", "cpu")
+    assert status == 0 and "replaces" not in err
+    assert names(tmp_path) == [".csv", ".h5", ".json", ".nii.gz"]
+    listed = json.loads((tmp_path / "head.zero-filled.json").read_text())["files"]
+    assert sorted(listed) == [f"head.zero-filled{ending}" for ending in (".csv", ".h5", ".nii.gz")]
+
+
+def test_another_scan_of_the_same_name_takes_the_place_of_the_former_and_says_so(run, scan, tmp_path):
+    other = phantom.write(tmp_path / "val" / scan.name, phantom.PhantomSpec(n_slices=2, n_coils=2, matrix=(32, 32)))
+    words = ["reconstruct", "--model", "zero-filled", "--slices", "0", "--out", tmp_path / "out"]
+    assert run(*words, scan, "--format", "hdf5,csv")[0] == 0
+    err = run(*words, other)[2]
+    assert "replaces the result of another scan (head.h5), written 20" in err
+    assert "its head.zero-filled.csv is removed." in err
+    assert names(tmp_path / "out") == [".h5", ".json"]
+    # A run of which nothing comes takes nothing away, and neither does a record that names files elsewhere.
+    kept = tmp_path / "kept.csv"
+    kept.write_text("mine")
+    record = tmp_path / "out" / "head.zero-filled.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"files": ["../kept.csv", "head.zero-filled.h5"]}))
+    assert run(*words, scan, "--format", "movie")[0] == 2
+    assert names(tmp_path / "out") == [".h5", ".json"]
+    assert run(*words, scan, "--format", "csv")[0] == 0
+    assert names(tmp_path / "out") == [".csv", ".json"] and kept.exists()
+
+
 def test_a_refused_run_leaves_no_empty_folders(run, tmp_path):
     out = tmp_path / "new" / "results"
     assert run("reconstruct", tmp_path / "missing.h5", "--model", "zero-filled", "--out", out)[0] == 2
