@@ -119,7 +119,13 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     parser = _Parser(prog=f"{PROGRAM} {first}", description=module.__doc__, formatter_class=_Formatter)
     module.add_arguments(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
-    parser.add_argument("-v", "--verbose", action="count", default=0, help="say more; tracebacks with errors")
+    parser.add_argument(
+        "-v",
+        "--verbose",
+        action="count",
+        default=0,
+        help="say more, in a log also the progress; tracebacks with errors",
+    )
     arguments = parser.parse_args(words[1:])
     arguments.run = module.run
     return arguments

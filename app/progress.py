@@ -1,4 +1,4 @@
-"""Progress on a terminal: a bar with the time left; works without rich, plainly. In a log: a line every so often."""
+"""Progress on a terminal: a bar with the time left; works without rich, plainly. Silent elsewhere, unless asked."""
 
 from __future__ import annotations
 
@@ -19,28 +19,31 @@ class _Bar(Protocol):
 
 
 class Progress:
-    """A progress bar on stderr; lines where that is no terminal.
+    """A progress bar on stderr.
 
     Parameters
     ----------
     enabled
-        False keeps silent; None draws only on a terminal, and elsewhere writes a line now and then.
+        False keeps silent; None draws only on a terminal.
+    logs
+        Write a line now and then where stderr is no terminal.
     """
 
-    def __init__(self, enabled: bool | None = None) -> None:
+    def __init__(self, enabled: bool | None = None, *, logs: bool = False) -> None:
         self._enabled = enabled
+        self._logs = logs
         self._bar: _Bar | None = None
 
     @classmethod
     def of(cls, arguments: argparse.Namespace) -> Progress:
-        """Return what a command shows: nothing with ``--quiet``, and with ``--json`` nothing but a bar."""
-        writes_json = getattr(arguments, "json", False)
-        return cls(False if arguments.quiet or (writes_json and not sys.stderr.isatty()) else None)
+        """Return what a command shows: nothing with ``--quiet``; in a log, lines with ``-v`` and without ``--json``."""
+        is_verbose, writes_json = getattr(arguments, "verbose", 0) > 0, getattr(arguments, "json", False)
+        return cls(False if arguments.quiet else None, logs=is_verbose and not writes_json)
 
     def __enter__(self) -> Progress:
         if self._enabled or (self._enabled is None and sys.stderr.isatty()):
             self._bar = _make_bar()
-        elif self._enabled is None:
+        elif self._enabled is None and self._logs:
             self._bar = _Lines()
         return self
 

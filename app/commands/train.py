@@ -91,7 +91,7 @@ def _train(arguments: argparse.Namespace, out: Path, settings: list[str], *, res
 
     with needs_package("train"):
         from training.interruption import Stopped
-    with Progress(False if arguments.quiet or arguments.json else None) as progress:
+    with Progress(False if arguments.quiet or arguments.json else None, logs=arguments.verbose > 0) as progress:
         try:
             weights = main(
                 arguments.config,

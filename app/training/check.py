@@ -18,7 +18,7 @@ def check_data(arguments: argparse.Namespace) -> int:
     from training.inspection import inspect
 
     recipe = from_dict(read_values(arguments.config, arguments.set))
-    with Progress(False if arguments.quiet or arguments.json else None) as progress:
+    with Progress(False if arguments.quiet or arguments.json else None, logs=arguments.verbose > 0) as progress:
         found = inspect(
             arguments.check,
             read="everything" if arguments.every_slice else "middle",

@@ -14,7 +14,12 @@ import pytest
 from app import output, progress
 
 
-def test_progress_is_silent_when_piped_and_done_in_seconds(capsys):
+def test_progress_is_silent_when_piped(capsys, monkeypatch):
+    monkeypatch.setattr(progress._Lines, "_SECONDS_BEFORE", 0.0)
+    for verbose in (0, 1):
+        with progress.Progress.of(argparse.Namespace(quiet=False, verbose=verbose)) as bar:
+            bar.update("working", 0.5)
+        assert capsys.readouterr().err == verbose * "50 %, working\n"
     with progress.Progress() as bar:
         bar.update("working", 0.5)
     assert capsys.readouterr().err == ""
@@ -23,7 +28,7 @@ def test_progress_is_silent_when_piped_and_done_in_seconds(capsys):
 def test_long_work_writes_a_line_a_minute_into_a_log(capsys, monkeypatch):
     now = 1000.0
     monkeypatch.setattr(progress.time, "monotonic", lambda: now)
-    with progress.Progress() as bar:
+    with progress.Progress(logs=True) as bar:
         for now in range(1000, 1000 + 4 * 60):
             bar.update("slice 3", 0.5 + (now - 1000) / 1000)
     assert capsys.readouterr().err.splitlines() == [
@@ -37,7 +42,7 @@ def test_long_work_writes_a_line_a_minute_into_a_log(capsys, monkeypatch):
 @pytest.mark.parametrize("words", [{"quiet": True}, {"quiet": False, "json": True}])
 def test_a_log_that_nobody_reads_gets_no_lines(words, capsys, monkeypatch):
     monkeypatch.setattr(progress._Lines, "_SECONDS_BEFORE", 0.0)
-    with progress.Progress.of(argparse.Namespace(**words)) as bar:
+    with progress.Progress.of(argparse.Namespace(verbose=1, **words)) as bar:
         bar.update("working", 0.5)
     assert capsys.readouterr().err == ""
 

@@ -91,11 +91,13 @@ def test_a_terminal_gets_a_bar_and_the_names_of_skipped_files(capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_a_log_gets_a_line_a_minute(tiny_recipe, tmp_path, capsys, monkeypatch):
+def test_a_log_gets_a_line_a_minute_on_request(tiny_recipe, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(progress._Lines, "_SECONDS_BEFORE", 0.0)
-    assert train(tiny_recipe, tmp_path / "run") == 0
+    assert train(tiny_recipe, tmp_path / "silent") == 0
+    assert capsys.readouterr().err == ""
+    assert train(tiny_recipe, tmp_path / "run", "-v") == 0
     line = capsys.readouterr().err
-    assert re.fullmatch(r"\d+ %, step \d+, loss \d\.\d{4}, \d+\.\d\d samples/s\n", line)
+    assert re.search(r"(?m)^\d+ %, step \d+, loss \d\.\d{4}, \d+\.\d\d samples/s$", line)
     assert train(tiny_recipe, tmp_path / "json", "--json") == 0
     assert capsys.readouterr().err == ""
 
