@@ -234,8 +234,8 @@ class Reconstruction:
         name
             Replaces ``STEM.MODEL``.
         slice_index
-            Slice of the series that the figure and the iterations of a movie show, which their names say where there
-            are others; None, and one that was not reconstructed, mean the middle one of those that were.
+            Slice of the series that the figure and the iterations of a movie show, which their names say, counted from
+            1, where there are others; None, and one that was not reconstructed, mean the middle one of those that were.
         problems
             Takes why formats could not be written; None raises it.
 
@@ -298,8 +298,8 @@ class Reconstruction:
 
     def _outputs(self, format_: str, shown: int | None) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield what the name of each file of a format ends in, and how it is written, as `write` wants to know it."""
-        # Pictures of several slices stand side by side.
-        of_slice = "" if shown is None or len(self.indices) == 1 else f".slice{shown}"
+        # Pictures of several slices stand side by side, under the numbers that are written on them.
+        of_slice = "" if shown is None or len(self.indices) == 1 else f".slice{shown + 1}"
         if format_ == "movie":
             from recon.export import movie
 

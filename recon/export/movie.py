@@ -171,13 +171,13 @@ def _slices(result: Reconstruction) -> Film:
     places = [int(order[place]) for place in _thinned(len(order))]
     shots = tuple(
         Shot(
-            f"Slice {result.indices[place]}",
+            f"Slice {result.indices[place] + 1}",
             result.final[place],
             None if result.reference is None else result.reference[place],
         )
         for place in places
     )
-    first, last = (result.indices[place] for place in (places[0], places[-1]))
+    first, last = (result.indices[place] + 1 for place in (places[0], places[-1]))
     is_gapless = last - first == len(places) - 1
     words = f"slices {first} to {last}" if is_gapless else f"{len(places)} slices from {first} to {last}"
     return Film(shots, words, picture.View(result, slice(None)), SLICE_MS, SLICE_MS)

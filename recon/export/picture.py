@@ -142,9 +142,9 @@ def caption(result: Reconstruction, slices: str, remark: str) -> list[Line]:
 
 
 def slice_words(result: Reconstruction, position: int) -> str:
-    """Return which slice of the series stands at a position, such as ``slice 3 of 0 to 15``."""
-    number = f"slice {result.indices[position]}"
-    return f"{number} of 0 to {result.series.n_slices - 1}" if result.series.n_slices > 1 else number
+    """Return which slice of the series stands at a position, counted from 1 as in the window: ``slice 4 of 16``."""
+    number = f"slice {result.indices[position] + 1}"
+    return f"{number} of {result.series.n_slices}" if result.series.n_slices > 1 else number
 
 
 def drawable(text: str) -> str:

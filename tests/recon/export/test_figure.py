@@ -55,10 +55,10 @@ def test_panels_scores_and_caption(result) -> None:
     for volume in (result.zero_filled, result.final, *result.module_outputs().values()):
         assert f"PSNR {metrics.psnr(result.reference[:1], volume[:1], peak):.2f} dB" in said
     caption = " ".join(said)
-    for word in ("PC-RNN", "Equispaced, exact share 4×", "slice 0 of 0 to 1", "brain.h5", "Research use only"):
+    for word in ("PC-RNN", "Equispaced, exact share 4×", "slice 1 of 2", "brain.h5", "Research use only"):
         assert word in caption
     assert "imulated" not in caption
-    assert "slice 1 of 0 to 1" in " ".join(texts(result, 1))
+    assert "slice 2 of 2" in " ".join(texts(result, 1))
     one_of_two = replace(result, series=replace(result.series, part="contrast 2"))
     assert "brain.h5 · contrast 2" in " ".join(texts(one_of_two))
 
@@ -158,7 +158,7 @@ def test_it_is_saved_of_the_slice_that_was_asked_for_or_of_the_middle(result, tm
     saved = [result.save(tmp_path / str(index), ["png"], slice_index=index)[0] for index in (0, None, 7)]
     assert [file.read_bytes() for file in saved] == [chosen, middle, middle]
     # Pictures of several slices stand side by side.
-    assert [file.name for file in saved] == [f"{result.name}{of}.png" for of in (".slice0", "", "")]
+    assert [file.name for file in saved] == [f"{result.name}{of}.png" for of in (".slice1", "", "")]
     files = result.save(tmp_path / "0", ["png"], slice_index=1)
     assert files[0] != saved[0] and saved[0].read_bytes() == chosen
 

@@ -97,7 +97,7 @@ def test_slices_turn_in_order_under_one_grey_window(result, tmp_path) -> None:
             image, reference, _ = panels(made, "slices", frame)
             assert_is_grey(image, result.final[place], white)
             assert_is_grey(reference, result.reference[place], white)
-    assert [shot.title for shot in movie._slices(backwards).shots] == ["Slice 0", "Slice 1"]
+    assert [shot.title for shot in movie._slices(backwards).shots] == ["Slice 1", "Slice 2"]
 
 
 def test_chosen_slice_is_shown(result, tmp_path) -> None:
@@ -147,7 +147,7 @@ def test_words_of_a_frame(result) -> None:
     assert movie._panels(film.shots[0], film.view, 0.0)[0].note == "no score"
 
 
-@pytest.mark.parametrize(("kind", "slices"), [("iterations", "slice 1 of 0 to 1"), ("slices", "slices 0 to 1")])
+@pytest.mark.parametrize(("kind", "slices"), [("iterations", "slice 2 of 2"), ("slices", "slices 1 to 2")])
 def test_caption(result, kind, slices) -> None:
     def caption(**changes):
         made = replace(result, series=replace(result.series, **changes))
@@ -167,7 +167,7 @@ def test_caption(result, kind, slices) -> None:
 
 def test_slices_with_gaps_are_counted(result) -> None:
     some = replace(result, series=replace(result.series, n_slices=9), indices=(2, 7))
-    assert movie._slices(some).slices == "2 slices from 2 to 7"
+    assert movie._slices(some).slices == "2 slices from 3 to 8"
 
 
 @pytest.mark.parametrize("has_reference", [True, False])
