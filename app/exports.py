@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Signal
 
+from recon.batch import explain
+from recon.errors import together
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -82,18 +85,31 @@ class Exports(QObject):
         self._file(f"export {result.number}", work, partial(self._take_files, folder), "exporting")
         return True
 
-    def _take_files(self, folder: Path, files: list[Path]) -> None:
+    def _take_files(self, folder: Path, outcome: tuple[list[Path], list[Exception]]) -> None:
+        files, problems = outcome
         self._session.change_settings(export_folder=str(folder))
         names = ", ".join(path.name for path in files)
-        self._session.say("success", f"Exported to {folder}: {names}", action="open-folder", target=str(folder))
+        text = " ".join([f"Exported to {folder}: {names}", *(f"· {explain(error)[0]}" for error in problems)])
+        level = "warning" if problems else "success"
+        self._session.say(level, text, action="open-folder", target=str(folder))
         self.written.emit(files)
 
 
 def _save(
     result: Reconstruction, folder: Path, formats: list[str], shown: int | None, *, stages: bool, phase: bool
-) -> list[Path]:
-    """Write a result beside those of other recipes: nobody is asked here whether they may go."""
+) -> tuple[list[Path], list[Exception]]:
+    """Write a result beside those of other recipes: nobody is asked here whether they may go.
+
+    Returns
+    -------
+    The files, and why some formats could not be written.
+    """
     if not phase:
         # The window always has it, for the eye.
         result = result.without_phase()
-    return result.save(folder, formats, stages=stages, name=result.free_name(folder), slice_index=shown)
+    problems: list[Exception] = []
+    name = result.free_name(folder)
+    files = result.save(folder, formats, stages=stages, name=name, slice_index=shown, problems=problems)
+    if not files:
+        raise together(problems)
+    return files, problems

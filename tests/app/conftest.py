@@ -270,9 +270,11 @@ class FakeReconstruction:
     def without_phase(self):
         return self
 
-    def save(self, folder, formats, *, stages=False, name=None, slice_index=None):
+    def save(self, folder, formats, *, stages=False, name=None, slice_index=None, problems=None):
         if self.engine.error is not None:
-            raise self.engine.error
+            problems.append(self.engine.error)
+            if len(formats) == 1:
+                return []
         self.engine.saved.append((folder, list(formats), stages, slice_index))
         return [folder / "disc.pcrnn.dcm", folder / "disc.pcrnn.json"]
 

@@ -405,6 +405,17 @@ def test_a_full_disk_is_one_sentence(opened, engine, qtbot, tmp_path):
     assert opened.seen[-1].details == ""
 
 
+def test_a_format_that_cannot_be_exported_is_said_with_those_that_were(opened, engine, qtbot, tmp_path):
+    finish(opened, qtbot)
+    engine.error = ExportError("the slices are not evenly spaced.")
+    with qtbot.waitSignal(opened.exports.written, timeout=5000):
+        opened.exports.write(tmp_path, ["dicom", "nifti"])
+    assert texts(opened, "warning") == [
+        f"Exported to {tmp_path}: disc.pcrnn.dcm, disc.pcrnn.json · the slices are not evenly spaced."
+    ]
+    assert opened.seen[-1].action == "open-folder"
+
+
 def test_closing_a_study_stops_its_reconstruction_and_forgets_its_results(opened, engine, qtbot):
     finish(opened, qtbot)
     engine.gate.clear()
