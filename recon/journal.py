@@ -110,9 +110,11 @@ class RunJournal(Journal):
         ExportError
             If the disk or the folder does not let the lock be written.
         """
-        for lock in self.folder.parent.glob(f"{self._PREFIX}*.lock"):
-            if is_abandoned(lock):
-                Journal(lock.with_suffix("")).remove()
+        for folder in {path.with_suffix("") for path in self.folder.parent.glob(f"{self._PREFIX}*")}:
+            lock = folder.with_suffix(".lock")
+            # The lock is there before the folder and after it: a folder without one is of a run that was interrupted.
+            if is_abandoned(lock) or not lock.exists():
+                Journal(folder).remove()
                 lock.unlink(missing_ok=True)
         self._held.enter_context(locked(self.folder.with_suffix(".lock"), "reconstruct"))
         return self.folder.name

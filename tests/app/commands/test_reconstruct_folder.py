@@ -30,12 +30,13 @@ def test_one_folder_serves_several_runs_at_a_time(run, scan, tmp_path):
 
 
 def test_what_a_killed_run_left_is_swept_up_and_what_goes_on_is_not(tmp_path):
-    killed, alive, joined = (RunJournal(tmp_path) for _ in range(3))
+    killed, interrupted, alive, joined = (RunJournal(tmp_path) for _ in range(4))
     lock = killed.folder.with_suffix(".lock")
     killed.append({"key": "0/0"})
+    interrupted.append({"key": "0/0"})
     lock.write_text("{}")  # nobody holds it
     name = alive.open()
-    assert not killed.folder.exists() and not lock.exists()
+    assert [path.name for path in tmp_path.iterdir()] == [f"{name}.lock"]
     joined.join(name, 1)
     joined.append({"key": "0/1"})
     RunJournal(tmp_path).open()
