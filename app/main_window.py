@@ -94,7 +94,8 @@ class MainWindow(QMainWindow):
         self._make_views()
         self._lay_out()
         self._make_panes()
-        self.status = StatusPresenter(self.session, self.statusBar(), self.level_bar, self.grid, self)
+        self.grid_presenter = GridPresenter(session, self.grid, self)
+        self.status = StatusPresenter(session, self.statusBar(), self.level_bar, self.grid, self.grid_presenter, self)
         self.commands = Actions(self)
         self.commands.fill(self, self._panes_menu())
         self._connect()
@@ -160,7 +161,6 @@ class MainWindow(QMainWindow):
 
     def _connect(self) -> None:
         session = self.session
-        self.grid_presenter = GridPresenter(session, self.grid, self)
         self.region_presenter = RegionPresenter(session, self.grid, self.grid_presenter, self.region, self)
         self.profile_presenter = ProfilePresenter(session, self.grid, self.grid_presenter, self.profile, self)
         self.coil_presenter = CoilPresenter(session, self.grid, self.kspace, self.coils, self)

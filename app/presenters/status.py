@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from PySide6.QtGui import QPaintEvent
     from PySide6.QtWidgets import QStatusBar
 
+    from app.presenters.grid import GridPresenter
     from app.session import Session
     from app.views.image_grid import ImageGrid
     from app.views.level_bar import LevelBar
@@ -48,6 +49,15 @@ class _Elided(QLabel):
 class StatusPresenter(QObject):
     """Fills the status bar and the level bar from the session.
 
+    Parameters
+    ----------
+    session
+        What is shown of.
+    bar, level_bar
+        What is filled.
+    grid, images
+        The images, and what fills them.
+
     Attributes
     ----------
     labels
@@ -57,7 +67,13 @@ class StatusPresenter(QObject):
     labels: dict[str, QLabel]
 
     def __init__(
-        self, session: Session, bar: QStatusBar, level_bar: LevelBar, grid: ImageGrid, parent: QObject | None = None
+        self,
+        session: Session,
+        bar: QStatusBar,
+        level_bar: LevelBar,
+        grid: ImageGrid,
+        images: GridPresenter,
+        parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._session = session
@@ -73,6 +89,8 @@ class StatusPresenter(QObject):
             session.cine.changed, session.view.rate_changed, session.queue.changed,
         ):  # fmt: skip
             signal.connect(self.refresh)
+        # The value under the crosshair is that of the images in view, which follow the session a moment later.
+        images.refreshed.connect(self.refresh)
         session.view.presets_changed.connect(self._show_presets)
         session.progress_changed.connect(self._show_job)
         self._show_presets()
