@@ -11,7 +11,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from app import session_file
 from app.job import Worker
-from app.library import can_simulate
+from app.library import simulation_of
 from app.output import count
 from app.session_file import Place, Scan, StoredSession, ViewOptions
 from app.views.component import Component
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from app.session import Session
     from recon.data import Series, Study
     from recon.request import Request
-    from recon.simulate import SimulationSpec
 
 # More of them are counted: a banner is read in one look.
 _N_NAMED = 3
@@ -106,7 +105,7 @@ class Keeping(QObject):
         places = [(self._place_of(series), request) for series, request in [*made, *self.waiting]]
         results = [(place, request) for place, request in places if place is not None and request is not None]
         return StoredSession(
-            tuple(Scan(study.path, _simulation_of(study)) for study in session.studies),
+            tuple(Scan(study.path, simulation_of(study)) for study in session.studies),
             self._place_of(session.series),
             session.slice_index,
             session.request,
@@ -160,7 +159,7 @@ class Keeping(QObject):
         if study is None:
             return False
         busy = {result.series for result in session.results} | {item.series for item in session.queue.waiting}
-        return _simulation_of(study) == scan.simulation or not busy.isdisjoint(study.series)
+        return simulation_of(study) == scan.simulation or not busy.isdisjoint(study.series)
 
     def _study_of(self, scan: Scan) -> Study | None:
         return next((study for study in self._session.studies if study.path == scan.path), None)
@@ -238,7 +237,7 @@ class Keeping(QObject):
         parts += [f"{_names(failed)} could not be opened"] if failed else []
         others = [
             scan.path.name for scan in stored.scans
-            if (study := self._study_of(scan)) is not None and _simulation_of(study) != scan.simulation
+            if (study := self._study_of(scan)) is not None and simulation_of(study) != scan.simulation
         ]  # fmt: skip
         parts += [f"{_names(others)} stays as it is open, simulated otherwise"] if others else []
         rest = "; the rest is open" if len({*missing, *failed}) < len(stored.scans) and missing + failed else ""
@@ -296,10 +295,6 @@ def _recipe_of(result: Result) -> Request | None:
     """Return what makes a result again: its slices that are finished, and of one that runs all; None of no slice."""
     slices = result.request.slices if result.state == "running" else result.finished
     return replace(result.request, slices=slices) if slices else None
-
-
-def _simulation_of(study: Study) -> SimulationSpec | None:
-    return next((series.simulation for series in study.series if can_simulate(series)), None)
 
 
 def _fitting(series: Series, request: Request) -> Request | None:

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from PySide6.QtCore import QObject, Signal
 
+from app.session_file import contents
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from app.job import Worker
     from recon.data import Series, Study
     from recon.simulate import SimulationSpec
+
+    _Contents = tuple[int | None, str | None]
 
 
 class Arrival(NamedTuple):
@@ -26,7 +30,9 @@ class Arrival(NamedTuple):
     study
         What it holds.
     replaced
-        The same study as it was open before, or None.
+        The same study as it was open before, `study` itself where it stays; or None.
+    is_changed
+        Whether the files of the one before were not these.
     is_shown
         Whether its first series should come into view.
     """
@@ -34,6 +40,7 @@ class Arrival(NamedTuple):
     path: Path
     study: Study
     replaced: Study | None
+    is_changed: bool
     is_shown: bool
 
 
@@ -70,6 +77,8 @@ class Library(QObject):
         self._worker = worker
         self.studies: list[Study] = []
         self.opening: list[Path] = []
+        # What was in the files of each study when it was opened.
+        self._contents: dict[Path, _Contents] = {}
 
     def open(
         self,
@@ -85,8 +94,8 @@ class Library(QObject):
             self.opening.append(path)
             self._worker.submit(
                 f"open {path}",
-                partial(self._engine.open_study, path, simulation),
-                partial(self._take, path, is_shown and number == 0),
+                partial(self._read, path, simulation),
+                partial(self._take, path, simulation, is_shown and number == 0),
                 partial(self._miss, path),
             )
         self.opening_changed.emit()
@@ -94,6 +103,7 @@ class Library(QObject):
     def remove(self, study: Study) -> None:
         """Forget a study."""
         self.studies = [item for item in self.studies if item is not study]
+        self._contents.pop(study.path, None)
 
     def study_of(self, series: Series | None) -> Study | None:
         """Return the study that a series belongs to, or None."""
@@ -103,19 +113,36 @@ class Library(QObject):
         """Return the first series of all, or None."""
         return next((series for study in self.studies for series in study.series), None)
 
-    def _take(self, path: Path, is_shown: bool, study: Study) -> None:
+    def _read(self, path: Path, simulation: SimulationSpec | None) -> tuple[Study, _Contents]:
+        """Open a study, in the thread; a change while it is read counts as one after it."""
+        found = contents(path, is_dated=True)
+        return self._engine.open_study(path, simulation), found
+
+    def _take(
+        self,
+        path: Path,
+        simulation: SimulationSpec | None,
+        is_shown: bool,
+        read: tuple[Study, _Contents],
+    ) -> None:
         self._opened(path)
+        study, found = read
         if study.declined or not study.series:
             self.declined.emit(study)
         if not study.series:
             return
         places = [place for place, item in enumerate(self.studies) if item.path == study.path]
         replaced = self.studies[places[0]] if places else None
-        if places:
+        is_changed = replaced is not None and (None in found or self._contents.get(study.path) != found)
+        if replaced is None:
+            self.studies.append(study)
+        elif is_changed or simulation not in (None, simulation_of(replaced)):
             self.studies[places[0]] = study
         else:
-            self.studies.append(study)
-        self.arrived.emit(Arrival(path, study, replaced, is_shown))
+            # Its results are of what is in the files: it stays, and they with it.
+            study = replaced
+        self._contents[study.path] = found
+        self.arrived.emit(Arrival(path, study, replaced, is_changed, is_shown))
 
     def _miss(self, path: Path, error: BaseException, details: str) -> None:
         self._opened(path)
@@ -139,3 +166,8 @@ def counterpart(series: Series | None, before: Study | None, after: Study) -> Se
 def can_simulate(series: Series | None) -> bool:
     """Tell whether the k-space of a series is simulated from its images as they are read, so that it can be anew."""
     return series is not None and series.is_simulated and not series.has_kspace
+
+
+def simulation_of(study: Study) -> SimulationSpec | None:
+    """Return how the k-space of a study is simulated from its images; None where it has its own."""
+    return next((series.simulation for series in study.series if can_simulate(series)), None)

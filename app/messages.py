@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from app.output import count
 from recon.errors import DeviceError, FileError, MRIError, SliceError
 
 if TYPE_CHECKING:
@@ -84,6 +85,12 @@ def notes_text(series: Series, study: Study) -> str:
     """Return what a series says of itself, under the name that tells it from the others of its study."""
     title = study.title if len(study.series) == 1 else series.title
     return f"{title}: {' '.join(dict.fromkeys(series.notes))}"
+
+
+def explain_lost(study: Study, n_results: int) -> Message:
+    """Say that a study changed, and that results of what it was are no longer there."""
+    went = f"{count(n_results, 'result')} of what it was {'is' if n_results == 1 else 'are'} gone"
+    return Message("warning", f"{study.path.name} changed since it was opened; {went}.")
 
 
 def explain_declined(study: Study) -> Message:

@@ -22,7 +22,7 @@ from app.history import History
 from app.job import Worker
 from app.keeping import Keeping
 from app.library import Library, can_simulate, counterpart
-from app.messages import Message, explain, explain_declined, notes_text
+from app.messages import Message, explain, explain_declined, explain_lost, notes_text
 from app.preferences import Preferences
 from app.previews import Previews
 from app.queue import Queue
@@ -232,9 +232,9 @@ class Session(QObject):
         Parameters
         ----------
         paths
-            Files and folders; a file that is open already is read again. Session files open what they name.
+            Files and folders; one that is open stays, unless it changed. Session files open what they name.
         simulation
-            How k-space is made for magnitude images; None takes the default.
+            How k-space is made for magnitude images; None takes the default, or leaves it as it is.
         is_shown
             Show the first study that opens; otherwise it only joins the list, unless the list is empty.
         """
@@ -253,16 +253,15 @@ class Session(QObject):
         False when something stands in the way; a message says what.
         """
         study = self.library.study_of(self.series)
-        problem = ""
         if study is None or not can_simulate(self.series):
             problem = "Only k-space that is simulated from images, such as DICOM or NIfTI, can be simulated anew."
         elif self.is_running:
             problem = "A reconstruction is running; cancel it before its k-space is simulated anew."
-        if study is None or problem:
-            self.say("warning", problem)
-            return False
-        self.open([study.path], simulation)
-        return True
+        else:
+            self.open([study.path], simulation)
+            return True
+        self.say("warning", problem)
+        return False
 
     def close_study(self, study: Study) -> None:
         """Forget a study and its results, also the one that is being made."""
@@ -330,14 +329,18 @@ class Session(QObject):
         return max(0, min(index, self.series.n_slices - 1))
 
     def _welcome(self, arrival: Arrival) -> None:
-        study = arrival.study
-        if arrival.replaced is not None:
-            self._forget(arrival.replaced, "read again")
-        # Said when the series comes into view: over the images of another it would be taken for theirs.
-        self._notes |= {series: notes_text(series, study) for series in study.series if series.notes}
+        study, before = arrival.study, arrival.replaced
+        if study is not before:
+            if before is not None:
+                n_lost = sum(bool(result.finished) for result in self.results if result.series in before.series)
+                self._forget(before, "read again")
+                if arrival.is_changed and n_lost:  # who simulates k-space anew was told before
+                    self._tell(explain_lost(study, n_lost))
+            # Said when the series comes into view: over the images of another it would be taken for theirs.
+            self._notes |= {series: notes_text(series, study) for series in study.series if series.notes}
         self.change_settings(recent=self.settings.with_recent(arrival.path).recent)
         self.studies_changed.emit()
-        same = counterpart(self.series, arrival.replaced, study)
+        same = counterpart(self.series, before, study)
         if same is not None:
             # Who reads a study again goes on looking at the same slice.
             self.select(same, self.slice_index)

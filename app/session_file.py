@@ -177,18 +177,26 @@ def _scan_values(scan: Scan, folder: Path) -> dict[str, Any]:
     return {"path": near, "absolute": str(path), "size": size, "digest": digest, "simulation": simulation}
 
 
-def contents(path: Path) -> tuple[int | None, str | None]:
+def contents(path: Path, *, is_dated: bool = False) -> tuple[int | None, str | None]:
     """Return bytes and a short digest of what is in a file, or of the names and sizes in a folder; None if unreadable.
 
     Sessions, and what is hidden, are not a part of the scans beside them.
+
+    Parameters
+    ----------
+    path
+        File or folder.
+    is_dated
+        Look in a folder also at when its files were written, which their copies need not keep.
     """
     digest = hashlib.blake2b(digest_size=8)
     try:
         if path.is_dir():
             size = 0
-            for name, n_bytes in sorted(_listed(path)):
+            for name, n_bytes, written_ns in sorted(_listed(path)):
                 size += n_bytes
-                digest.update(f"{name}\0{n_bytes}\0".encode(errors="surrogateescape"))
+                date = f"{written_ns}\0" if is_dated else ""
+                digest.update(f"{name}\0{n_bytes}\0{date}".encode(errors="surrogateescape"))
             return size, digest.hexdigest()
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -200,14 +208,15 @@ def contents(path: Path) -> tuple[int | None, str | None]:
     return size, digest.hexdigest()
 
 
-def _listed(folder: Path) -> list[tuple[str, int]]:
+def _listed(folder: Path) -> list[tuple[str, int, int]]:
     found = []
     for where, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             if not name.startswith(".") and not is_session_file(name):
                 path = Path(where) / name
-                found.append((path.relative_to(folder).as_posix(), path.stat().st_size))
+                facts = path.stat()
+                found.append((path.relative_to(folder).as_posix(), facts.st_size, facts.st_mtime_ns))
     return found
 
 
