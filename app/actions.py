@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtGui import QAction, QKeySequence
-from PySide6.QtWidgets import QMenu
+from PySide6.QtWidgets import QApplication, QMenu
 
 from app import theme
 from app.command_list import COMMANDS, MENUS, Command
+from app.views.fields import commit
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QWidget
@@ -74,5 +75,7 @@ class Actions:
         return menu
 
     def _run(self, command: Command) -> None:
+        # A button takes the focus, and with it what was typed; keys and menus do not.
+        commit(QApplication.focusWidget())
         command.run(self._window)
         self.refresh()

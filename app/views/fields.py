@@ -78,6 +78,13 @@ class YieldsUndo(QObject):
             field.editingFinished.connect(partial(edit.setModified, False))
 
 
+def commit(field: QWidget | None) -> None:
+    """Let a field take what was typed into it, as if the focus left it; of other widgets, nothing changes."""
+    if isinstance(field, (QLineEdit, QAbstractSpinBox)):
+        field.clearFocus()
+        field.setFocus()
+
+
 class Factor(QDoubleSpinBox):
     """An acceleration: whole numbers without decimals, others with."""
 

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import (
     QAbstractSlider,
     QApplication,
     QComboBox,
+    QFileDialog,
     QLineEdit,
     QScrollArea,
     QScrollBar,
@@ -19,6 +20,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app import session_file
 from app.library import can_simulate
 from recon.request import JOIN_WEIGHT
 from recon.simulate import SimulationSpec
@@ -46,6 +48,41 @@ def method(window, qtbot, child, click):
     click(child(window, "parametersButton"))
     assert child(window, "parameter-lambda_").isVisible()
     return window
+
+
+@pytest.mark.parametrize("name", ["acceleration", "centerFraction", "seed", "virtualCoils", "parameter-lambda_"])
+@pytest.mark.parametrize("way", ["F5", "Shift+F5", "queued", "menu", "Ctrl+S"])
+def test_what_was_just_typed_counts_for_keys_and_menus_too(
+    method, child, engine, qtbot, tmp_path, monkeypatch, name, way
+):
+    session, field = method.session, child(method, name)
+    assert session.set_request(kind="random")
+    if way == "queued":
+        engine.gate.clear()
+        assert session.reconstruct()
+    field.setFocus()
+    field.selectAll()
+    QTest.keyClicks(field, "0.1" if name in ("centerFraction", "parameter-lambda_") else "6")
+    if way == "Ctrl+S":
+        file = tmp_path / "a.mriws.json"
+        monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(file), ""))
+        QTest.keyClick(field, Qt.Key.Key_S, Qt.KeyboardModifier.ControlModifier)
+        qtbot.waitUntil(lambda: session.keeping.path == file, timeout=9000)
+        made = session_file.read(file).request
+    else:
+        if way == "menu":
+            method.commands.by_name["reconstructVolume"].trigger()
+        else:
+            QTest.keyClick(field, Qt.Key.Key_F5, Qt.KeyboardModifier.ShiftModifier if way == "Shift+F5" else NONE)
+        made = session.queue.waiting[-1].request if way == "queued" else session.results[-1].request
+        engine.gate.set()
+        qtbot.waitUntil(lambda: not session.is_running, timeout=9000)
+    values = {
+        "acceleration": made.mask.acceleration, "centerFraction": made.mask.center_fraction, "seed": made.mask.seed,
+        "virtualCoils": made.coils, "parameter-lambda_": made.overrides.get("lambda_"),
+    }  # fmt: skip
+    assert values[name] == (0.1 if name in ("centerFraction", "parameter-lambda_") else 6)
+    assert field.hasFocus()
 
 
 def test_parameters_are_there_for_methods_without_weights_alone(window, qtbot, child):
