@@ -70,7 +70,8 @@ class History(QObject):
         for signal in (session.request_changed, view.levels_changed, view.region_changed):
             signal.connect(self._settling.start)
         session.series_changed.connect(self._meet)
-        session.keeping.restored.connect(self._begin)
+        session.keeping.changed.connect(self._start)
+        session.keeping.levels_restored.connect(self._meet)
 
     @property
     def undoes(self) -> str:
@@ -134,14 +135,19 @@ class History(QObject):
             self._done = [*self._done[1 - _LONGEST :], change]
             self._undone = []
 
-    def _begin(self, *_: Any) -> None:
+    def _begin(self) -> None:
         """Take what is there as the start: nobody changed it."""
         self._settling.stop()
         self._now = self._state()
         self.changed.emit()
 
+    def _start(self) -> None:
+        """Begin where a session was opened: what was changed before it is of another one."""
+        self._done, self._undone = [], []
+        self._begin()
+
     def _meet(self) -> None:
-        """Let go of what was changed of the series before, whose window and region are gone; the recipe is of all."""
+        """Let go of changes of a window and region that gave way to those of a series or session; recipes stay."""
         fresh = self._fresh()
         self._add(None if fresh is None else fresh.only(_RECIPE))
         self._done = [part for part in (change.only(_RECIPE) for change in self._done) if part is not None]

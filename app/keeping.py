@@ -44,11 +44,14 @@ class Keeping(QObject):
     -------
     changed
         Another file was opened, see `waiting`.
+    levels_restored
+        The window is back, which may be later than the rest: with the first image.
     restored
         A session is back; whoever shows images takes the zoom and centre of its `ViewOptions`.
     """
 
     changed = Signal()
+    levels_restored = Signal()
     restored = Signal(object)
 
     def __init__(
@@ -226,6 +229,7 @@ class Keeping(QObject):
         if series is session.series and options.levels:
             kept = {Component(name): limits for name, limits in options.levels.items()}
             session.view.take_levels(kept, options.preset)
+            self.levels_restored.emit()
 
     def _tell(self, path: Path, stored: StoredSession) -> None:
         """Say in one sentence what is not as it was, and offer what is not there any more."""
