@@ -76,6 +76,8 @@ class History(QObject):
     @property
     def undoes(self) -> str:
         """What would be taken back, such as ``window``; empty for nothing."""
+        if self._session.recipe.is_refused:
+            return _RECIPE
         fresh = self._fresh() if self._settling.isActive() else None
         return str(fresh or (self._done[-1] if self._done else ""))
 
@@ -85,9 +87,11 @@ class History(QObject):
         return str(self._undone[-1]) if self._undone else ""
 
     def undo(self) -> None:
-        """Take the last change back."""
+        """Take the last change back; a value that was refused, which changed nothing yet, before all others."""
         self._settle()
-        if self._done:
+        if self._session.recipe.is_refused:
+            self._take({_RECIPE: self._session.request})
+        elif self._done:
             change = self._done.pop()
             self._undone.append(change)
             self._take(change.before)

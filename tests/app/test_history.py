@@ -182,6 +182,33 @@ def test_a_parameter_is_taken_back_and_the_panel_says_so(window, session, child,
     assert session.request.overrides == {} and field.text() == before
 
 
+@pytest.mark.parametrize(
+    ("name", "valid", "refused"),
+    [("centerFraction", "0.2", "7"), ("seed", "5", "five"), ("parameter-lambda_", "2", "0")],
+)
+def test_a_refused_value_is_taken_back_before_the_change_before_it(window, session, child, qtbot, name, valid, refused):
+    assert session.set_request(model="cs-tv", kind="random")
+    qtbot.waitUntil(lambda: bool(session.recipe.parameters), timeout=9000)
+    settle(session)
+    field, usual, action = child(window, name), child(window, name).text(), window.commands.by_name["undo"]
+    asked = [session.request]
+    for text in (valid, refused):
+        field.setFocus()
+        field.selectAll()
+        QTest.keyClicks(field, text)
+        QTest.keyClick(field, Qt.Key.Key_Return)
+        settle(session)
+        asked.append(session.request)
+    assert session.recipe.is_refused and session.problem and asked[1] == asked[2] != asked[0]
+    assert action.isEnabled() and action.text() == "Undo recipe"
+    action.trigger()
+    assert field.text() == valid and session.request == asked[1] and session.problem == ""
+    action.trigger()
+    assert field.text() == usual and session.request == asked[0]
+    redo(window)
+    assert field.text() == valid and session.request == asked[1]
+
+
 def test_history_does_not_grow_for_ever(session):
     for step in range(130):
         session.view.set_levels(0.0, 1.0 + step)
