@@ -307,7 +307,7 @@ class Session(QObject):
     def _show_series(self, series: Series, index: int | None) -> None:
         self.series = series
         self.slice_index = series.n_slices // 2 if index is None else self._clamp(index)
-        self.view.forget_levels()
+        self.view.forget_levels(has_reference=series.has_reference)
         self.view.clear_marks()
         self.shelf.show(self.shelf.newest(series))
         self.recipe.meet(series)
@@ -377,7 +377,7 @@ class Session(QObject):
         window = None if preview is None else preview.window
         self.view.set_policy("stored", None if window is None else levels.Manual(*window))
         if preview is not None and self.view.levels is None:
-            self.apply_preset("auto" if preview.reference is None else "matched")
+            self.apply_preset(self.view.usual_preset)
         self.preview_changed.emit(index)
 
     # ---------------------------------------------------------------- request

@@ -41,6 +41,7 @@ class ViewState(QObject):
         self._levels: dict[Component, levels.Limits] = {}
         self.component = Component.MAGNITUDE
         self.preset: str | None = None
+        self._has_reference = True
         self._policies: dict[str, Policy] = {}
         self.error_gain = error_gain
         self.rate = DEFAULT_RATE
@@ -94,8 +95,14 @@ class ViewState(QObject):
 
     @property
     def presets(self) -> tuple[Preset, ...]:
-        """Windows that can be taken now: those of every scan, and of `levels.OWN_PRESETS` those that there are."""
-        return levels.PRESETS + tuple(preset for preset in levels.OWN_PRESETS if preset.key in self._policies)
+        """Windows that can be taken now: of the reference only where there is one, and so of `levels.OWN_PRESETS`."""
+        usual = (preset for preset in levels.PRESETS if self._has_reference or preset.key != "matched")
+        return (*usual, *(preset for preset in levels.OWN_PRESETS if preset.key in self._policies))
+
+    @property
+    def usual_preset(self) -> str:
+        """Key of the window that a scan begins with."""
+        return "matched" if self._has_reference else "auto"
 
     def policy(self, name: str | None) -> Policy | None:
         """Return what a preset stands for now; None where it stands for nothing."""
@@ -114,10 +121,13 @@ class ViewState(QObject):
         if self.presets != before:
             self.presets_changed.emit()
 
-    def forget_levels(self) -> None:
-        """Start afresh with the next image."""
+    def forget_levels(self, *, has_reference: bool) -> None:
+        """Start afresh with the next image, of a series with a reference or without one."""
         self._levels = {}
         self.preset = None
+        if has_reference != self._has_reference:
+            self._has_reference = has_reference
+            self.presets_changed.emit()
 
     @property
     def kept_levels(self) -> dict[Component, Limits]:

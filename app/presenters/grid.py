@@ -61,7 +61,7 @@ class GridPresenter(Settling):
         grid.sliceStep.connect(session.step_slice)
         grid.iterationStep.connect(session.step_position)
         grid.levelsChanged.connect(session.view.set_levels)
-        grid.levelsReset.connect(lambda: session.apply_preset("matched"))
+        grid.levelsReset.connect(lambda: session.apply_preset(session.view.usual_preset))
         grid.errorGainChanged.connect(session.view.set_error_gain)
         grid.panelMaximised.connect(self._view_maximised)
         grid.wipeMoved.connect(session.view.set_wipe)

@@ -48,6 +48,25 @@ def test_the_window_of_a_dicom_header_is_offered_where_it_names_one(window, qtbo
     assert "DICOM-stored" not in choices(window)
 
 
+def test_the_window_of_the_reference_is_offered_where_there_is_one(window, qtbot, engine, new_series):
+    session, action, bar = window.session, window.commands.by_name["level-matched"], window.level_bar.preset
+    first = session.series
+    assert action.isEnabled() and "Reference" in choices(window) and bar.currentText() == "Reference"
+    open_series(window, qtbot, engine, new_series(name="bare.h5", has_reference=False))
+    before = session.view.levels
+    QTest.keyClick(window, Qt.Key.Key_1)
+    assert not action.isEnabled() and not action.isChecked() and "Reference" not in choices(window)
+    assert (session.view.levels, session.view.preset, bar.currentText()) == (before, "auto", "Auto")
+    QTest.keyClick(window, Qt.Key.Key_3)
+    well = window.grid.panel("zero-filled").well
+    QTest.mouseDClick(well, Qt.MouseButton.RightButton, Qt.KeyboardModifier.NoModifier, well.rect().center())
+    assert (session.view.levels, session.view.preset, bar.currentText()) == (before, "auto", "Auto")
+    assert window.status.labels["levels"].text().endswith("(auto)")
+    session.select(first)
+    qtbot.waitUntil(lambda: session.preview is not None and session.view.preset is not None, timeout=5000)
+    assert action.isEnabled() and action.isChecked() and bar.currentText() == "Reference"
+
+
 def test_who_is_told_of_a_new_window_finds_it_in_place(qapp):
     import numpy as np
 

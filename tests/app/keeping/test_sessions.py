@@ -300,7 +300,8 @@ def test_of_two_sessions_one_is_opened_and_that_is_said(worked, start, save, tmp
     assert any("of 2, b.mriws.json" in message.text for message in session.seen)
 
 
-def test_an_opened_session_is_where_undo_begins(worked, start, save, tmp_path, qtbot, press_in, scans):
+@pytest.mark.parametrize("where", ["a fresh window", "beside a scan", "where it was saved"])
+def test_an_opened_session_is_where_undo_begins(worked, start, save, tmp_path, qtbot, press_in, scans, where):
     file = tmp_path / "brain.mriws.json"
     press_in(worked, Qt.Key.Key_P)  # read with the images, and so later than the rest comes back
     qtbot.waitUntil(lambda: worked.session.preview is not None, timeout=9000)
@@ -308,22 +309,24 @@ def test_an_opened_session_is_where_undo_begins(worked, start, save, tmp_path, q
     save(worked, file)
     levels = worked.session.view.kept_levels
     assert len(levels) == 3
-    for session in (start(file).session, start(scans / "knee.h5").session, worked.session):
-        history = session.history
-        if session.keeping.path is None or session is worked.session:
-            for acceleration in (4, 6):
-                assert session.set_request(acceleration=acceleration)
-                history._settle()
-            history.undo()
-            session.view.set_levels(-2.0, 2.0)
-            assert history.undoes
-            session.open(file)
-            qtbot.waitUntil(lambda: session.request.mask.acceleration == 8, timeout=9000)
-        qtbot.waitUntil(lambda: session.preview is not None and session.view.kept_levels == levels, timeout=9000)
-        assert (history.undoes, history.redoes) == ("", "")
-        history._settle()
-        assert (history.undoes, history.redoes) == ("", "")
-        # What is changed from now on is taken back to it.
-        assert session.set_request(acceleration=2)
-        history.undo()
-        assert session.request.mask.acceleration == 8 and session.view.kept_levels == levels
+    if where == "a fresh window":
+        session = start(file).session
+    else:
+        session = worked.session if where == "where it was saved" else start(scans / "knee.h5").session
+        for acceleration in (4, 6):
+            assert session.set_request(acceleration=acceleration)
+            session.history._settle()
+        session.history.undo()
+        session.view.set_levels(-2.0, 2.0)
+        assert session.history.undoes and session.history.redoes
+        session.open(file)
+        qtbot.waitUntil(lambda: session.request.mask.acceleration == 8, timeout=9000)
+    qtbot.waitUntil(lambda: session.preview is not None and session.view.kept_levels == levels, timeout=9000)
+    history = session.history
+    assert (history.undoes, history.redoes) == ("", "")
+    history._settle()
+    assert (history.undoes, history.redoes) == ("", "")
+    # What is changed from now on is taken back to it.
+    assert session.set_request(acceleration=2)
+    history.undo()
+    assert session.request.mask.acceleration == 8 and session.view.kept_levels == levels
