@@ -173,11 +173,11 @@ def test_without_the_scan_all_but_the_figure_is_there(first, scan, result, tmp_p
     shutil.copy(scan, here)
     assert stored.read(result, here).scan.path == here
     other_scan = phantom.write(tmp_path / "other.h5", phantom.PhantomSpec(n_slices=2, n_coils=2, matrix=(48, 40)))
-    with pytest.raises(FileError, match="no scan like head.* of 3 slices;"):
+    with pytest.raises(FileError, match=r"no scan like head.* of 3 slices;"):
         stored.read(result, other_scan)
     thin = phantom.write(tmp_path / "thin.h5", phantom.PhantomSpec(n_slices=1, n_coils=2, matrix=(48, 40)))
     recon.run(recon.open_study(thin).series[0], recon.Request("zero-filled", device="cpu")).save(tmp_path, name="one")
-    with pytest.raises(FileError, match="no scan like thin.* of 1 slice;"):
+    with pytest.raises(FileError, match=r"no scan like thin.* of 1 slice;"):
         stored.read(tmp_path / "one.h5", other_scan)
 
 
