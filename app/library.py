@@ -91,7 +91,8 @@ class Library(QObject):
         items = [paths] if isinstance(paths, (str, Path)) else list(paths)
         for number, item in enumerate(items):
             path = Path(item).expanduser().absolute()
-            self.opening.append(path)
+            if path not in self.opening:  # the worker does once what waits twice
+                self.opening.append(path)
             self._worker.submit(
                 f"open {path}",
                 partial(self._read, path, simulation),

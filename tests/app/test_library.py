@@ -51,6 +51,17 @@ def test_a_file_that_is_open_keeps_its_results_and_comes_into_view(on_disk, engi
     assert on_disk.seen == []
 
 
+def test_what_is_opened_twice_at_once_is_open(session, qtbot, tmp_path, engine, new_series):
+    for name in ("disc.h5", "other.h5"):
+        engine.series[name] = new_series(name=name)
+    session.start()
+    # The worker is busy with the first, so that both of the second wait.
+    for name in ("disc.h5", "other.h5", "other.h5"):
+        session.open(tmp_path / name)
+    qtbot.waitUntil(lambda: not session.opening)
+    assert [study.path.name for study in session.studies] == ["disc.h5", "other.h5"]
+
+
 def test_a_file_that_changed_is_read_again_and_says_that_its_results_went(on_disk, engine, qtbot):
     on_disk.studies[0].path.write_bytes(b"disk" * 100)
     open_again(on_disk, qtbot)
