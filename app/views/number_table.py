@@ -95,10 +95,13 @@ class NumberTable(QTableWidget):
         self._give_way()
 
     def _give_way(self) -> None:
-        # Qt leaves a column that stretches as wide as it was where the others alone need more than there is.
         header = self.horizontalHeader()
-        if header.sectionResizeMode(0) == QHeaderView.ResizeMode.Stretch and header.length() > self.viewport().width():
-            header.resizeSection(0, header.minimumSectionSize())
+        if header.sectionResizeMode(0) != QHeaderView.ResizeMode.Stretch:
+            return
+        names, least = header.sectionSize(0), header.minimumSectionSize()
+        # Qt leaves a column that stretches as wide as it was where the others alone need all that there is.
+        if names > least and header.length() - names >= header.viewport().width():
+            header.resizeSection(0, least)
 
     def _set_heading(self, text: str, hint: str = "") -> None:
         """Write into the head of the first column: a small pane has no row to spare."""

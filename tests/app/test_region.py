@@ -150,3 +150,20 @@ def test_an_image_of_another_size_is_measured_as_far_as_it_goes():
     assert all(math.isnan(value) for value in outside)
     one = Region.between((2, 1), (2, 1)).measure(image, image)
     assert one.mean == 7 and math.isnan(one.deviation) and one.error == 0
+
+
+def test_numbers_are_seen_before_names_in_a_pane_of_any_width(qtbot):
+    table = RegionTable()
+    qtbot.addWidget(table)
+    # Too narrow for the numbers alone when they come, then wider, and narrow again.
+    table.resize(120, 200)
+    table.show()
+    QTest.qWaitForWindowExposed(table)
+    table.set_rows("36 × 27 voxels", [RegionRow("CS-TV, lambda 0.01", Measures(2e-4, 1e-4, 2.0, 3e-5))])
+    header = table.horizontalHeader()
+    for width in (120, 300, 150, 260, 100):
+        table.resize(width, 200)
+        qtbot.waitUntil(lambda width=width: header.viewport().width() == table.viewport().width() <= width)
+        numbers = header.length() - header.sectionSize(0)
+        expected = max(header.viewport().width() - numbers, header.minimumSectionSize())
+        qtbot.waitUntil(lambda expected=expected: header.sectionSize(0) == expected)
