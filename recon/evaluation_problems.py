@@ -16,21 +16,9 @@ _N_NAMED = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Problem:
-    """Rows that have no scores for the same reason.
+class _Rows:
+    """At least one row of an evaluation."""
 
-    Attributes
-    ----------
-    status
-        ``failed``, or ``skipped`` where nobody is to blame.
-    reason
-        A sentence.
-    rows
-        At least one.
-    """
-
-    status: str
-    reason: str
     rows: tuple[Row, ...]
 
     @property
@@ -42,6 +30,24 @@ class Problem:
     def methods(self) -> str:
         """Names of the methods, or the first of them and a number."""
         return named([row["method"] for row in self.rows], "methods")
+
+
+@dataclass(frozen=True, eq=False)
+class Problem(_Rows):
+    """Rows that have no scores for the same reason.
+
+    Attributes
+    ----------
+    rows
+        At least one.
+    status
+        ``failed``, or ``skipped`` where nobody is to blame.
+    reason
+        A sentence.
+    """
+
+    status: str
+    reason: str
 
     @property
     def sentence(self) -> str:
@@ -60,36 +66,25 @@ def group_problems(rows: Iterable[Row]) -> list[Problem]:
     for row in rows:
         if row["status"] != "done":
             found.setdefault((row["status"], row["reason"]), []).append(row)
-    return [Problem(*about, tuple(members)) for about, members in found.items()]
+    return [Problem(tuple(members), *about) for about, members in found.items()]
 
 
 @dataclass(frozen=True, eq=False)
-class Caution:
+class Caution(_Rows):
     """A warning that reconstructions have in common.
 
     Attributes
     ----------
-    warning
-        A sentence.
     rows
         That have it; at least one.
+    warning
+        A sentence.
     is_general
         Whether all scores of these volumes have it.
     """
 
     warning: str
-    rows: tuple[Row, ...]
     is_general: bool
-
-    @property
-    def volumes(self) -> str:
-        """Names of the volumes, or the first of them and a number."""
-        return named([row["volume"] for row in self.rows], "volumes")
-
-    @property
-    def methods(self) -> str:
-        """Names of the methods, or the first of them and a number."""
-        return named([row["method"] for row in self.rows], "methods")
 
     @property
     def sentence(self) -> str:
@@ -111,7 +106,7 @@ def group_warnings(rows: Iterable[Row]) -> list[Caution]:
                 found.setdefault(warning, []).append(row)
     return [
         Caution(
-            warning, tuple(members), len(members) == sum(n_rows[name] for name in {row["volume"] for row in members})
+            tuple(members), warning, len(members) == sum(n_rows[name] for name in {row["volume"] for row in members})
         )
         for warning, members in found.items()
     ]
